@@ -1,0 +1,37 @@
+//! staysigned: a local HTTP(S) forward proxy that keeps any tool signed in.
+//!
+//! A map of the crate, from the bottom up; a module uses modules of a lower rank and its own, nothing else
+//! (`tests/layering.rs` holds this):
+//!
+//! - rank 0, words: [`origin`], [`secret`], [`env`], [`backoff`], [`limits`]
+//! - rank 1, pure rules: [`grant`], [`jar`], [`rule`], [`auth`], [`message`], [`life`], [`provider`]
+//! - rank 2, keeping: [`store`]
+//! - rank 3, wire: [`ca`], [`upstream`]
+//! - rank 4, the engine: [`session`], [`import`], [`export`]
+//! - rank 5, the data path: [`proxy`]
+//! - rank 6, running it: [`server`], [`admin`], [`config`]
+//! - rank 7, commands: [`cli`]
+
+pub mod admin;
+pub mod auth;
+pub mod backoff;
+pub mod ca;
+pub mod cli;
+pub mod config;
+pub mod env;
+pub mod export;
+pub mod grant;
+pub mod import;
+pub mod jar;
+pub mod life;
+pub mod limits;
+pub mod message;
+pub mod origin;
+pub mod provider;
+pub mod proxy;
+pub mod rule;
+pub mod secret;
+pub mod server;
+pub mod session;
+pub mod store;
+pub mod upstream;
