@@ -1,11 +1,41 @@
 //! Connections to upstreams: resolve, dial, TLS, pool, and one `send` for whoever has a request.
+//!
+//! Connections are shared only within one client and one origin, so that nothing of one account (a ticket, a
+//! connection) is seen with another. Certificates are always verified.
 
-use std::{net::SocketAddr, sync::Arc};
+mod adapt;
+mod body;
+pub mod dial;
+pub mod egress;
+mod error;
+pub mod io;
+mod peer;
+mod silence;
+mod tls;
 
-use bytes::Bytes;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
 use http::{Request, Response};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio_util::task::TaskTracker;
 
-use crate::origin::Origin;
+pub use self::{
+    body::{Body, ClientBody, Gate, Incoming, Keep, Total},
+    error::{Error, Kind, Sent},
+    peer::Peer,
+    silence::Silence,
+    tls::Alpn,
+};
+use self::{dial::Dialer, egress::Egress};
+use crate::{
+    limits::Limits,
+    origin::{Host, Origin},
+};
 
 /// Who a connection is for and where it goes: connections are shared only within one client and one origin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,38 +44,87 @@ pub struct Route {
     pub origin: Origin,
 }
 
+/// What the upstream side is made from.
+#[derive(Debug)]
+pub struct Config {
+    pub roots: RootCertStore,
+    /// "Connect there instead", by host and port; names and certificates stay as they are.
+    pub resolve: HashMap<(Host, u16), SocketAddr>,
+    pub egress: Egress,
+    /// The addresses that this process listens on.
+    pub ours: Vec<SocketAddr>,
+    pub limits: Limits,
+}
+
 /// The upstream side of the proxy. Clones share one pool.
 #[derive(Clone, Debug)]
-pub struct Upstream;
-
-/// A request body on its way out.
-#[derive(Debug)]
-pub enum Body {
-    Empty,
-    Full(Bytes),
+pub struct Upstream {
+    shared: Arc<Shared>,
+    roots: Arc<RootCertStore>,
+    peers: Arc<Mutex<Peers>>,
 }
 
-/// A response body on its way in.
-#[derive(Debug)]
-pub struct Incoming;
-
-/// Whether a failed request can have reached the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// Not a byte of it was written.
-    No,
-    /// It may have been received, and acted on.
-    Maybe,
+#[derive(Debug, Default)]
+struct Peers {
+    by_route: HashMap<Route, Arc<Peer>>,
+    /// One for each client: tickets do not link accounts.
+    tls: HashMap<Option<Arc<str>>, Arc<ClientConfig>>,
 }
 
-/// Why a request had no answer.
-#[derive(Debug, thiserror::Error)]
-#[error("upstream failed")]
-pub struct Error;
+/// What all peers share.
+#[derive(Debug)]
+struct Shared {
+    dialer: Dialer,
+    egress: Egress,
+    limits: Limits,
+    tasks: TaskTracker,
+}
 
 // === impl Upstream ===
 
 impl Upstream {
+    pub fn new(config: Config) -> Self {
+        let Config {
+            roots,
+            resolve,
+            egress,
+            ours,
+            limits,
+        } = config;
+        let dialer = Dialer::new(resolve, ours, limits.connect);
+        let shared = Shared {
+            dialer,
+            egress,
+            limits,
+            tasks: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            roots: Arc::new(roots),
+            peers: Arc::default(),
+        }
+    }
+
+    /// Returns the origin as this client sees it, for whoever has many requests for it.
+    pub fn peer(&self, route: &Route) -> Result<Arc<Peer>, Error> {
+        let mut peers = self.peers.lock().expect("no panic while peers are held");
+        if let Some(peer) = peers.by_route.get(route) {
+            return Ok(peer.clone());
+        }
+        let tls = match peers.tls.get(&route.client) {
+            Some(tls) => tls.clone(),
+            None => {
+                let tls = tls::config(self.roots.clone())
+                    .map_err(|e| Error::unsent(Kind::Tls).because(e))?;
+                peers.tls.insert(route.client.clone(), tls.clone());
+                tls
+            }
+        };
+        let peer = Peer::new(route.origin.clone(), self.shared.clone(), tls);
+        peers.by_route.insert(route.clone(), peer.clone());
+        Ok(peer)
+    }
+
     /// Sends one request over a pooled connection and returns the answer's head and its streaming body. The caller
     /// bounds the time.
     pub async fn send(
@@ -53,21 +132,66 @@ impl Upstream {
         route: &Route,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        let _ = (route, request);
-        todo!()
+        self.peer(route)?.send(request, Alpn::Http1).await
     }
 
     /// Connects and hangs up: tells whether the origin's host can be reached, and sends nothing.
-    pub async fn probe(&self, origin: &Origin) -> Result<SocketAddr, Error> {
-        let _ = origin;
-        todo!()
+    pub async fn probe(&self, origin: &Origin) -> Result<(), Error> {
+        let route = Route {
+            client: None,
+            origin: origin.clone(),
+        };
+        let tls = self.peer(&route)?.tls();
+        self.shared
+            .egress
+            .connect(origin, &self.shared.dialer, &tls)
+            .await
+            .map(drop)
+    }
+
+    /// Connects to an origin's host and port for a tunnel.
+    pub async fn tunnel(&self, origin: &Origin) -> Result<io::Hop, Error> {
+        let tls = self
+            .peer(&Route {
+                client: None,
+                origin: origin.clone(),
+            })?
+            .tls();
+        self.shared
+            .egress
+            .connect(origin, &self.shared.dialer, &tls)
+            .await
+    }
+
+    /// Tells whether something that listens at this address is this process.
+    pub fn is_ours(&self, address: SocketAddr) -> bool {
+        self.shared.dialer.is_ours(address)
+    }
+
+    /// Closes idle connections in time, for as long as the upstream side is in use.
+    pub async fn sweep(&self) {
+        let every = (self.shared.limits.upstream_idle_for / 4).max(Duration::from_secs(1));
+        loop {
+            tokio::time::sleep(every).await;
+            let mut peers = self.peers.lock().expect("no panic while peers are held");
+            peers
+                .by_route
+                .retain(|_, peer| peer.sweep() || Arc::strong_count(peer) > 1);
+        }
+    }
+
+    /// Returns how many idle connections are kept.
+    pub fn idle(&self) -> usize {
+        let peers = self.peers.lock().expect("no panic while peers are held");
+        peers.by_route.values().map(|peer| peer.idle()).sum()
     }
 }
 
-// === impl Error ===
-
-impl Error {
-    pub fn sent(&self) -> Sent {
-        todo!()
+/// Returns the name that a certificate must be valid for.
+fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
+    match host {
+        Host::Ip(ip) => Ok(ServerName::IpAddress((*ip).into())),
+        Host::Name(name) => ServerName::try_from(name.as_str().to_owned())
+            .map_err(|e| Error::unsent(Kind::Tls).because(e)),
     }
 }

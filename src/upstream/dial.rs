@@ -1,0 +1,261 @@
+//! From an origin to a connected socket: names to addresses, addresses to a connection, never to ourselves.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::Mutex,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, sleep, timeout},
+};
+
+use super::error::{Error, Kind};
+use crate::origin::Host;
+
+/// How long addresses are believed. Pooling makes lookups rare; this spares them when connections are short.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// The head start of each address over the next (RFC 8305 §5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Names kept; when there are more, all are asked for again.
+const NAMES: usize = 4096;
+
+/// Finds addresses and connects to them.
+#[derive(Debug)]
+pub struct Dialer {
+    /// "Connect there instead", by host and port.
+    pub resolve: HashMap<(Host, u16), SocketAddr>,
+    /// The addresses that this process listens on: no request is ever sent there.
+    pub ours: Vec<SocketAddr>,
+    /// For names, connection and the way through a proxy together.
+    pub limit: Duration,
+    names: Mutex<HashMap<(Host, u16), (Instant, Vec<SocketAddr>)>>,
+}
+
+// === impl Dialer ===
+
+impl Dialer {
+    pub fn new(
+        resolve: HashMap<(Host, u16), SocketAddr>,
+        ours: Vec<SocketAddr>,
+        limit: Duration,
+    ) -> Self {
+        Self {
+            resolve,
+            ours,
+            limit,
+            names: Mutex::default(),
+        }
+    }
+
+    /// Connects to a host, trying its addresses in turn with a head start each.
+    pub async fn connect(&self, host: &Host, port: u16) -> Result<TcpStream, Error> {
+        let addresses = match timeout(self.limit, self.addresses(host, port)).await {
+            Ok(addresses) => addresses?,
+            Err(_) => return Err(Error::unsent(Kind::DnsTimeout)),
+        };
+        for address in &addresses {
+            if self.is_ours(*address) {
+                return Err(Error::unsent(Kind::Ourselves(*address)));
+            }
+        }
+        match timeout(self.limit, race(addresses)).await {
+            Ok(Ok(socket)) => {
+                // Small writes must not wait for an acknowledgement; what is large is written at once anyway.
+                socket
+                    .set_nodelay(true)
+                    .map_err(|e| Error::unsent(Kind::Connect).because(e))?;
+                Ok(socket)
+            }
+            Ok(Err(error)) => {
+                self.names
+                    .lock()
+                    .expect("no panic while names are held")
+                    .remove(&(host.clone(), port));
+                let kind = match error.kind() {
+                    io::ErrorKind::ConnectionRefused => Kind::ConnectRefused,
+                    io::ErrorKind::TimedOut => Kind::ConnectTimeout,
+                    _ => Kind::Connect,
+                };
+                Err(Error::unsent(kind).because(error))
+            }
+            Err(_) => Err(Error::unsent(Kind::ConnectTimeout)),
+        }
+    }
+
+    async fn addresses(&self, host: &Host, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        let key = (host.clone(), port);
+        if let Some(address) = self.resolve.get(&key) {
+            return Ok(vec![*address]);
+        }
+        let name = match host {
+            Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
+            Host::Name(name) => name,
+        };
+        if let Some((at, addresses)) = self
+            .names
+            .lock()
+            .expect("no panic while names are held")
+            .get(&key)
+            && at.elapsed() < FRESH
+        {
+            return Ok(addresses.clone());
+        }
+        let found = lookup_host((name.as_str(), port))
+            .await
+            .map_err(|e| Error::unsent(Kind::Dns).because(e))?;
+        let addresses = interleave(found);
+        if addresses.is_empty() {
+            return Err(Error::unsent(Kind::Dns));
+        }
+        let mut names = self.names.lock().expect("no panic while names are held");
+        if names.len() >= NAMES {
+            names.clear();
+        }
+        names.insert(key, (Instant::now(), addresses.clone()));
+        Ok(addresses)
+    }
+
+    /// Tells whether something that listens at `address` is this process.
+    pub fn is_ours(&self, address: SocketAddr) -> bool {
+        let address_ip = address.ip().to_canonical();
+        self.ours
+            .iter()
+            .filter(|own| own.port() == address.port())
+            .any(|own| {
+                let own_ip = own.ip().to_canonical();
+                own_ip == address_ip
+                || address_ip.is_unspecified()
+                || (own_ip.is_unspecified() && is_local(address_ip))
+                // A listener on one loopback address is meant by any: 127.0.0.2 is as much us as ::1.
+                || (own_ip.is_loopback() && address_ip.is_loopback())
+            })
+    }
+}
+
+/// Tells whether an address is one of this machine's: only those can be bound.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// Orders addresses by turns of family, the resolver's first choice first (RFC 8305 §4).
+fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut seen = Vec::new();
+    for address in addresses {
+        if !seen.contains(&address) {
+            seen.push(address);
+        }
+    }
+    let first_is_v6 = seen.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        seen.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let longest = first.len().max(second.len());
+    (0..longest)
+        .flat_map(|n| [first.get(n), second.get(n)])
+        .flatten()
+        .copied()
+        .collect()
+}
+
+/// Connects to whichever answers first; the next address starts when the one before failed or its head start is over.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    if let Some(address) = waiting.next() {
+        running.push(TcpStream::connect(address));
+    }
+    while !running.is_empty() {
+        let more = waiting.len() > 0;
+        tokio::select! {
+            Some(result) = running.next() => match result {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    last_error = error;
+                    running.extend(waiting.next().map(TcpStream::connect));
+                }
+            },
+            () = sleep(STAGGER), if more => running.extend(waiting.next().map(TcpStream::connect)),
+        }
+    }
+    Err(last_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialer(ours: &[&str]) -> Dialer {
+        let ours = ours.iter().map(|a| a.parse().unwrap()).collect();
+        Dialer::new(HashMap::new(), ours, Duration::from_secs(5))
+    }
+
+    #[test]
+    fn ourselves_in_every_spelling() {
+        let dialer = dialer(&["127.0.0.1:8080", "0.0.0.0:8082"]);
+        let cases = [
+            ("127.0.0.1:8080", true),
+            ("127.0.0.2:8080", true),
+            ("0.0.0.0:8080", true),
+            ("[::1]:8080", true),
+            ("[::ffff:127.0.0.1]:8080", true),
+            ("[::]:8080", true),
+            ("127.0.0.1:8082", true),
+            ("127.0.0.1:443", false),
+            ("192.0.2.1:8080", false),
+            ("192.0.2.1:8082", false),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(
+                dialer.is_ours(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let all = [
+            "[2001:db8::1]:1",
+            "[2001:db8::2]:1",
+            "192.0.2.1:1",
+            "[2001:db8::1]:1",
+        ];
+        let ordered = interleave(all.iter().map(|a| a.parse().unwrap()));
+        let expected: Vec<SocketAddr> = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1"]
+            .iter()
+            .map(|a| a.parse().unwrap())
+            .collect();
+        assert_eq!(ordered, expected);
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_stop_a_live_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let dead = {
+            let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            gone.local_addr().unwrap()
+        };
+        assert_eq!(
+            race(vec![dead, live]).await.unwrap().peer_addr().unwrap(),
+            live
+        );
+    }
+
+    #[tokio::test]
+    async fn we_never_dial_ourselves() {
+        let error = dialer(&["127.0.0.1:9"])
+            .connect(&"127.0.0.9".parse().unwrap(), 9)
+            .await
+            .unwrap_err();
+        assert!(matches!(error.kind(), Kind::Ourselves(_)));
+    }
+}

@@ -1,0 +1,186 @@
+//! Why a request had no answer, and whether it can have reached the upstream.
+
+use std::{error::Error as StdError, fmt, net::SocketAddr};
+
+/// Whether a failed request can have reached the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Not a byte of it was written.
+    No,
+    /// It may have been received, and acted on.
+    Maybe,
+}
+
+/// Why a request had no answer.
+pub struct Error {
+    kind: Kind,
+    sent: Sent,
+    reused: bool,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Dns,
+    DnsTimeout,
+    /// The address is ourselves.
+    Ourselves(SocketAddr),
+    ConnectRefused,
+    ConnectTimeout,
+    Connect,
+    /// The certificate does not verify.
+    TlsCertificate,
+    Tls,
+    HandshakeTimeout,
+    /// The upstream proxy refused.
+    EgressRefused,
+    /// The connection ended before the whole answer was there.
+    Incomplete,
+    /// What came is not HTTP.
+    Protocol,
+    /// Nothing came for too long.
+    Silence,
+    /// The client's own body failed.
+    RequestBody,
+}
+
+// === impl Error ===
+
+impl Error {
+    pub fn new(kind: Kind, sent: Sent) -> Self {
+        Self {
+            kind,
+            sent,
+            reused: false,
+            source: None,
+        }
+    }
+
+    /// An error from before the request was written.
+    pub fn unsent(kind: Kind) -> Self {
+        Self::new(kind, Sent::No)
+    }
+
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Notes whether the connection had carried a request before.
+    pub(super) fn on_reused(mut self, reused: bool) -> Self {
+        self.reused = reused;
+        self
+    }
+
+    /// Sorts an error of a TLS handshake.
+    pub(super) fn tls(error: std::io::Error) -> Self {
+        let kind = match error
+            .get_ref()
+            .and_then(|e| e.downcast_ref::<rustls::Error>())
+        {
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+                Kind::TlsCertificate
+            }
+            _ => Kind::Tls,
+        };
+        Self::unsent(kind).because(error)
+    }
+
+    /// Tells whether the upstream speaks none of the protocols that were offered (RFC 7301 §3.2).
+    pub(super) fn is_no_application_protocol(&self) -> bool {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+        let source = self
+            .source
+            .as_deref()
+            .and_then(|e| e.downcast_ref::<std::io::Error>());
+        source.and_then(|e| e.get_ref()?.downcast_ref::<rustls::Error>()) == Some(&alert)
+    }
+
+    /// Sorts an error of the HTTP library.
+    pub(super) fn http(error: hyper::Error, sent: Sent) -> Self {
+        let kind = if error.is_user() {
+            Kind::RequestBody
+        } else if error.is_parse() || error.is_parse_too_large() || h2_protocol(&error) {
+            Kind::Protocol
+        } else {
+            Kind::Incomplete
+        };
+        Self::new(kind, sent).because(error)
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// Tells whether the connection had carried a request before: its end may have crossed this one on the way.
+    pub fn reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7).
+    pub fn refused_stream(&self) -> bool {
+        let Some(h2) = self.source.as_deref().and_then(|e| find::<h2::Error>(e)) else {
+            return false;
+        };
+        h2.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || (h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR))
+    }
+}
+
+fn h2_protocol(error: &hyper::Error) -> bool {
+    find::<h2::Error>(error)
+        .is_some_and(|e| e.is_library() || e.reason() == Some(h2::Reason::PROTOCOL_ERROR))
+}
+
+fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Dns => "the host name has no address",
+            Kind::DnsTimeout => "the name servers do not answer",
+            Kind::Ourselves(_) => "the address is this proxy itself",
+            Kind::ConnectRefused => "the upstream refuses connections",
+            Kind::ConnectTimeout => "the upstream does not answer to a connection",
+            Kind::Connect => "the upstream cannot be reached",
+            Kind::TlsCertificate => "the upstream's certificate does not verify",
+            Kind::Tls => "the TLS handshake with the upstream failed",
+            Kind::HandshakeTimeout => "the upstream does not finish the TLS handshake",
+            Kind::EgressRefused => "the upstream proxy refused the connection",
+            Kind::Incomplete => "the upstream ended the connection before its answer was complete",
+            Kind::Protocol => "the upstream's answer is not valid HTTP",
+            Kind::Silence => "the upstream sent nothing for too long",
+            Kind::RequestBody => "the request's body ended early",
+        })
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("sent", &self.sent)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
