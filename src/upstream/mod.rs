@@ -10,6 +10,7 @@ pub mod egress;
 mod error;
 pub mod io;
 mod peer;
+pub mod roots;
 mod silence;
 mod tls;
 
