@@ -1,0 +1,101 @@
+//! Keys and values of the contract whose capability is not in this release: refused by name rather than as unknown.
+//!
+//! The one place that knows; a capability that arrives takes its lines out of here.
+
+use super::tree::Value;
+
+/// A key that is not supported yet.
+#[derive(Debug)]
+pub(super) struct Key {
+    pattern: &'static str,
+    pub(super) hint: &'static str,
+    /// The value that asks for nothing, if there is one.
+    harmless: Option<bool>,
+}
+
+const KEYS: &[Key] = &[
+    key("notify", "watch `staysigned status` instead"),
+    Key {
+        pattern: "ca.constrain",
+        hint: "leave it out, or false",
+        harmless: Some(false),
+    },
+    key("store.rotate", "leave it out"),
+    key("session.*.pace", "limit the tool instead"),
+    key("session.*.sign", "bind only hosts that need no signature"),
+    key(
+        "session.*.heartbeat",
+        "use refresh.every to renew ahead of time",
+    ),
+    key("session.*.export", "run `staysigned export` instead"),
+    key(
+        "session.*.inject[].json",
+        "inject a header, a query parameter or a cookie",
+    ),
+    key(
+        "session.*.inject[].form",
+        "inject a header, a query parameter or a cookie",
+    ),
+    key("session.*.capture[].request", "capture from the answer"),
+    Key {
+        pattern: "session.*.capture[].mask",
+        hint: "leave it out, or false",
+        harmless: Some(false),
+    },
+    Key {
+        pattern: "session.*.capture[].coalesce",
+        hint: "leave it out, or false",
+        harmless: Some(false),
+    },
+    key("session.*.refresh.from", "run `staysigned import` instead"),
+    key(
+        "session.*.refresh.profile",
+        "run `staysigned import --profile` instead",
+    ),
+    key(
+        "session.*.refresh.container",
+        "run `staysigned import --container` instead",
+    ),
+];
+
+/// Pattern of a key, a value of it, and what to do instead.
+const VALUES: &[(&str, &str, &str)] = &[(
+    "session.*.refresh.kind",
+    "import",
+    "use kind = \"none\" and run `staysigned import` when the session has ended",
+)];
+
+/// Store URLs by their scheme.
+pub(super) const STORES: &[&str] = &["postgres:", "postgresql:", "redis:", "rediss:"];
+
+const fn key(pattern: &'static str, hint: &'static str) -> Key {
+    Key {
+        pattern,
+        hint,
+        harmless: None,
+    }
+}
+
+/// Finds a key by its pattern, as `session.*.inject[].json`.
+pub(super) fn find(pattern: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.pattern == pattern)
+}
+
+/// Returns what to do instead of this value of this key, if it is one of the contract.
+pub(super) fn value(pattern: &str, value: &str) -> Option<&'static str> {
+    VALUES
+        .iter()
+        .find(|(key, word, _)| *key == pattern && *word == value)
+        .map(|(_, _, hint)| *hint)
+}
+
+// === impl Key ===
+
+impl Key {
+    pub(super) fn is_harmless(&self, value: &Value) -> bool {
+        match (self.harmless, value) {
+            (Some(harmless), Value::Bool(value)) => harmless == *value,
+            _ => false,
+        }
+    }
+}
