@@ -16,9 +16,10 @@ use rustls::{
     RootCertStore,
     client::verify_server_cert_signed_by_trust_anchor,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::ParsedCertificate,
 };
+use zeroize::Zeroizing;
 
 use super::{
     Error,
@@ -105,9 +106,11 @@ impl Root {
         if !certificate.is_ca || !certificate.may_sign {
             return Err(unfit("is not the certificate of a CA"));
         }
-        let key = String::from_utf8(file::read(&key_path)?)
+        // A file may begin with `EC PARAMETERS`; the first private key counts.
+        let secret = Zeroizing::new(file::read(&key_path)?);
+        let key = PrivateKeyDer::from_pem_slice(&secret)
             .ok()
-            .and_then(|text| KeyPair::from_pem(&text).ok())
+            .and_then(|der| KeyPair::try_from(&der).ok())
             .ok_or(Error::Key(key_path.clone()))?;
         if key.subject_public_key_info() != certificate.public_key {
             return Err(Error::Mismatch(key_path, pem_path));
@@ -285,7 +288,7 @@ fn make(folder: &Path, constrain: Option<&[HostPattern]>, now: SystemTime) -> Re
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.name_constraints = constrain.map(constraints);
     let certificate = params.self_signed(&key).map_err(Error::Mint)?;
-    let secret = zeroize::Zeroizing::new(key.serialize_pem());
+    let secret = Zeroizing::new(key.serialize_pem());
     file::write(&folder.join(KEY), secret.as_bytes(), 0o600)?;
     file::write(&folder.join(PEM), certificate.pem().as_bytes(), 0o644)
 }

@@ -9,7 +9,6 @@ use std::{
     collections::HashSet,
     env, fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use rustls::{
@@ -51,7 +50,7 @@ pub struct Inherited {
 /// The roots, as rustls wants them and as they stood in their files.
 #[derive(Clone)]
 pub struct Roots {
-    pub store: Arc<RootCertStore>,
+    pub store: RootCertStore,
     pub certificates: Vec<CertificateDer<'static>>,
     pub warnings: Vec<Warning>,
 }
@@ -156,7 +155,7 @@ impl Roots {
             seen.insert(certificate.clone()) && store.add(certificate.clone()).is_ok()
         });
         Ok(Self {
-            store: Arc::new(store),
+            store,
             certificates: found,
             warnings,
         })
