@@ -2,14 +2,67 @@
 //! conformance suite.
 //!
 //! Safety is compare-and-set on the generation; the lease serves liveness only. A commit is one transaction:
-//! a reader sees all of it or nothing, also after `kill -9` at any moment.
+//! a reader sees all of it or nothing, also after `kill -9` at any moment. A store that cannot write says so and
+//! loses nothing; nothing is ever deleted because it could not be read.
+//!
+//! The interface is the one that stores on other machines (PostgreSQL, Redis) will have: one row a session with a
+//! generation to compare and set, rows of cookies beside it, a lease, and a feed of what changed.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     grant::{Generation, Grant},
     jar,
 };
+
+pub use self::{
+    feed::{Changed, Changes},
+    lease::Lease,
+    memory::Memory,
+    sqlite::Sqlite,
+};
+
+mod feed;
+pub mod key;
+mod lease;
+mod memory;
+mod seal;
+mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+/// A store; clones are the same store.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Sqlite(Sqlite),
+    Memory(Memory),
+}
+
+/// What a store is opened with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kind: Kind,
+    /// The key that seals the records; a memory store without one draws its own.
+    pub key: Option<key::Source>,
+    /// The folder of the lock files; `None`: beside the database, with `.locks` added to its name.
+    pub locks: Option<PathBuf>,
+    /// How long a write waits for another process that is writing before it fails.
+    pub busy: Duration,
+}
+
+/// Which store (`store.url`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Memory,
+    Sqlite(PathBuf),
+}
 
 /// Which grant: a session's, or one client's own in a session that is `per_client`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,13 +110,13 @@ pub struct Attempt {
 /// What a commit writes. What is `None` or empty stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// The generation from now on; equal to the expected one if the credential stays.
+    /// The generation from now on; one smaller than the expected one means that it stays.
     pub generation: Generation,
     /// The whole grant, anew.
     pub grant: Option<Grant>,
     pub cookies: Cookies,
     pub notes: Option<Notes>,
-    /// Keeps the grant and the cookies as they were before this commit for `restore`.
+    /// Keeps the grant and the cookies as they were before this commit for `restore`, unless there were none.
     pub keep_previous: bool,
 }
 
@@ -102,10 +155,20 @@ pub enum Error {
     WrongKey(String),
     #[error("the store has sealed records, but no key: {0}")]
     NoKey(String),
+    #[error("the store's key {place} {problem}")]
+    Key { place: String, problem: String },
     #[error("a record of session {0} is damaged or was moved")]
     Damaged(String),
     #[error("the store was made by a newer version (schema {0})")]
     Newer(i64),
+    #[error("{0} is not a store of this program")]
+    Foreign(String),
+    #[error("the store cannot be opened: {place}")]
+    Open {
+        place: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the store cannot be written")]
     Write(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the store cannot be read")]
@@ -114,7 +177,210 @@ pub enum Error {
     Closed,
 }
 
+/// Why a text is no `store.url`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    #[error("a store is \"memory:\" or \"sqlite:PATH\"")]
+    Unknown,
+    #[error("\"sqlite:\" needs the path of a file")]
+    NoPath,
+    #[error("\"{0}:\" stores are not in this build")]
+    NotBuilt(&'static str),
+}
+
+// === impl Config ===
+
+impl Config {
+    /// How long a write waits for another process: commits take milliseconds, and a response waits behind this one.
+    pub const BUSY: Duration = Duration::from_secs(2);
+
+    pub fn memory() -> Self {
+        Self {
+            kind: Kind::Memory,
+            key: None,
+            locks: None,
+            busy: Self::BUSY,
+        }
+    }
+
+    pub fn sqlite(path: impl Into<PathBuf>, key: key::Source) -> Self {
+        Self {
+            kind: Kind::Sqlite(path.into()),
+            key: Some(key),
+            locks: None,
+            busy: Self::BUSY,
+        }
+    }
+}
+
+impl Kind {
+    /// Parses a `store.url`; a relative path is relative to `base`.
+    pub fn parse(url: &str, base: &Path) -> Result<Self, BadUrl> {
+        let Some((scheme, rest)) = url.split_once(':') else {
+            return Err(BadUrl::Unknown);
+        };
+        match scheme {
+            "memory" if rest.is_empty() => Ok(Self::Memory),
+            "sqlite" if rest.is_empty() => Err(BadUrl::NoPath),
+            "sqlite" => Ok(Self::Sqlite(base.join(rest))),
+            "postgres" | "postgresql" => Err(BadUrl::NotBuilt("postgres")),
+            "redis" | "rediss" => Err(BadUrl::NotBuilt("redis")),
+            _ => Err(BadUrl::Unknown),
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens the store, and makes it (and its key file) if there is none. Blocks for a few file operations.
+    pub fn open(config: Config) -> Result<Self, Error> {
+        let Config {
+            kind,
+            key,
+            locks,
+            busy,
+        } = config;
+        match kind {
+            Kind::Memory => Memory::open(key.as_ref()).map(Self::Memory),
+            Kind::Sqlite(path) => {
+                let key =
+                    key.ok_or_else(|| Error::NoKey("none is configured (store.key)".to_owned()))?;
+                Sqlite::open(path, key, locks, busy).map(Self::Sqlite)
+            }
+        }
+    }
+
+    /// Returns a store that writes nothing anywhere (`memory:`, sessions with `persist = false`).
+    pub fn memory() -> Self {
+        Self::Memory(Memory::default())
+    }
+
+    /// Returns all that is stored of a session; `None` if nothing ever was. A session that was forgotten has its
+    /// generation and nothing else ([`Stored::is_empty`]).
+    pub async fn load(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
+        match self {
+            Self::Sqlite(store) => store.load(id).await,
+            Self::Memory(store) => Ok(store.load(id)),
+        }
+    }
+
+    /// Returns the sessions that something is stored of, in order.
+    pub async fn list(&self) -> Result<Vec<SessionId>, Error> {
+        match self {
+            Self::Sqlite(store) => store.list().await,
+            Self::Memory(store) => Ok(store.list()),
+        }
+    }
+
+    /// Writes a change if the stored generation is the expected one (0: nothing is stored yet), and nothing if it is
+    /// not. Once polled it runs to its end, also when its future is dropped.
+    pub async fn commit(
+        &self,
+        id: &SessionId,
+        expected: Generation,
+        change: Change,
+        how: Durability,
+    ) -> Result<Committed, Error> {
+        match self {
+            Self::Sqlite(store) => store.commit(id, expected, change, how).await,
+            Self::Memory(store) => Ok(store.commit(id, expected, change)),
+        }
+    }
+
+    /// Returns the grant and the cookies as they were before the last commit that kept them, with the generation
+    /// they had then, for `restore`.
+    pub async fn previous(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
+        match self {
+            Self::Sqlite(store) => store.previous(id).await,
+            Self::Memory(store) => Ok(store.previous(id)),
+        }
+    }
+
+    /// Deletes everything of a session, what `previous` returns too, and is on the disk when it returns. The
+    /// generation moves on and stays, so that who still holds the old one conflicts.
+    pub async fn forget(&self, id: &SessionId) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(store) => store.forget(id).await,
+            Self::Memory(store) => {
+                store.forget(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says whether the store can be written now, by writing: asked before a one-time token is spent, since what
+    /// comes back for it must find its place.
+    pub async fn writable(&self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(store) => store.writable().await,
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Waits for the right to refresh a session: one holder among all tasks and processes on this store. It ends
+    /// with the guard, and with its process. Dropping the future leaves the queue.
+    pub async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        match self {
+            Self::Sqlite(store) => store.lease(id).await,
+            Self::Memory(store) => store.lease(id).await,
+        }
+    }
+
+    /// Tells of the sessions that were changed from now on, by this handle or by another process; the latter within
+    /// 100 ms. Several changes of one session may be told once; none is left out.
+    pub fn changes(&self) -> Changes {
+        match self {
+            Self::Sqlite(store) => store.changes(),
+            Self::Memory(store) => store.changes(),
+        }
+    }
+
+    /// Returns a keyed fingerprint (HMAC-SHA256, 16 bytes in hexadecimal): equal for equal bytes and purpose under one
+    /// key, and no help in guessing the bytes without it.
+    pub fn fingerprint(&self, purpose: &str, bytes: &[u8]) -> String {
+        match self {
+            Self::Sqlite(store) => store.fingerprint(purpose, bytes),
+            Self::Memory(store) => store.fingerprint(purpose, bytes),
+        }
+    }
+
+    /// Returns when everything committed so far is on the disk.
+    pub async fn flush(&self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(store) => store.flush().await,
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Flushes and closes the store; what is asked of it afterwards is [`Error::Closed`], also through clones.
+    pub async fn close(&self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Memory(_) => Ok(()),
+        }
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    /// Says whether there is neither a field nor a cookie.
+    pub fn is_empty(&self) -> bool {
+        self.grant.fields.is_empty() && self.cookies.is_empty()
+    }
+}
+
 // === impl SessionId ===
+
+impl SessionId {
+    pub fn new(name: &str, client: Option<&str>) -> Self {
+        Self {
+            name: name.into(),
+            client: client.map(Into::into),
+        }
+    }
+}
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,4 +389,47 @@ impl fmt::Display for SessionId {
             None => f.write_str(&self.name),
         }
     }
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Returns what a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::WrongKey(_) | Self::NoKey(_) => {
+                "nothing was deleted: put back the key that the store was made with, or move the store's file away to begin anew"
+            }
+            Self::Key { .. } => {
+                "a key is 32 random bytes as base64, in a file that only its owner can read (chmod 600)"
+            }
+            Self::Damaged(_) => {
+                "nothing was deleted: put back a copy of the store, or forget the session with `staysigned logout`"
+            }
+            Self::Newer(_) => "use the newer version, or another store.url",
+            Self::Foreign(_) => "name another file in store.url",
+            Self::Open { .. } | Self::Write(_) => {
+                "look at the folder's owner and permissions, and at the free space of its disk"
+            }
+            Self::Read(_) | Self::Closed => return None,
+        })
+    }
+}
+
+/// Returns what makes a cookie the same cookie.
+fn cookie_key(cookie: &jar::Cookie) -> jar::Key {
+    jar::Key {
+        domain: cookie.domain.clone(),
+        path: cookie.path.clone(),
+        name: cookie.name.clone(),
+    }
+}
+
+/// Makes a folder that only its owner can enter; one that exists stays as it is.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }

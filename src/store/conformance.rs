@@ -1,0 +1,528 @@
+//! What every store must do: each case runs against each store, on two handles of the same data that stand for two
+//! processes.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::secret::Secret;
+
+/// Two handles on one store.
+struct Pair {
+    one: Store,
+    two: Store,
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn memory() -> Pair {
+    let one = Memory::default();
+    Pair {
+        two: Store::Memory(one.peer()),
+        one: Store::Memory(one),
+        _folder: None,
+    }
+}
+
+macro_rules! conformance {
+    ($($case:ident)*) => {
+        mod in_memory {
+            $(#[tokio::test] async fn $case() { super::$case(super::memory()).await; })*
+        }
+    };
+}
+
+conformance! {
+    nothing_is_stored_at_first
+    a_commit_is_read_back_whole
+    a_stale_commit_writes_nothing
+    what_is_none_stays
+    cookies_are_patched_and_replaced
+    previous_is_what_was_before
+    what_was_forgotten_stays_forgotten
+    sessions_are_apart
+    changes_are_told
+    a_lease_has_one_holder
+    a_waiter_that_gives_up_leaves_the_queue
+    no_update_is_lost
+    fingerprints_are_equal_in_all_handles
+}
+
+fn id() -> SessionId {
+    SessionId::new("books", None)
+}
+
+fn at(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+pub(super) fn cookie(name: &str, value: &str) -> jar::Cookie {
+    jar::Cookie {
+        name: name.into(),
+        value: Secret::new(value.into()),
+        domain: "example.com".into(),
+        path: "/".into(),
+        host_only: false,
+        secure: true,
+        http_only: true,
+        same_site: Some(jar::SameSite::Lax),
+        expires: Some(at(4_000_000_000_123)),
+        created: at(1_700_000_000_456),
+    }
+}
+
+pub(super) fn grant(token: &str) -> Grant {
+    Grant {
+        fields: [("access_token".to_owned(), Secret::from(token))].into(),
+        expires_at: Some(at(4_000_000_000_000)),
+        obtained_at: Some(at(1_700_000_000_000)),
+    }
+}
+
+pub(super) fn notes() -> Notes {
+    Notes {
+        attempt: Some(Attempt {
+            token: "abc".into(),
+            generation: Generation(3),
+            started: at(1_700_000_000_001),
+        }),
+        needs_login: Some("lost rotation".into()),
+        vain_at: Some(at(5)),
+        confirmed: [("a".into(), "b".into())].into(),
+        taken: [("env:X".into(), "f".into())].into(),
+        last_refresh: Some((at(6), "ok".into(), 143)),
+    }
+}
+
+/// A change to this generation, with a grant of that number.
+pub(super) fn to(generation: u64) -> Change {
+    Change {
+        generation: Generation(generation),
+        grant: Some(grant(&format!("token-{generation}"))),
+        ..Change::default()
+    }
+}
+
+fn patch(put: &[jar::Cookie], remove: &[&jar::Cookie]) -> Change {
+    Change {
+        cookies: Cookies::Patch {
+            put: put.to_vec(),
+            remove: remove.iter().map(|c| cookie_key(c)).collect(),
+        },
+        ..Change::default()
+    }
+}
+
+async fn done(store: &Store, id: &SessionId, expected: u64, change: Change) {
+    let committed = store
+        .commit(id, Generation(expected), change, Durability::Written)
+        .await
+        .unwrap();
+    assert!(matches!(committed, Committed::Done), "{committed:?}");
+}
+
+async fn held(store: &Store, id: &SessionId) -> Stored {
+    sorted(store.load(id).await.unwrap().expect("something is stored"))
+}
+
+fn sorted(mut stored: Stored) -> Stored {
+    stored.cookies.sort_by_key(cookie_key);
+    stored
+}
+
+fn values(stored: &Stored) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.into()).unwrap();
+    let pair = |c: &jar::Cookie| format!("{}={}", text(&c.name), text(c.value.expose()));
+    stored
+        .cookies
+        .iter()
+        .map(pair)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+async fn nothing_is_stored_at_first(Pair { one, two, .. }: Pair) {
+    for store in [one, two] {
+        assert_eq!(store.load(&id()).await.unwrap(), None);
+        assert_eq!(store.previous(&id()).await.unwrap(), None);
+        assert_eq!(store.list().await.unwrap(), []);
+        store.forget(&id()).await.unwrap();
+        assert_eq!(store.load(&id()).await.unwrap(), None);
+        store.writable().await.unwrap();
+        store.flush().await.unwrap();
+    }
+}
+
+async fn a_commit_is_read_back_whole(Pair { one, two, .. }: Pair) {
+    let mut odd = cookie("n", "v");
+    odd.name = vec![0xff, b'"', 0, b'\\'];
+    odd.value = Secret::new(vec![0x80, b';', 0xc3]);
+    odd.same_site = None;
+    odd.expires = None;
+    odd.created = SystemTime::UNIX_EPOCH - Duration::new(1, 1);
+    let mut rich = grant("t\u{1f36a}\"\\\n");
+    rich.fields.insert("refresh_token".into(), Secret::from(""));
+    rich.expires_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_000_000_000_000));
+    let change = Change {
+        generation: Generation(1),
+        grant: Some(rich.clone()),
+        cookies: Cookies::Replace(vec![odd.clone(), cookie("sid", "s1")]),
+        notes: Some(notes()),
+        keep_previous: true,
+    };
+    for (how, id) in [
+        (Durability::Written, id()),
+        (Durability::Synced, SessionId::new("books", Some("alice"))),
+    ] {
+        let change = change.clone();
+        let committed = one.commit(&id, Generation(0), change, how).await.unwrap();
+        assert!(matches!(committed, Committed::Done));
+        let expected = sorted(Stored {
+            generation: Generation(1),
+            grant: rich.clone(),
+            cookies: vec![odd.clone(), cookie("sid", "s1")],
+            notes: notes(),
+        });
+        assert_eq!(held(&one, &id).await, expected);
+        assert_eq!(held(&two, &id).await, expected);
+        assert_eq!(one.previous(&id).await.unwrap(), None, "there was nothing");
+    }
+}
+
+async fn a_stale_commit_writes_nothing(Pair { one, two, .. }: Pair) {
+    done(&one, &id(), 0, to(1)).await;
+    done(&two, &id(), 1, to(2)).await;
+    for expected in [0, 1, 3] {
+        let mut change = to(9);
+        change.cookies = Cookies::Replace(vec![cookie("a", "1")]);
+        change.notes = Some(notes());
+        let committed = one
+            .commit(&id(), Generation(expected), change, Durability::Synced)
+            .await
+            .unwrap();
+        let Committed::Conflict(stored) = committed else {
+            panic!("{expected} is not stored");
+        };
+        assert_eq!(*stored, held(&two, &id()).await);
+        assert_eq!(stored.grant, grant("token-2"));
+        assert!(stored.cookies.is_empty() && stored.notes == Notes::default());
+    }
+    let other = SessionId::new("new", None);
+    let committed = one
+        .commit(&other, Generation(4), to(5), Durability::Written)
+        .await
+        .unwrap();
+    let Committed::Conflict(stored) = committed else {
+        panic!("nothing is stored there");
+    };
+    assert_eq!(*stored, Stored::default());
+    assert_eq!(one.load(&other).await.unwrap(), None);
+}
+
+async fn what_is_none_stays(Pair { one, .. }: Pair) {
+    let mut first = to(1);
+    first.cookies = Cookies::Replace(vec![cookie("a", "1")]);
+    first.notes = Some(notes());
+    done(&one, &id(), 0, first).await;
+    let before = held(&one, &id()).await;
+    done(&one, &id(), 1, Change::default()).await;
+    assert_eq!(held(&one, &id()).await, before);
+    let change = Change {
+        notes: Some(Notes::default()),
+        ..Change::default()
+    };
+    done(&one, &id(), 1, change).await;
+    let after = held(&one, &id()).await;
+    let notes = Notes::default();
+    assert_eq!(after, Stored { notes, ..before });
+}
+
+async fn cookies_are_patched_and_replaced(Pair { one, two, .. }: Pair) {
+    let (a, b, c) = (cookie("a", "1"), cookie("b", "1"), cookie("c", "1"));
+    done(&one, &id(), 0, patch(&[a.clone(), b.clone()], &[])).await;
+    assert_eq!(held(&two, &id()).await.generation, Generation(0));
+    done(&one, &id(), 0, patch(&[cookie("b", "2"), c.clone()], &[&a])).await;
+    assert_eq!(values(&held(&two, &id()).await), "b=2 c=1");
+    // What is removed and put at once is put.
+    done(&one, &id(), 0, patch(&[cookie("b", "3")], &[&b, &a])).await;
+    assert_eq!(values(&held(&two, &id()).await), "b=3 c=1");
+    let mut elsewhere = cookie("b", "4");
+    elsewhere.path = "/books".into();
+    done(&one, &id(), 0, patch(&[elsewhere.clone()], &[])).await;
+    assert_eq!(values(&held(&two, &id()).await), "b=3 c=1 b=4");
+    let all = Change {
+        generation: Generation(1),
+        cookies: Cookies::Replace(vec![elsewhere, cookie("d", "1")]),
+        ..Change::default()
+    };
+    done(&one, &id(), 0, all).await;
+    assert_eq!(values(&held(&two, &id()).await), "d=1 b=4");
+    let none = Change {
+        cookies: Cookies::Replace(Vec::new()),
+        ..Change::default()
+    };
+    done(&one, &id(), 1, none).await;
+    assert!(held(&two, &id()).await.is_empty());
+}
+
+async fn previous_is_what_was_before(Pair { one, two, .. }: Pair) {
+    let keep = |mut change: Change, generation: u64| {
+        change.generation = Generation(generation);
+        change.keep_previous = true;
+        change
+    };
+    let mut first = to(1);
+    first.cookies = Cookies::Replace(vec![cookie("a", "1"), cookie("b", "1")]);
+    first.notes = Some(notes());
+    done(&one, &id(), 0, keep(first, 1)).await;
+    assert_eq!(two.previous(&id()).await.unwrap(), None);
+    let mut before = held(&one, &id()).await;
+    before.notes = Notes::default();
+    // The commit that keeps, and all that follow and do not, leave it as it was.
+    let mut second = patch(&[cookie("a", "2"), cookie("c", "1")], &[&cookie("b", "")]);
+    second.grant = Some(grant("token-2"));
+    done(&one, &id(), 1, keep(second, 2)).await;
+    done(
+        &two,
+        &id(),
+        2,
+        patch(&[cookie("a", "3"), cookie("b", "9")], &[]),
+    )
+    .await;
+    done(
+        &one,
+        &id(),
+        2,
+        patch(&[], &[&cookie("c", ""), &cookie("a", "")]),
+    )
+    .await;
+    let replaced = Change {
+        cookies: Cookies::Replace(vec![cookie("a", "5"), cookie("e", "1")]),
+        ..to(3)
+    };
+    done(&one, &id(), 2, replaced).await;
+    for store in [&one, &two] {
+        let previous = store.previous(&id()).await.unwrap().map(sorted);
+        assert_eq!(previous.as_ref(), Some(&before));
+    }
+    // To go back is a commit like others, and can itself be taken back.
+    let now = held(&one, &id()).await;
+    let back = Change {
+        grant: Some(before.grant.clone()),
+        cookies: Cookies::Replace(before.cookies.clone()),
+        ..Change::default()
+    };
+    done(&one, &id(), 3, keep(back, 4)).await;
+    let generation = Generation(4);
+    let notes = now.notes.clone();
+    let expected = Stored {
+        generation,
+        notes,
+        ..before
+    };
+    assert_eq!(held(&two, &id()).await, expected);
+    let notes = Notes::default();
+    let previous = two.previous(&id()).await.unwrap().map(sorted);
+    assert_eq!(previous, Some(Stored { notes, ..now }));
+}
+
+async fn what_was_forgotten_stays_forgotten(Pair { one, two, .. }: Pair) {
+    let mut first = to(5);
+    first.cookies = Cookies::Replace(vec![cookie("a", "1")]);
+    first.notes = Some(notes());
+    done(&one, &id(), 0, first).await;
+    let mut second = to(6);
+    second.keep_previous = true;
+    done(&one, &id(), 5, second).await;
+    two.forget(&id()).await.unwrap();
+    let tombstone = Stored {
+        generation: Generation(7),
+        ..Stored::default()
+    };
+    assert_eq!(held(&one, &id()).await, tombstone);
+    assert_eq!(one.previous(&id()).await.unwrap(), None);
+    assert_eq!(one.list().await.unwrap(), []);
+    for late in [0, 5, 6] {
+        let committed = one
+            .commit(&id(), Generation(late), to(late + 1), Durability::Written)
+            .await
+            .unwrap();
+        let Committed::Conflict(stored) = committed else {
+            panic!("{late} was forgotten");
+        };
+        assert_eq!(*stored, tombstone);
+    }
+    let mut anew = to(8);
+    anew.keep_previous = true;
+    done(&one, &id(), 7, anew).await;
+    assert_eq!(one.previous(&id()).await.unwrap(), None);
+    assert_eq!(one.list().await.unwrap(), [id()]);
+}
+
+async fn sessions_are_apart(Pair { one, two, .. }: Pair) {
+    let ids = [
+        SessionId::new("a", None),
+        SessionId::new("a", Some("x")),
+        SessionId::new("a", Some("y")),
+        SessionId::new("a/x", None),
+        SessionId::new("é \"'%", Some("\u{1f36a}")),
+    ];
+    for (n, id) in (1..).zip(&ids) {
+        let mut change = to(n);
+        change.cookies = Cookies::Replace(vec![cookie("sid", &n.to_string())]);
+        done(&one, id, 0, change).await;
+    }
+    let mut expected = ids.to_vec();
+    expected.sort();
+    assert_eq!(two.list().await.unwrap(), expected);
+    two.forget(&ids[1]).await.unwrap();
+    for (n, id) in (1..).zip(&ids) {
+        let stored = held(&two, id).await;
+        let sid = format!("sid={n}");
+        let (generation, cookies) = if n == 2 { (3, "") } else { (n, &*sid) };
+        assert_eq!(stored.generation, Generation(generation), "{id}");
+        assert_eq!(values(&stored), cookies, "{id}");
+    }
+}
+
+async fn changes_are_told(Pair { one, two, .. }: Pair) {
+    let (mut ours, mut theirs) = (one.changes(), two.changes());
+    let within = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 100 });
+    done(&one, &id(), 0, to(1)).await;
+    for (changes, foreign) in [(&mut ours, false), (&mut theirs, true)] {
+        let changed = timeout(within, changes.next()).await.unwrap();
+        assert_eq!(changed, Some(Changed { id: id(), foreign }));
+    }
+    // A conflict is no change; a cookie and a logout are.
+    let stale = one
+        .commit(&id(), Generation(0), to(1), Durability::Written)
+        .await
+        .unwrap();
+    assert!(matches!(stale, Committed::Conflict(_)));
+    done(&two, &id(), 1, patch(&[cookie("a", "1")], &[])).await;
+    assert_eq!(
+        timeout(within, ours.next()).await.unwrap().unwrap().id,
+        id()
+    );
+    one.forget(&id()).await.unwrap();
+    let mut last = held(&one, &id()).await.generation;
+    assert_eq!(last, Generation(2));
+    // Who commits over a change that it was not told of yet is told of it all the same.
+    for _ in 0..20 {
+        done(&two, &id(), last.0, patch(&[cookie("b", "1")], &[])).await;
+        done(&one, &id(), last.0, to(last.0 + 1)).await;
+        last = last.next();
+        loop {
+            let changed = timeout(within, ours.next()).await.unwrap().unwrap();
+            if changed.foreign {
+                break;
+            }
+        }
+    }
+}
+
+async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
+    let lease = one.lease(&id()).await.unwrap();
+    assert!(lease.is_held());
+    let short = Duration::from_millis(50);
+    assert!(
+        timeout(short, one.lease(&id())).await.is_err(),
+        "another task"
+    );
+    assert!(
+        timeout(short, two.lease(&id())).await.is_err(),
+        "another process"
+    );
+    let other = SessionId::new("books", Some("alice"));
+    drop(timeout(short, two.lease(&other)).await.unwrap().unwrap());
+    drop(lease);
+    for store in [&two, &one, &one, &two] {
+        drop(
+            timeout(10 * short, store.lease(&id()))
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    // Under contention each holder is alone.
+    let inside = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let tasks: Vec<_> = (0..20)
+        .map(|n| {
+            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
+            let inside = Arc::clone(&inside);
+            tokio::spawn(async move {
+                let lease = store.lease(&id()).await.unwrap();
+                let before = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                assert_eq!(before, 0);
+                tokio::task::yield_now().await;
+                inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                drop(lease);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+async fn a_waiter_that_gives_up_leaves_the_queue(Pair { one, two, .. }: Pair) {
+    let lease = one.lease(&id()).await.unwrap();
+    let short = Duration::from_millis(20);
+    for store in [&one, &two, &one] {
+        timeout(short, store.lease(&id())).await.unwrap_err();
+    }
+    drop(lease);
+    drop(
+        timeout(50 * short, one.lease(&id()))
+            .await
+            .unwrap()
+            .unwrap(),
+    );
+}
+
+async fn no_update_is_lost(Pair { one, two, .. }: Pair) {
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
+            tokio::spawn(async move {
+                let mut expected = Generation(0);
+                let mut cookies = 0;
+                loop {
+                    let mut change = to(expected.0 + 1);
+                    let own = cookie(&format!("c{n}"), &cookies.to_string());
+                    change.cookies = patch(&[own], &[]).cookies;
+                    let how = if n % 10 == 0 {
+                        Durability::Synced
+                    } else {
+                        Durability::Written
+                    };
+                    match store.commit(&id(), expected, change, how).await.unwrap() {
+                        Committed::Done => cookies += 1,
+                        Committed::Conflict(stored) => expected = stored.generation,
+                    }
+                    if cookies == 3 {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let stored = held(&one, &id()).await;
+    assert_eq!(stored.generation, Generation(300));
+    assert_eq!(stored.cookies.len(), 100);
+    assert!(stored.cookies.iter().all(|c| c.value.expose() == b"2"));
+    assert_eq!(stored, held(&two, &id()).await);
+}
+
+async fn fingerprints_are_equal_in_all_handles(Pair { one, two, .. }: Pair) {
+    let print = one.fingerprint("journal", b"token");
+    assert_eq!(print, two.fingerprint("journal", b"token"));
+    assert_ne!(print, one.fingerprint("source", b"token"));
+    assert!(print.len() == 32 && print.bytes().all(|b| b.is_ascii_hexdigit()));
+}

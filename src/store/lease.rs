@@ -1,0 +1,275 @@
+//! The right to refresh a session: one holder among all tasks and processes of a machine.
+//!
+//! Tasks queue for it in order; between processes it is an operating-system lock on a file of its own, which the
+//! kernel frees when its process dies, however it dies. A process that is suspended keeps such a lock, so there is
+//! a time limit too: the holder writes a pulse into the file, and who has seen none for [`SUSPENDED`] takes the file
+//! away (and so makes a new one to lock). The time is the waiter's own, so that no clock that jumps, and no machine
+//! that slept as a whole, ends a lease. A holder that comes back finds out by [`Lease::is_held`]; if it does not ask,
+//! the comparison of generations in the store still keeps it from overwriting anything.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::digest;
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
+
+use super::{Error, SessionId};
+
+/// How often a waiter tries the lock of another process.
+const POLL: Duration = Duration::from_millis(10);
+
+/// How often a holder shows that it is alive.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// After which silence a holder counts as suspended: several pulses, and longer than a refresh may take.
+const SUSPENDED: Duration = Duration::from_secs(30);
+
+/// The right to refresh a session, until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    // In this order: the next task in this process may try the file only when it is free.
+    file: Option<Held>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+/// The leases of one store handle.
+#[derive(Debug)]
+pub(super) struct Leases {
+    turns: Mutex<HashMap<SessionId, Arc<AsyncMutex<()>>>>,
+    folder: Option<PathBuf>,
+}
+
+/// A locked file.
+#[derive(Debug)]
+struct Held {
+    file: Arc<File>,
+    path: PathBuf,
+    pulse: AbortHandle,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Says whether the lease was not taken away meanwhile, as it is from a process that was suspended for long.
+    /// To be asked right before what must not be done twice.
+    pub fn is_held(&self) -> bool {
+        let Some(held) = &self.file else { return true };
+        is_at(&held.file, &held.path).unwrap_or(false)
+    }
+}
+
+// === impl Leases ===
+
+impl Leases {
+    /// Leases among the tasks of this process alone.
+    pub(super) fn of_tasks() -> Self {
+        Self {
+            turns: Mutex::default(),
+            folder: None,
+        }
+    }
+
+    /// Leases among all processes that use the same folder; makes it.
+    pub(super) fn in_folder(folder: PathBuf) -> io::Result<Self> {
+        super::private_folder(&folder)?;
+        Ok(Self {
+            turns: Mutex::default(),
+            folder: Some(folder),
+        })
+    }
+
+    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        let turn = self.turn(id).lock_owned().await;
+        let file = match &self.folder {
+            None => None,
+            Some(folder) => Some(
+                acquire(folder, &file_name(id))
+                    .await
+                    .map_err(|e| Error::Write(Box::new(e)))?,
+            ),
+        };
+        Ok(Lease { file, _turn: turn })
+    }
+
+    fn turn(&self, id: &SessionId) -> Arc<AsyncMutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // Sessions come and go with the configuration and its clients; who is not waited for is forgotten.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(id.clone()).or_default())
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn new(file: File, path: PathBuf) -> io::Result<Self> {
+        let file = Arc::new(file);
+        let mut beat = 0u64;
+        write_pulse(&file, beat)?;
+        let weak = Arc::downgrade(&file);
+        let pulse = tokio::spawn(async move {
+            loop {
+                sleep(PULSE).await;
+                let Some(file) = weak.upgrade() else { return };
+                beat += 1;
+                // A disk that takes no pulse is one on which the lease's work fails too.
+                write_pulse(&file, beat).ok();
+            }
+        })
+        .abort_handle();
+        Ok(Self { file, path, pulse })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pulse.abort();
+        // The pulse may hold the file for a moment longer; if unlocking fails, closing does it.
+        self.file.unlock().ok();
+    }
+}
+
+/// Waits for the file's lock. Every try is a few system calls that do not wait.
+async fn acquire(folder: &Path, name: &str) -> io::Result<Held> {
+    let path = folder.join(name);
+    let mut watched: Option<(Vec<u8>, Instant)> = None;
+    loop {
+        let file = open(&path)?;
+        match file.try_lock() {
+            // It may have been taken away between `open` and the lock.
+            Ok(()) if is_at(&file, &path)? => return Held::new(file, path),
+            Ok(()) => continue,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+        let pulse = read_pulse(&file)?;
+        match &watched {
+            Some((seen, since)) if *seen == pulse => {
+                if since.elapsed() >= SUSPENDED {
+                    take_away(&file, &path, folder)?;
+                    watched = None;
+                    continue;
+                }
+            }
+            _ => watched = Some((pulse, Instant::now())),
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Takes the lock file of a suspended holder away, unless another waiter did: then this is another file by now.
+fn take_away(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
+    let guard = open(&folder.join("takeover.lock"))?;
+    if guard.try_lock().is_ok() && is_at(file, path)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Says whether the path still leads to this open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Elsewhere an open file cannot be taken away, so there is no time limit either.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// The pulse is the holder and a count: it differs after every write and for every holder.
+fn write_pulse(mut file: &File, beat: u64) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(format!("{:10} {beat:20}\n", std::process::id()).as_bytes())
+}
+
+fn read_pulse(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut pulse = Vec::new();
+    file.rewind()?;
+    file.take(64).read_to_end(&mut pulse)?;
+    Ok(pulse)
+}
+
+/// A name that every session name gives, whatever its characters, and that does not depend on the key.
+fn file_name(id: &SessionId) -> String {
+    let mut text = id.name.as_bytes().to_vec();
+    if let Some(client) = &id.client {
+        text.push(0);
+        text.extend_from_slice(client.as_bytes());
+    }
+    let hash = digest::digest(&digest::SHA256, &text);
+    let hex: String = hash.as_ref()[..16]
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    format!("{hex}.lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lock of a process that was stopped: held, and without a pulse.
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_suspended_holder_loses_the_lease_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = SessionId::new("a", None);
+        let path = dir.path().join(file_name(&id));
+        let stopped = open(&path).unwrap();
+        stopped.lock().unwrap();
+        let started = Instant::now();
+        let (one, two) = (
+            Leases::in_folder(dir.path().into()).unwrap(),
+            Leases::in_folder(dir.path().into()).unwrap(),
+        );
+        let (first, second) = (
+            async {
+                let lease = one.lease(&id).await.unwrap();
+                let taken = started.elapsed();
+                assert!(lease.is_held());
+                sleep(2 * SUSPENDED).await;
+                assert!(lease.is_held(), "its pulse keeps it");
+                drop(lease);
+                taken
+            },
+            async {
+                let lease = two.lease(&id).await.unwrap();
+                let taken = started.elapsed();
+                assert!(lease.is_held());
+                sleep(2 * SUSPENDED).await;
+                drop(lease);
+                taken
+            },
+        );
+        let (a, b) = tokio::join!(first, second);
+        assert!(a.min(b) >= SUSPENDED && a.min(b) < SUSPENDED + PULSE);
+        assert!(a.max(b) >= a.min(b) + 2 * SUSPENDED, "one after the other");
+        assert!(!is_at(&stopped, &path).unwrap());
+    }
+}
