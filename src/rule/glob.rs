@@ -42,6 +42,28 @@ impl Glob {
         }
         pattern[p..].iter().all(|b| *b == b'*')
     }
+
+    /// Tells whether some text matches both patterns.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        // reached[j]: what is left of `a` and `b[j..]` can still end together; from the back, a row at a time.
+        let mut reached: Vec<bool> = (0..=b.len())
+            .map(|j| b[j..].iter().all(|c| *c == b'*'))
+            .collect();
+        for i in (0..a.len()).rev() {
+            let mut row = vec![false; b.len() + 1];
+            row[b.len()] = a[i] == b'*' && reached[b.len()];
+            for j in (0..b.len()).rev() {
+                row[j] = if a[i] == b'*' || b[j] == b'*' {
+                    reached[j] || row[j + 1]
+                } else {
+                    a[i] == b[j] && reached[j + 1]
+                };
+            }
+            reached = row;
+        }
+        reached[0]
+    }
 }
 
 impl fmt::Display for Glob {
@@ -53,6 +75,26 @@ impl fmt::Display for Glob {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_overlap_if_one_text_matches_both() {
+        let cases = [
+            ("/a/*", "/b/*", false),
+            ("/a/*", "*/b", true),
+            ("/a*", "/ab", true),
+            ("/a*", "/b", false),
+            ("*", "", true),
+            ("", "", true),
+            ("/x*y", "/xy", true),
+            ("/x*y", "/x*z", false),
+            ("/v1/*", "/v1", false),
+            ("*a*", "*b*", true),
+        ];
+        for (a, b, expected) in cases {
+            assert_eq!(Glob::new(a).overlaps(&Glob::new(b)), expected, "{a} {b}");
+            assert_eq!(Glob::new(b).overlaps(&Glob::new(a)), expected, "{b} {a}");
+        }
+    }
 
     #[test]
     fn stars_stand_for_anything() {

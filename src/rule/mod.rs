@@ -8,14 +8,21 @@ pub mod capture;
 pub mod glob;
 pub mod inject;
 pub mod matcher;
+pub mod path;
 pub mod pointer;
+mod refresh;
 pub mod rejected;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod template;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::refresh::{
+    ClientAuth, Encoding, Expect, GrantType, Oauth2, Refresh, RefreshKind, Step, StepBody, Verify,
+};
 use self::{glob::Glob, pointer::Pointer, template::Template};
 use crate::{
     origin::{Host, HostName, Origin, Scheme},
@@ -194,101 +201,6 @@ pub struct Url {
     pub path: String,
 }
 
-/// How a session is renewed.
-#[derive(Clone, Debug)]
-pub struct Refresh {
-    pub kind: RefreshKind,
-    /// How long before expiry the background refresh starts (at most half the lifetime).
-    pub ahead: Duration,
-    /// Also without a known expiry.
-    pub every: Option<Duration>,
-    /// No background refresh of what nobody used that long.
-    pub idle: Option<Duration>,
-    /// After a vain forced refresh.
-    pub cooldown: Duration,
-    pub timeout: Duration,
-    /// How long the server takes the previous refresh token; `None`: always.
-    pub grace: Option<Duration>,
-    pub terminal: Vec<String>,
-    pub verify: Option<Verify>,
-}
-
-#[derive(Clone, Debug)]
-pub enum RefreshKind {
-    None,
-    Oauth2(Oauth2),
-    Steps(Vec<Step>),
-    Command(Vec<String>),
-    Touch(Url),
-}
-
-#[derive(Clone, Debug)]
-pub struct Oauth2 {
-    pub token_url: Url,
-    pub grant_type: GrantType,
-    pub client_auth: ClientAuth,
-    pub encoding: Encoding,
-    /// More or other fields; an empty template leaves one out.
-    pub params: Vec<(String, Template)>,
-    pub headers: Vec<(HeaderName, Template)>,
-    /// Field of the grant → pointers into the answer, the first that is there counts.
-    pub answer: Vec<(String, Vec<Pointer>)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantType {
-    RefreshToken,
-    ClientCredentials,
-    JwtBearer,
-    Password,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    Basic,
-    Post,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    Form,
-    Json,
-}
-
-/// One request of an `http` refresh, what its answer must be, and what is taken from it.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub method: Method,
-    pub url: Url,
-    pub headers: Vec<(HeaderName, Template)>,
-    pub body: StepBody,
-    pub expect: Expect,
-    pub capture: Vec<(String, Source)>,
-}
-
-#[derive(Clone, Debug)]
-pub enum StepBody {
-    Empty,
-    Form(Vec<(String, Template)>),
-    /// A JSON value whose strings are templates.
-    Json(serde_json::Value, Vec<(Pointer, Template)>),
-}
-
-/// What an answer must look like; empty: a status of 200 to 399.
-#[derive(Clone, Debug, Default)]
-pub struct Expect {
-    pub status: Option<Vec<u16>>,
-    pub location: Option<Glob>,
-    pub location_not: Option<Glob>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Verify {
-    pub url: Url,
-    pub ok: Expect,
-}
-
 /// What is learnt from what clients themselves do.
 #[derive(Clone, Debug)]
 pub struct Capture {
@@ -305,4 +217,86 @@ pub enum Source {
     Cookie(String),
     /// The first group of the first match in the body.
     Regex(regex::bytes::Regex),
+}
+
+// === impl Recipe ===
+
+impl Recipe {
+    /// Returns a session that is bound nowhere, with every default of the configuration.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            provider: None,
+            clients: None,
+            bind: Vec::new(),
+            concurrency: Concurrency::default(),
+            per_client: false,
+            persist: true,
+            user_agent: None,
+            presigned: Presigned::default(),
+            on_dead: OnDead::default(),
+            inject: Vec::new(),
+            cookies: Cookies::default(),
+            derive: Vec::new(),
+            rejected: Vec::new(),
+            refresh: Refresh::default(),
+            captures: Vec::new(),
+            blocks: Vec::new(),
+            values: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+
+    /// Returns where the credential may go, as `status` prints it.
+    pub fn bound_to(&self) -> Vec<String> {
+        let targets = self.bind.iter().map(|bind| bind.target.to_string());
+        targets.collect()
+    }
+
+    /// Tells whether this client may use the session.
+    pub fn serves(&self, client: Option<&str>) -> bool {
+        match &self.clients {
+            None => true,
+            Some(names) => names
+                .iter()
+                .any(|name| name == "*" || Some(name.as_str()) == client),
+        }
+    }
+}
+
+// === impl Target ===
+
+impl fmt::Display for Target {
+    /// Writes scheme, host, port and path; methods are left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)?;
+        match &self.path {
+            Some(path) => path.fmt(f),
+            None => f.write_str("/"),
+        }
+    }
+}
+
+// === impl HostPattern ===
+
+impl HostPattern {
+    /// Tells whether a host is this one, or is below it.
+    pub fn matches(&self, host: &Host) -> bool {
+        match self {
+            Self::Exact(exact) => exact == host,
+            Self::Below(suffix) => host
+                .name()
+                .and_then(|name| name.strip_suffix(suffix.as_str()))
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => host.fmt(f),
+            Self::Below(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
 }
