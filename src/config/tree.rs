@@ -196,10 +196,7 @@ mod tests {
             }
         }
         walk(&root, text, &mut seen);
-        assert_eq!(
-            seen,
-            ["a=a", "b=[a.b]", "x=[1, { y = \"z\" }]", "c=[[c]]"]
-        );
+        assert_eq!(seen, ["a=a", "b=[a.b]", "x=[1, { y = \"z\" }]", "c=[[c]]"]);
     }
 
     #[test]

@@ -418,11 +418,7 @@ impl Error {
 
 /// Returns what makes a cookie the same cookie.
 fn cookie_key(cookie: &jar::Cookie) -> jar::Key {
-    jar::Key {
-        domain: cookie.domain.clone(),
-        path: cookie.path.clone(),
-        name: cookie.name.clone(),
-    }
+    cookie.key()
 }
 
 /// Makes a folder that only its owner can enter; one that exists stays as it is.

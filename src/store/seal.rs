@@ -93,9 +93,16 @@ impl Seal {
     pub(super) fn row(&self, id: &SessionId, key: &crate::jar::Key) -> [u8; 16] {
         let mut bytes = Vec::with_capacity(128);
         identity(&mut bytes, id);
-        part(&mut bytes, key.domain.as_bytes());
-        part(&mut bytes, key.path.as_bytes());
-        part(&mut bytes, &key.name);
+        let crate::jar::Key {
+            domain,
+            path,
+            name,
+            host_only,
+        } = key;
+        part(&mut bytes, domain.as_bytes());
+        part(&mut bytes, path.as_bytes());
+        part(&mut bytes, name);
+        part(&mut bytes, &[u8::from(*host_only)]);
         truncated(&self.rows, &bytes)
     }
 
