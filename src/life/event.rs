@@ -1,0 +1,168 @@
+//! What can happen to a session, and what is to be done about it.
+
+use std::{fmt, time::SystemTime};
+
+use super::{Attempt, Cause, Holding};
+use crate::grant::Generation;
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request needs a credential, and none usable is held.
+    Needed,
+    /// A time that was asked for has come, or somebody looks at the clock; `used_at`: the last request.
+    Due { used_at: Option<SystemTime> },
+    /// A request that was sent with this generation was rejected; the store was read again before.
+    Rejected(Generation),
+    /// A request that was sent with this generation was accepted.
+    Accepted(Generation),
+    /// A person asks for a refresh.
+    Asked,
+    /// A probe reached the host that could not be reached.
+    Reachable,
+    /// This is held now: learnt from an answer, or stored by another process.
+    Changed(Holding),
+    /// This is held now, by a login, an import, a restore, or an answer that came late.
+    Imported(Holding),
+    /// The call of the flight ended.
+    Outcome(Outcome),
+}
+
+/// How a call of the flight ended. What was obtained is stored before this is said.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Renewed(Holding),
+    /// Another process was faster; this is what it stored.
+    Superseded(Holding),
+    Failed(Failure),
+}
+
+/// Why a refresh failed, sorted by what may be done next; the text has no secret.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// Not a byte of the request was written.
+    Unsent(String),
+    /// Bytes were written; `answered`: by a status of 5xx, else there was no whole answer.
+    InDoubt {
+        why: String,
+        answered: bool,
+    },
+    /// An answer that is none: HTML, unusable fields.
+    NotAnAnswer(String),
+    Throttled {
+        until: SystemTime,
+        why: String,
+    },
+    /// The server has refused what was spent, for good.
+    Terminal(String),
+    /// The client itself was refused, or the definition of the session cannot work.
+    Misconfigured(String),
+    /// The store cannot be written; nothing was spent.
+    Store(String),
+}
+
+/// Why a session needs a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The server refused the credential.
+    Terminal(String),
+    /// The server refused a refresh token whose last use was never answered.
+    LostRotation(String),
+    Misconfigured(String),
+    /// It ended, and nothing can renew it.
+    Expired,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Note in the store, on the disk, that the refresh token is being spent, before the next call.
+    Journal,
+    /// Call the refresh: start a flight, or go on with the one that has just reported.
+    Refresh(Attempt),
+    /// Write what this life remembers (its end, a vain refresh) to the store.
+    Persist,
+    /// Ask every few seconds whether the refresh's host can be reached, and say so once.
+    Probe,
+    /// Report [`Event::Due`] at this time.
+    WakeAt(SystemTime),
+    Tell(Notice),
+}
+
+/// News for the log, the history and those who asked to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    Started(Cause),
+    Succeeded,
+    Failed(Failure),
+    Degraded,
+    Expiring,
+    Expired,
+    NeedsLogin,
+    Recovered,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// Returns the short name that `last_refresh.result` and the metrics use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unsent(_) => "unsent",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::NotAnAnswer(_) => "not_an_answer",
+            Self::Throttled { .. } => "throttled",
+            Self::Terminal(_) => "terminal",
+            Self::Misconfigured(_) => "misconfigured",
+            Self::Store(_) => "store",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsent(why) => write!(f, "the refresh could not be sent: {why}"),
+            Self::InDoubt { why, .. } => write!(f, "the refresh was not answered: {why}"),
+            Self::NotAnAnswer(why) => write!(f, "the answer to the refresh is none: {why}"),
+            Self::Throttled { why, .. } => write!(f, "the refresh was put off: {why}"),
+            Self::Terminal(why) => write!(f, "the refresh was refused: {why}"),
+            Self::Misconfigured(why) => write!(f, "the refresh cannot work: {why}"),
+            Self::Store(why) => write!(f, "the refresh was not started: {why}"),
+        }
+    }
+}
+
+// === impl Reason ===
+
+/// Begins the stored text of a lost rotation.
+const LOST: &str = "lost rotation: ";
+
+impl Reason {
+    /// Tells whether the end outlives the process: what depends on the configuration or the clock is found anew.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Terminal(_) | Self::LostRotation(_) => true,
+            Self::Misconfigured(_) | Self::Expired => false,
+        }
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote into a store.
+    pub fn stored(text: &str) -> Self {
+        match text.strip_prefix(LOST) {
+            Some(rest) => Self::LostRotation(rest.to_owned()),
+            None => Self::Terminal(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Terminal(why) => f.write_str(why),
+            Self::LostRotation(why) => write!(f, "{LOST}{why}"),
+            Self::Misconfigured(why) => write!(f, "the refresh cannot work: {why}"),
+            Self::Expired => f.write_str("it has expired, and nothing can renew it"),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What each event does to a life, the outcomes of a flight left aside.
+
+use std::time::SystemTime;
+
+use super::{Cause, Effect, Failure, Holding, Life, Notice, Now, Reason, Rules, State, What, when};
+use crate::grant::Generation;
+
+impl Life {
+    pub(super) fn needed(&mut self, now: Now, rules: &Rules, effects: &mut Vec<Effect>) {
+        let usable = self.state.holding().usable(now.wall);
+        match &self.state {
+            State::Empty(_) | State::Incomplete(_) | State::Fresh(_) if usable => {}
+            State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
+                if held.renewable {
+                    self.start(Cause::Needed, now, rules, effects);
+                } else {
+                    self.end_if_expired(now, effects);
+                }
+            }
+            State::Degraded { retry_at, .. } if *retry_at <= now.wall => {
+                self.start(Cause::Needed, now, rules, effects);
+            }
+            State::Degraded { .. } | State::Refreshing { .. } | State::NeedsLogin { .. } => {}
+        }
+    }
+
+    pub(super) fn due(
+        &mut self,
+        used_at: Option<SystemTime>,
+        now: Now,
+        rules: &Rules,
+        effects: &mut Vec<Effect>,
+    ) {
+        when::tell_of_the_end(self, now, rules, effects);
+        if when::is_idle(used_at, now.wall, rules) {
+            return;
+        }
+        match &self.state {
+            State::Fresh(_) | State::Degraded { .. } => {
+                if self.is_due(now, rules) {
+                    self.start(Cause::Background, now, rules, effects);
+                } else if matches!(self.state, State::Fresh(_)) {
+                    self.end_if_expired(now, effects);
+                }
+            }
+            // What was never whole is obtained when somebody needs it.
+            State::Empty(_) | State::Incomplete(_) => {}
+            State::Refreshing { .. } | State::NeedsLogin { .. } => {}
+        }
+    }
+
+    pub(super) fn was_rejected(
+        &mut self,
+        seen: Generation,
+        now: Now,
+        rules: &Rules,
+        effects: &mut Vec<Effect>,
+    ) {
+        if seen < self.state.holding().generation {
+            return;
+        }
+        self.rejected = true;
+        let cooling = self.cooling(now.wall, rules);
+        match &mut self.state {
+            State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
+                if held.renewable && !cooling {
+                    self.start(Cause::Rejected, now, rules, effects);
+                }
+            }
+            State::Degraded { .. } => {
+                if self.is_due(now, rules) && !cooling {
+                    self.start(Cause::Rejected, now, rules, effects);
+                }
+            }
+            // The flight serves the rejection too, and counts as forced from now on.
+            State::Refreshing { attempt, .. } => attempt.cause = Cause::Rejected,
+            State::NeedsLogin { .. } => {}
+        }
+    }
+
+    pub(super) fn asked(&mut self, now: Now, rules: &Rules, effects: &mut Vec<Effect>) {
+        let in_flight = matches!(self.state, State::Refreshing { .. });
+        if !in_flight && self.state.holding().renewable {
+            self.start(Cause::Asked, now, rules, effects);
+        }
+    }
+
+    pub(super) fn reachable(&mut self, now: Now, rules: &Rules, effects: &mut Vec<Effect>) {
+        let State::Degraded {
+            failure: Failure::Unsent(_),
+            ..
+        } = self.state
+        else {
+            return;
+        };
+        let held_back = self
+            .doubt
+            .is_some_and(|doubt| when::when_in_doubt(self, doubt, now.wall, rules) > now.wall);
+        if !held_back {
+            self.start(Cause::Background, now, rules, effects);
+        }
+    }
+
+    fn is_due(&self, now: Now, rules: &Rules) -> bool {
+        self.due_at(now.wall, rules)
+            .is_some_and(|at| at <= now.wall)
+    }
+
+    pub(super) fn accepted(&mut self, seen: Generation, effects: &mut Vec<Effect>) {
+        if seen < self.state.holding().generation {
+            return;
+        }
+        self.rejected = false;
+        if self.vain.is_some_and(|vain| seen >= vain.generation) {
+            self.vain = None;
+            effects.push(Effect::Persist);
+        }
+    }
+
+    /// Takes up what was learnt from an answer, or what another process stored.
+    pub(super) fn changed(&mut self, held: Holding, effects: &mut Vec<Effect>) {
+        let before = self.state.holding();
+        let newer = held.generation > before.generation && held.what == What::Whole;
+        let other_token = held.token != before.token;
+        // Cookies alone do not revive a refresh token that the server has refused, nor end its backoff.
+        let heals = newer
+            && match &self.state {
+                State::NeedsLogin { .. } => other_token || held.token.is_none(),
+                State::Degraded { .. } => {
+                    other_token || held.token.is_none() && held.expires_at > before.expires_at
+                }
+                State::Empty(_)
+                | State::Incomplete(_)
+                | State::Fresh(_)
+                | State::Refreshing { .. } => false,
+            };
+        if heals {
+            self.imported(held, effects);
+        } else {
+            self.hold(held);
+        }
+    }
+
+    /// Takes up new material: a login, an import, a restored grant, a late answer. It heals every end.
+    pub(super) fn imported(&mut self, held: Holding, effects: &mut Vec<Effect>) {
+        let ended = matches!(self.state, State::NeedsLogin { .. });
+        self.hold(held.clone());
+        match &mut self.state {
+            State::NeedsLogin { .. } | State::Degraded { .. } => self.settle(held),
+            State::Refreshing { attempt, .. } => attempt.overtaken = true,
+            State::Empty(_) | State::Incomplete(_) | State::Fresh(_) => {}
+        }
+        if ended {
+            self.rejected = false;
+            effects.push(Effect::Persist);
+            if self.state.holding().what == What::Whole {
+                effects.push(Effect::Tell(Notice::Recovered));
+            }
+        }
+    }
+
+    /// Ends a session whose credential has expired and that nothing can renew.
+    fn end_if_expired(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let held = self.state.holding();
+        if held.renewable || !held.expired(now.wall) {
+            return;
+        }
+        self.state = State::NeedsLogin {
+            stale: held.clone(),
+            reason: Reason::Expired,
+        };
+        effects.push(Effect::Tell(Notice::NeedsLogin));
+    }
+}

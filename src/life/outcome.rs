@@ -1,0 +1,139 @@
+//! What the outcome of a flight's call does to a life: one table for every refresh kind.
+
+use super::{
+    Attempt, Cause, Doubt, Effect, Failure, Holding, Life, Notice, Now, Outcome, Reason, Rules,
+    State, cooldown::Vain, when,
+};
+
+impl Life {
+    pub(super) fn outcome(
+        &mut self,
+        outcome: Outcome,
+        now: Now,
+        rules: &Rules,
+        effects: &mut Vec<Effect>,
+    ) {
+        let State::Refreshing { stale, attempt } = &self.state else {
+            // An outcome without a flight is an answer that nobody waits for any more.
+            return;
+        };
+        let (stale, attempt) = (stale.clone(), attempt.clone());
+        // Somebody put in other material while the call was under way: its failure says nothing about that.
+        let superseded = attempt.overtaken || stale.token != attempt.spends;
+        match outcome {
+            Outcome::Renewed(held) => self.renewed(held, &stale, &attempt, now, effects),
+            Outcome::Superseded(held) => {
+                self.hold(held.clone());
+                self.settle(held);
+            }
+            Outcome::Failed(_) if superseded => self.settle(stale),
+            Outcome::Failed(failure) => self.failed(failure, &attempt, now, rules, effects),
+        }
+    }
+
+    fn renewed(
+        &mut self,
+        held: Holding,
+        stale: &Holding,
+        attempt: &Attempt,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let unchanged = held.generation == stale.generation;
+        if attempt.cause == Cause::Rejected {
+            // A refresh that brought nothing new cannot be vindicated by what the old credential still opens.
+            let generation = if unchanged {
+                held.generation.next()
+            } else {
+                held.generation
+            };
+            self.vain = Some(Vain {
+                at: now.wall,
+                generation,
+            });
+        }
+        let recovered = self.failures > 0;
+        self.doubt = None;
+        self.hold(held.clone());
+        self.settle(held);
+        effects.push(Effect::Tell(Notice::Succeeded));
+        if recovered {
+            effects.push(Effect::Tell(Notice::Recovered));
+        }
+    }
+
+    fn failed(
+        &mut self,
+        failure: Failure,
+        attempt: &Attempt,
+        now: Now,
+        rules: &Rules,
+        effects: &mut Vec<Effect>,
+    ) {
+        let stale = self.state.holding().clone();
+        let one_time = attempt.spends.is_some();
+        match &failure {
+            Failure::Terminal(text) | Failure::Misconfigured(text) => {
+                let reason = match (&failure, &self.doubt) {
+                    (Failure::Misconfigured(_), _) => Reason::Misconfigured(text.clone()),
+                    (_, Some(_)) => Reason::LostRotation(text.clone()),
+                    (_, None) => Reason::Terminal(text.clone()),
+                };
+                if attempt.cause == Cause::Rejected {
+                    self.vain = Some(Vain {
+                        at: now.wall,
+                        generation: attempt.generation.next(),
+                    });
+                }
+                self.state = State::NeedsLogin { stale, reason };
+                effects.push(Effect::Tell(Notice::Failed(failure)));
+                effects.push(Effect::Persist);
+                effects.push(Effect::Tell(Notice::NeedsLogin));
+                return;
+            }
+            Failure::InDoubt { answered, .. } if one_time => {
+                let doubt = self.doubt.take().unwrap_or(Doubt::new(attempt.started));
+                let (doubt, again) =
+                    doubt.unanswered(attempt.started, *answered, now.wall, rules.grace);
+                self.doubt = Some(doubt);
+                if let Some(wait) = again {
+                    let next = Attempt {
+                        number: attempt.number + 1,
+                        wait,
+                        ..attempt.clone()
+                    };
+                    self.state = State::Refreshing {
+                        stale,
+                        attempt: next.clone(),
+                    };
+                    effects.push(Effect::Tell(Notice::Failed(failure)));
+                    effects.push(Effect::Refresh(next));
+                    return;
+                }
+            }
+            // The answer was none, so whether the token was spent is not known either.
+            Failure::NotAnAnswer(_) if one_time => {
+                self.doubt.get_or_insert(Doubt::new(attempt.started));
+            }
+            Failure::InDoubt { .. }
+            | Failure::NotAnAnswer(_)
+            | Failure::Unsent(_)
+            | Failure::Throttled { .. }
+            | Failure::Store(_) => {}
+        }
+        self.failures = self.failures.saturating_add(1);
+        let retry_at = when::retry_at(&failure, one_time, self.failures, now);
+        if matches!(failure, Failure::Unsent(_)) {
+            effects.push(Effect::Probe);
+        }
+        effects.push(Effect::Tell(Notice::Failed(failure.clone())));
+        if self.failures == 1 {
+            effects.push(Effect::Tell(Notice::Degraded));
+        }
+        self.state = State::Degraded {
+            stale,
+            retry_at,
+            failure,
+        };
+    }
+}
