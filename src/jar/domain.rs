@@ -30,6 +30,15 @@ pub(super) fn and_parents(host: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Returns the part of a host that somebody registered: its public suffix and one label more. `None`: the host is a
+/// public suffix itself, an address, or no name.
+pub fn registrable(host: &str) -> Option<&str> {
+    if is_address(host) || host.starts_with('.') {
+        return None;
+    }
+    psl::domain_str(host)
+}
+
 /// Tells whether anybody may register names below this one: a suffix of the public suffix list, or a top-level
 /// domain that the list does not know (its default rule, `*`).
 pub fn is_public_suffix(domain: &str) -> bool {

@@ -100,17 +100,20 @@ fn scope<'a>(host: &str, attribute: &'a [u8]) -> Result<Option<Cow<'a, str>>, Re
     } else {
         Cow::Borrowed(text)
     };
-    if domain::is_public_suffix(&domain) {
-        return if domain == host {
-            Ok(None)
-        } else {
-            Err(Refused::PublicSuffix)
-        };
-    }
     if !domain::domain_match(host, &domain) {
-        return Err(Refused::Domain);
+        return Err(if domain::is_public_suffix(&domain) {
+            Refused::PublicSuffix
+        } else {
+            Refused::Domain
+        });
     }
-    Ok(Some(domain))
+    match domain::registrable(host) {
+        // Both are ends of the host, so the shorter one lies above the other.
+        Some(own) if domain.len() >= own.len() => Ok(Some(domain)),
+        // A public suffix may set cookies for itself, and an address has nothing below it.
+        None if domain == host => Ok(None),
+        Some(_) | None => Err(Refused::PublicSuffix),
+    }
 }
 
 fn expiry(sent: &SetCookie<'_>, now: SystemTime) -> Option<SystemTime> {
