@@ -8,6 +8,7 @@ mod leaf;
 mod root;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 
 use std::{
     io,

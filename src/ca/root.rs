@@ -158,14 +158,19 @@ impl Root {
         Self::load(folder, now)
     }
 
-    /// Returns the file of the certificate.
-    pub fn path(&self) -> PathBuf {
-        self.folder.join(PEM)
+    /// Returns where the certificate lies in its folder.
+    pub fn file(folder: &Path) -> PathBuf {
+        folder.join(PEM)
     }
 
     /// Returns where the certificate lies that the last renewal replaced, as long as it is kept.
-    pub fn old_path(&self) -> PathBuf {
-        self.folder.join(OLD)
+    pub fn old_file(folder: &Path) -> PathBuf {
+        folder.join(OLD)
+    }
+
+    /// Returns the file of the certificate.
+    pub fn path(&self) -> PathBuf {
+        Self::file(&self.folder)
     }
 
     /// Returns the certificate (and what follows it in its file) as it stands in the file.

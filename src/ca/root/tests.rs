@@ -111,6 +111,9 @@ fn a_renewed_root_replaces_ours_and_keeps_the_old_certificate() {
     let old = Root::open(folder.path(), None, now).unwrap();
     let new = Root::renew(folder.path(), None, now).unwrap();
     assert_ne!(old.name(), new.name());
-    assert_eq!(fs::read_to_string(new.old_path()).unwrap(), old.pem());
+    assert_eq!(
+        fs::read_to_string(Root::old_file(folder.path())).unwrap(),
+        old.pem()
+    );
     assert_eq!(Root::load(folder.path(), now).unwrap().der(), new.der());
 }
