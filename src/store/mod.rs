@@ -32,6 +32,7 @@ mod feed;
 pub mod key;
 mod lease;
 mod memory;
+mod record;
 mod seal;
 mod sqlite;
 
@@ -246,7 +247,7 @@ impl Store {
             Kind::Sqlite(path) => {
                 let key =
                     key.ok_or_else(|| Error::NoKey("none is configured (store.key)".to_owned()))?;
-                Sqlite::open(path, key, locks, busy).map(Self::Sqlite)
+                Sqlite::open(&path, &key, locks, busy).map(Self::Sqlite)
             }
         }
     }

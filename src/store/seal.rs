@@ -12,6 +12,8 @@ use aws_lc_rs::{
     hkdf, hmac,
 };
 
+use zeroize::Zeroizing;
+
 use super::SessionId;
 use crate::secret::Secret;
 
@@ -74,7 +76,11 @@ impl Seal {
     }
 
     /// Opens a record.
-    pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Broken> {
+    pub(super) fn open(
+        &self,
+        place: Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Broken> {
         open(&self.records, &place.aad(), sealed)
     }
 
@@ -157,19 +163,19 @@ fn seal(key: &RandomizedNonceKey, aad: &[u8], mut record: Vec<u8>) -> Vec<u8> {
     sealed
 }
 
-fn open(key: &RandomizedNonceKey, aad: &[u8], sealed: &[u8]) -> Result<Secret<Vec<u8>>, Broken> {
+fn open(key: &RandomizedNonceKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Broken> {
     let Some((&FORMAT, rest)) = sealed.split_first() else {
         return Err(Broken);
     };
     let (nonce, record) = rest.split_at_checked(NONCE_LEN).ok_or(Broken)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Broken)?;
-    let mut record = record.to_vec();
+    let mut record = Zeroizing::new(record.to_vec());
     let length = key
         .open_in_place(nonce, Aad::from(aad), &mut record)
         .map_err(|_| Broken)?
         .len();
     record.truncate(length);
-    Ok(Secret::new(record))
+    Ok(record)
 }
 
 fn truncated(key: &hmac::Key, message: &[u8]) -> [u8; 16] {
@@ -223,7 +229,7 @@ mod tests {
         };
         let sealed = seal.seal(here, b"canary".to_vec());
         assert!(!sealed.windows(6).any(|w| w == b"canary"));
-        assert_eq!(seal.open(here, &sealed).unwrap().expose(), b"canary");
+        assert_eq!(**seal.open(here, &sealed).unwrap(), *b"canary");
         let table = "grant";
         for elsewhere in [
             Place { table, ..here },

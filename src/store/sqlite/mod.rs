@@ -1,74 +1,210 @@
-//! The store in SQLite.
+//! The store in SQLite: one file, any number of processes.
+//!
+//! One thread owns the connection that writes ([`writer`]); loads have a connection of their own, so that they wait
+//! neither for a sync nor for another process that holds the write lock. Both see whatever was committed before
+//! they were asked.
 
-use std::{path::PathBuf, time::Duration};
-
-use super::{
-    Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored, key,
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
 };
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, oneshot};
+
+use self::writer::{Job, Task, Write, Writer};
+use super::{
+    Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored,
+    feed::Feed, key, lease::Leases, seal::Seal,
+};
+
+mod commit;
+mod read;
+mod schema;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+/// Writes that wait: their askers, that is requests in flight, are bounded; this bounds what those leave behind
+/// who go away.
+const QUEUE: usize = 4096;
+
+/// Our own commits carry this in the feed; those of other processes nothing.
+const OURS: u64 = 0;
 
 /// A store in a SQLite database; clones are the same handle.
 #[derive(Clone, Debug)]
-pub enum Sqlite {}
+pub struct Sqlite(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    jobs: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+    reader: Arc<Mutex<Option<Connection>>>,
+    seal: Arc<Seal>,
+    feed: Arc<Feed>,
+    leases: Leases,
+}
+
+// === impl Sqlite ===
 
 impl Sqlite {
     pub(super) fn open(
-        path: PathBuf,
-        _: key::Source,
-        _: Option<PathBuf>,
-        _: Duration,
+        path: &Path,
+        key: &key::Source,
+        locks: Option<PathBuf>,
+        busy: Duration,
     ) -> Result<Self, Error> {
-        let place = path.display().to_string();
-        let source = "not in this build".into();
-        Err(Error::Open { place, source })
+        let schema::Opened {
+            path,
+            writer,
+            reader,
+            seal,
+        } = schema::open(path, key, busy)?;
+        let open = |place: &Path, source| Error::Open {
+            place: place.display().to_string(),
+            source: Box::new(source),
+        };
+        let locks = locks.unwrap_or_else(|| schema::beside(&path, ".locks"));
+        let leases = Leases::in_folder(locks.clone()).map_err(|e| open(&locks, e))?;
+        let (seal, feed) = (Arc::new(seal), Arc::new(Feed::default()));
+        let writer = Writer::new(
+            writer,
+            path.clone(),
+            Arc::clone(&seal),
+            Arc::clone(&feed),
+            OURS,
+        )?;
+        let (jobs, asked) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run(&asked))
+            .map_err(|e| open(&path, e))?;
+        Ok(Self(Arc::new(Handle {
+            jobs,
+            room: Arc::new(Semaphore::new(QUEUE)),
+            reader: Arc::new(Mutex::new(Some(reader))),
+            seal,
+            feed,
+            leases,
+        })))
     }
 
-    pub(super) async fn load(&self, _: &SessionId) -> Result<Option<Stored>, Error> {
-        match *self {}
+    pub(super) async fn load(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
+        let (seal, id) = (Arc::clone(&self.0.seal), id.clone());
+        self.read(move |reader| {
+            read::load(reader, &seal, &id).map_err(|problem| problem.while_reading(&id))
+        })
+        .await
     }
 
     pub(super) async fn list(&self) -> Result<Vec<SessionId>, Error> {
-        match *self {}
+        self.read(|reader| read::list(reader).map_err(|e| Error::Read(Box::new(e))))
+            .await
     }
 
     pub(super) async fn commit(
         &self,
-        _: &SessionId,
-        _: Generation,
-        _: Change,
-        _: Durability,
+        id: &SessionId,
+        expected: Generation,
+        change: Change,
+        how: Durability,
     ) -> Result<Committed, Error> {
-        match *self {}
+        let task = Task::Commit {
+            id: id.clone(),
+            expected,
+            change: Box::new(change),
+        };
+        self.write(task, how).await
     }
 
-    pub(super) async fn previous(&self, _: &SessionId) -> Result<Option<Stored>, Error> {
-        match *self {}
+    pub(super) async fn previous(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
+        let (seal, id) = (Arc::clone(&self.0.seal), id.clone());
+        self.read(move |reader| {
+            read::previous(reader, &seal, &id).map_err(|problem| problem.while_reading(&id))
+        })
+        .await
     }
 
-    pub(super) async fn forget(&self, _: &SessionId) -> Result<(), Error> {
-        match *self {}
+    pub(super) async fn forget(&self, id: &SessionId) -> Result<(), Error> {
+        let task = Task::Forget(id.clone());
+        self.write(task, Durability::Synced).await.map(drop)
     }
 
     pub(super) async fn writable(&self) -> Result<(), Error> {
-        match *self {}
+        self.write(Task::Touch, Durability::Written).await.map(drop)
     }
 
-    pub(super) async fn lease(&self, _: &SessionId) -> Result<Lease, Error> {
-        match *self {}
+    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        self.0.leases.lease(id).await
     }
 
     pub(super) fn changes(&self) -> Changes {
-        match *self {}
+        let changes = self.0.feed.listen(OURS);
+        // The thread may sleep without a time to wake. If it is gone, the feed is closed.
+        self.0.jobs.send(Job::Listen).ok();
+        changes
     }
 
-    pub(super) fn fingerprint(&self, _: &str, _: &[u8]) -> String {
-        match *self {}
+    pub(super) fn fingerprint(&self, purpose: &str, bytes: &[u8]) -> String {
+        self.0.seal.fingerprint(purpose, bytes)
     }
 
     pub(super) async fn flush(&self) -> Result<(), Error> {
-        match *self {}
+        self.ask(Job::Flush).await?
     }
 
     pub(super) async fn close(&self) -> Result<(), Error> {
-        match *self {}
+        let closed = match self.ask(Job::Close).await {
+            Ok(closed) => closed,
+            // Somebody else closed it.
+            Err(_) => Ok(()),
+        };
+        lock(&self.0.reader).take();
+        closed
     }
+
+    async fn write(&self, task: Task, how: Durability) -> Result<Committed, Error> {
+        let room = Arc::clone(&self.0.room);
+        let place = room.acquire_owned().await.map_err(|_| Error::Closed)?;
+        let write = |answer| {
+            Job::Write(Write {
+                task,
+                how,
+                answer,
+                place,
+            })
+        };
+        self.ask(write).await?
+    }
+
+    /// Asks the thread; it answers everything, unless it has ended.
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job = job(answer);
+        self.0.jobs.send(job).map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let reader = Arc::clone(&self.0.reader);
+        let read = move || {
+            let reader = lock(&reader);
+            read(reader.as_ref().ok_or(Error::Closed)?)
+        };
+        // It ends early only with the runtime.
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| Error::Closed)?
+    }
+}
+
+fn lock(reader: &Mutex<Option<Connection>>) -> std::sync::MutexGuard<'_, Option<Connection>> {
+    // A connection is whole again after whatever broke off a read.
+    reader.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,490 @@
+//! The one thread that writes. Whatever was asked for while a transaction ran is written by the next one, together
+//! (group commit); each part is atomic for itself.
+//!
+//! How a commit becomes durable. SQLite's WAL makes a commit visible, to other processes too, at the moment its last
+//! frame is in the log. With `synchronous = FULL` the log is synced *before* that moment, so that nobody can use a
+//! refresh token that a loss of power would take back, and a sync that fails leaves nothing behind: batches with a
+//! [`Durability::Synced`] part are written so. With `NORMAL` the frames are in the kernel's hands when the commit
+//! returns, which survives the death of the process, and the log is synced by us, at most [`SYNC_AFTER`] later, for
+//! all commits since. (The log may be synced through a descriptor of its own: SQLite's locks are not on that file.)
+
+use std::{
+    collections::HashSet,
+    error::Error as StdError,
+    fs::File,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::warn;
+
+use super::{
+    super::{Change, Committed, Durability, Error, SessionId, feed::Feed, seal::Seal},
+    commit::Session,
+    read::{self, Problem},
+};
+use crate::grant::Generation;
+
+/// When the commits that were not synced are: "on the disk within a second".
+const SYNC_AFTER: Duration = Duration::from_millis(500);
+
+/// How often other processes' commits are looked for while somebody listens: they are told within 100 ms.
+const POLL: Duration = Duration::from_millis(40);
+
+/// Parts of one transaction: the first of them waits for the last.
+const BATCH: usize = 256;
+
+/// Pages of the log after which they are brought into the database, SQLite's own figure. Not within a commit: after
+/// its answer.
+const CHECKPOINT: i32 = 1000;
+
+/// What must be free on the disk before a token is spent: a refresh writes tens of kilobytes.
+const SPARE: u64 = 1 << 20;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(super) enum Job {
+    Write(Write),
+    /// Syncs what is not.
+    Flush(oneshot::Sender<Result<(), Error>>),
+    /// Somebody listens from now on.
+    Listen,
+    Close(oneshot::Sender<Result<(), Error>>),
+}
+
+/// One part of a transaction.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) task: Task,
+    pub(super) how: Durability,
+    pub(super) answer: oneshot::Sender<Result<Committed, Error>>,
+    /// Its place in the queue.
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+pub(super) enum Task {
+    Commit {
+        id: SessionId,
+        expected: Generation,
+        change: Box<Change>,
+    },
+    Forget(SessionId),
+    /// Writes something, to see whether that works.
+    Touch,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    connection: Connection,
+    path: PathBuf,
+    wal: File,
+    seal: Arc<Seal>,
+    feed: Arc<Feed>,
+    handle: u64,
+    /// Pages in the log, as SQLite's hook says after each commit.
+    pages: Arc<AtomicI32>,
+    checkpoint_at: i32,
+    full: bool,
+    unsynced: Option<Instant>,
+    polled: Instant,
+    data_version: i64,
+    /// The number of the newest commit that listeners were told of.
+    told: i64,
+}
+
+/// A transaction that did not come about.
+struct Failed {
+    /// Whether it could not even begin: another process is writing, or the disk is read-only.
+    at_begin: bool,
+    error: rusqlite::Error,
+}
+
+/// Where something went wrong; the cause is shared by all that were in a transaction.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{place}")]
+struct At {
+    place: String,
+    #[source]
+    source: Arc<dyn StdError + Send + Sync>,
+}
+
+/// What a transaction wrote.
+struct Written {
+    outcomes: Vec<Result<Committed, Error>>,
+    /// The numbers of our commits are those above this and up to `last`.
+    base: i64,
+    last: i64,
+    /// Sessions that another process had changed without our having told of it.
+    overtaken: HashSet<SessionId>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(
+        mut connection: Connection,
+        path: PathBuf,
+        seal: Arc<Seal>,
+        feed: Arc<Feed>,
+        handle: u64,
+    ) -> Result<Self, Error> {
+        let open = |source: Box<dyn StdError + Send + Sync>| Error::Open {
+            place: path.display().to_string(),
+            source,
+        };
+        let pages = Arc::new(AtomicI32::new(0));
+        let told = Arc::clone(&pages);
+        // Takes the place of SQLite's automatic checkpoint.
+        connection
+            .wal_hook(Some(move |_: &mut _, pages| {
+                told.store(pages, Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(|e| open(Box::new(e)))?;
+        let told = last_change(&connection).map_err(|e| open(Box::new(e)))?;
+        let data_version = data_version(&connection).map_err(|e| open(Box::new(e)))?;
+        let wal = File::options()
+            .write(true)
+            .open(super::schema::beside(&path, "-wal"))
+            .map_err(|e| open(Box::new(e)))?;
+        Ok(Self {
+            connection,
+            wal,
+            path,
+            seal,
+            feed,
+            handle,
+            pages,
+            checkpoint_at: CHECKPOINT,
+            full: true,
+            unsynced: None,
+            polled: Instant::now(),
+            data_version,
+            told,
+        })
+    }
+
+    /// Works until it is told to close, or until all handles are gone.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut next = None;
+        loop {
+            let job = match next.take() {
+                Some(job) => Ok(job),
+                None => self.wait(jobs),
+            };
+            match job {
+                Ok(Job::Write(first)) => {
+                    let mut batch = vec![first];
+                    while batch.len() < BATCH && next.is_none() {
+                        match jobs.try_recv() {
+                            Ok(Job::Write(write)) => batch.push(write),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(batch);
+                }
+                Ok(Job::Flush(answer)) => {
+                    // Who asked may be gone.
+                    answer.send(self.sync()).ok();
+                }
+                Ok(Job::Listen) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Job::Close(answer)) => {
+                    answer.send(self.close()).ok();
+                    return;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    if let Err(error) = self.close() {
+                        warn!(%error, "the store was not synced when it was closed");
+                    }
+                    return;
+                }
+            }
+            self.tend();
+        }
+    }
+
+    /// Waits for a job, or until there is something to tend to.
+    fn wait(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+        let sync = self.unsynced.map(|since| since + SYNC_AFTER);
+        let poll = self.feed.has_listeners().then(|| self.polled + POLL);
+        match sync.into_iter().chain(poll).min() {
+            Some(at) => jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Does what is due: sync, checkpoint, a look at what other processes did.
+    fn tend(&mut self) {
+        let now = Instant::now();
+        if self.unsynced.is_some_and(|since| now >= since + SYNC_AFTER)
+            && let Err(error) = self.sync()
+        {
+            // Again in a while; who needs it synced commits with FULL and is told.
+            self.unsynced = Some(now);
+            warn!(%error, "the store could not be synced");
+        }
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages >= self.checkpoint_at {
+            // Passive: it waits for nobody. One that does not get through is tried again after as many pages.
+            let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+            match self
+                .connection
+                .query_row(sql, (), |row| row.get::<_, i64>(0))
+            {
+                Ok(0) => self.checkpoint_at = CHECKPOINT,
+                Ok(_) | Err(_) => self.checkpoint_at = pages.saturating_add(CHECKPOINT),
+            }
+        } else if pages < self.checkpoint_at - CHECKPOINT {
+            self.checkpoint_at = CHECKPOINT;
+        }
+        if now >= self.polled + POLL && self.feed.has_listeners() {
+            self.polled = now;
+            match data_version(&self.connection) {
+                Ok(version) if version == self.data_version => {}
+                Ok(version) => {
+                    self.data_version = version;
+                    self.tell(&Written::nothing(self.told));
+                }
+                Err(error) => warn!(%error, "the store's changes could not be read"),
+            }
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Write>) {
+        let how = |write: &Write| write.how;
+        let synced = batch.iter().map(how).any(|how| how == Durability::Synced);
+        let tasks: Vec<&Task> = batch.iter().map(|write| &write.task).collect();
+        let outcomes = match self.transaction(&tasks, synced) {
+            Ok(written) => self.announce(written),
+            Err(Failed { at_begin, error }) if at_begin || tasks.len() == 1 => {
+                let error: At = self.at(error);
+                tasks.iter().map(|_| Err(error.clone().into())).collect()
+            }
+            // One that is too large for the disk must not take the others with it.
+            Err(_) => batch
+                .iter()
+                .map(|write| {
+                    match self.transaction(&[&write.task], write.how == Durability::Synced) {
+                        Ok(written) => self.announce(written).remove(0),
+                        Err(Failed { error, .. }) => Err(self.at(error).into()),
+                    }
+                })
+                .collect(),
+        };
+        for (write, outcome) in batch.into_iter().zip(outcomes) {
+            let Write { answer, place, .. } = write;
+            // Who asked may be gone; what it asked for is done.
+            answer.send(outcome).ok();
+            drop(place);
+        }
+    }
+
+    fn transaction(&mut self, tasks: &[&Task], synced: bool) -> Result<Written, Failed> {
+        let begun = self
+            .set_full(synced)
+            .and_then(|()| self.execute("BEGIN IMMEDIATE"));
+        begun.map_err(|error| Failed {
+            at_begin: true,
+            error,
+        })?;
+        let written = self.parts(tasks).and_then(|written| {
+            self.execute("COMMIT")?;
+            Ok(written)
+        });
+        written.map_err(|error| {
+            // After some errors (a full disk) SQLite has done this itself.
+            if !self.connection.is_autocommit()
+                && let Err(error) = self.execute("ROLLBACK")
+            {
+                warn!(%error, "a transaction could not be rolled back");
+            }
+            Failed {
+                at_begin: false,
+                error,
+            }
+        })
+    }
+
+    fn parts(&self, tasks: &[&Task]) -> rusqlite::Result<Written> {
+        let mut written = Written::nothing(last_change(&self.connection)?);
+        for task in tasks {
+            let outcome = match self.part(task, &mut written) {
+                Ok(done) if matches!(task, Task::Touch) => self.has_room().map(|()| done),
+                Ok(committed) => Ok(committed),
+                Err(Problem::Damaged) => Err(Error::Damaged(task.session())),
+                Err(Problem::Sql(error)) => return Err(error),
+            };
+            written.outcomes.push(outcome);
+        }
+        Ok(written)
+    }
+
+    fn part(&self, task: &Task, written: &mut Written) -> Result<Committed, Problem> {
+        let (id, number) = match task {
+            Task::Touch => {
+                self.execute("UPDATE meta SET value = value + 1 WHERE name = 'heartbeat'")?;
+                return Ok(Committed::Done);
+            }
+            Task::Commit { id, .. } | Task::Forget(id) => (id, written.last + 1),
+        };
+        let session = Session::read(&self.connection, &self.seal, id, number)?;
+        let before = session.head().change;
+        self.execute("SAVEPOINT part")?;
+        let outcome = match task {
+            Task::Commit {
+                expected, change, ..
+            } => session.commit(*expected, change),
+            _ => session.forget(),
+        };
+        if let Err(Problem::Damaged) = outcome {
+            self.execute("ROLLBACK TO part")?;
+        }
+        if !matches!(outcome, Err(Problem::Sql(_))) {
+            self.execute("RELEASE part")?;
+        }
+        if let Ok(Committed::Done) = outcome {
+            written.last = number;
+            if before > self.told && before <= written.base {
+                written.overtaken.insert(id.clone());
+            }
+        }
+        outcome
+    }
+
+    fn announce(&mut self, written: Written) -> Vec<Result<Committed, Error>> {
+        // A transaction that wrote nothing has synced nothing either.
+        if written.last > written.base {
+            self.unsynced = match self.unsynced {
+                _ if self.full => None,
+                Some(since) => Some(since),
+                None => Some(Instant::now()),
+            };
+        }
+        if self.feed.has_listeners() {
+            self.tell(&written);
+        } else {
+            // Who listens from now on looks after this commit.
+            self.told = written.last;
+        }
+        written.outcomes
+    }
+
+    /// Tells of every commit since the last that was told of, ours and others'.
+    fn tell(&mut self, written: &Written) {
+        let Written {
+            base,
+            last,
+            overtaken,
+            ..
+        } = written;
+        match read::changed_since(&self.connection, self.told) {
+            Ok(changed) => {
+                for (id, number) in changed {
+                    let ours = number > *base && number <= *last && !overtaken.contains(&id);
+                    self.feed.tell(&id, ours.then_some(self.handle));
+                    self.told = self.told.max(number);
+                }
+            }
+            Err(error) => warn!(%error, "the store's changes could not be read"),
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        if self.unsynced.is_some() {
+            self.wal.sync_data().map_err(|e| self.at(e))?;
+            self.unsynced = None;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let synced = self.sync();
+        self.feed.close();
+        synced
+    }
+
+    fn set_full(&mut self, full: bool) -> rusqlite::Result<()> {
+        if self.full != full {
+            let mode = if full { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", mode)?;
+            self.full = full;
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute(()).map(drop)
+    }
+
+    /// Says whether the disk has room for what a refresh brings.
+    fn has_room(&self) -> Result<(), Error> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let disk = rustix::fs::statvfs(folder).map_err(|e| self.at(e))?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < SPARE {
+            return Err(self.at(io::Error::from(io::ErrorKind::StorageFull)).into());
+        }
+        Ok(())
+    }
+
+    fn at(&self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> At {
+        At {
+            place: self.path.display().to_string(),
+            source: source.into().into(),
+        }
+    }
+}
+
+// === impl Written ===
+
+impl Written {
+    fn nothing(base: i64) -> Self {
+        Self {
+            outcomes: Vec::new(),
+            base,
+            last: base,
+            overtaken: HashSet::new(),
+        }
+    }
+}
+
+// === impl At ===
+
+impl From<At> for Error {
+    fn from(at: At) -> Self {
+        Self::Write(Box::new(at))
+    }
+}
+
+// === impl Task ===
+
+impl Task {
+    fn session(&self) -> String {
+        match self {
+            Self::Commit { id, .. } | Self::Forget(id) => id.to_string(),
+            Self::Touch => String::new(),
+        }
+    }
+}
+
+fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(change), 0) FROM session")?
+        .query_row((), |row| row.get(0))
+}
+
+/// Differs from the last time if another connection has committed since.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row((), |row| row.get(0))
+}
