@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     mask,
+    session::Use,
     tree::{self, Node, Span},
 };
 
@@ -60,6 +61,10 @@ pub(super) struct Faults {
     pub(super) programs: Cell<bool>,
     /// What relative paths are relative to.
     pub(super) folder: RefCell<PathBuf>,
+    /// The same folder, as a message names it.
+    pub(super) shown: RefCell<PathBuf>,
+    /// The templates of the session that is being read.
+    pub(super) uses: RefCell<Vec<Use>>,
 }
 
 #[derive(Debug)]
@@ -195,11 +200,6 @@ impl Faults {
         let mut diagnostic = self.diagnostic(span, key, message.into(), hint.into());
         diagnostic.warning = true;
         self.warnings.borrow_mut().push(diagnostic);
-    }
-
-    /// Adds a fault that stands in no file.
-    pub(super) fn push(&self, diagnostic: Diagnostic) {
-        self.errors.borrow_mut().push(diagnostic);
     }
 
     pub(super) fn any(&self) -> bool {

@@ -116,28 +116,12 @@ pub(super) fn read(path: &Path) -> Result<String, Diagnostics> {
 
 /// Says why `./config.toml` does not count; an error if there is none.
 fn passed_over(path: &Path) -> std::io::Result<Option<&'static str>> {
-    let link = path.symlink_metadata()?;
-    let mut file = File::open(path)?;
-    let meta = file.metadata()?;
-    let own = rustix::process::geteuid().as_raw();
-    if !meta.is_file() {
-        return Ok(Some("it is no file"));
-    }
-    if meta.uid() != own || link.uid() != own {
-        return Ok(Some("it belongs to somebody else"));
-    }
-    // Many systems give each user a group of their own, of the same number, and a umask that lets it write.
-    let private_group = meta.gid() == meta.uid();
-    if meta.mode() & 0o002 != 0 || (meta.mode() & 0o020 != 0 && !private_group) {
-        return Ok(Some("others may write to it"));
+    if let Some(reason) = not_own(path)? {
+        return Ok(Some(reason));
     }
     let mut text = String::new();
-    if file
-        .by_ref()
-        .take(LARGEST)
-        .read_to_string(&mut text)
-        .is_err()
-    {
+    let read = File::open(path)?.take(LARGEST).read_to_string(&mut text);
+    if read.is_err() {
         return Ok(Some("it is not text"));
     }
     let (root, _) = tree::parse(&text, 0);
@@ -150,4 +134,23 @@ fn passed_over(path: &Path) -> std::io::Result<Option<&'static str>> {
         _ => false,
     };
     Ok((!ours).then_some("it has neither [proxy] nor [session.NAME]"))
+}
+
+/// Says why a file cannot be taken for the user's own.
+pub(super) fn not_own(path: &Path) -> std::io::Result<Option<&'static str>> {
+    let link = path.symlink_metadata()?;
+    let meta = path.metadata()?;
+    let own = rustix::process::geteuid().as_raw();
+    if !meta.is_file() {
+        return Ok(Some("it is no file"));
+    }
+    if meta.uid() != own || link.uid() != own {
+        return Ok(Some("it belongs to somebody else"));
+    }
+    // Many systems give each user a group of their own, of the same number, and a umask that lets it write.
+    let private_group = meta.gid() == meta.uid();
+    if meta.mode() & 0o002 != 0 || (meta.mode() & 0o020 != 0 && !private_group) {
+        return Ok(Some("others may write to it"));
+    }
+    Ok(None)
 }

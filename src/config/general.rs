@@ -2,21 +2,22 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
 };
 
 use super::{
-    Ca, Client, Config, Listen, ListenTls, LocalUsers, Log, LogFormat, ProxyScheme, Store,
-    StoreUrl, Unmatched, UpstreamProxy, Variables, limits,
-    read::{At, Keys, OneOrMany, Read},
-    source::{Pending, Slot, Source},
+    Ca, Client, Config, Listen, ListenTls, LocalUsers, Log, LogFormat, Store, StoreUrl, Unmatched,
+    UpstreamProxy, Variables,
+    address::LISTEN,
+    clients, limits,
+    read::{At, Keys},
+    scalar::OneOrMany,
+    session,
+    source::{Pending, Source},
     unsupported,
 };
 use crate::origin::{Authority, Host};
-
-const LISTEN: &str = "write an address and a port, \"127.0.0.1:8080\", or a socket, \"unix:PATH\"";
 
 /// Reads the whole file.
 pub(super) fn read(
@@ -25,22 +26,26 @@ pub(super) fn read(
     variables: &Variables,
     pending: &mut Vec<Pending>,
 ) -> Option<Config> {
-    let clients = clients(keys, pending);
+    keys.at("notify");
+    let clients = clients::read(keys, pending);
     let proxy = section(keys, "proxy", |keys| proxy(keys, &clients))?;
     let ca = section(keys, "ca", |keys| Ca {
         dir: keys.or("dir", path(keys, "certs")),
-        constrain: false,
+        constrain: keys.or("constrain", false),
     })?;
-    let store = section(keys, "store", |keys| Store {
-        url: keys
-            .at("url")
-            .and_then(|at| store_url(&at, &proxy.state))
-            .unwrap_or_else(|| StoreUrl::Sqlite(proxy.state.join("staysigned.db"))),
-        key: keys.or("key", Source::File(path(keys, "certs/store.key"))),
+    let store = section(keys, "store", |keys| {
+        keys.at("rotate");
+        let url = keys.at("url").and_then(|at| store_url(&at, &proxy.state));
+        Store {
+            url: url.unwrap_or_else(|| StoreUrl::Sqlite(proxy.state.join("staysigned.db"))),
+            key: keys.or("key", Source::File(path(keys, "certs/store.key"))),
+        }
     })?;
     let log = section(keys, "log", |keys| log(keys, variables))?;
     let limits = section(keys, "limits", limits::read)?;
-    let recipes = Vec::new();
+    let sessions = session::read(keys, &clients, pending);
+    session::conflicts(&sessions, keys.at.faults);
+    let recipes = sessions.recipes;
     let source_variables = source_variables(&store.key, pending);
     let ProxyKeys {
         listen,
@@ -278,67 +283,6 @@ fn log(keys: &Keys<'_>, variables: &Variables) -> Log {
     }
 }
 
-fn clients(keys: &Keys<'_>, pending: &mut Vec<Pending>) -> Vec<Client> {
-    let mut clients: Vec<Client> = Vec::new();
-    let Some(at) = keys.at("clients") else {
-        return clients;
-    };
-    for (entry, at) in at.entries().unwrap_or_default() {
-        if !is_name(&entry.key) {
-            at.fault_at(entry.key_span, "not a name for a client", NAME);
-        }
-        at.table(|keys| client(keys, &entry.key, &mut clients, pending));
-    }
-    clients
-}
-
-fn client(keys: &Keys<'_>, name: &str, clients: &mut Vec<Client>, pending: &mut Vec<Pending>) {
-    const WAYS: &str =
-        "known by a password, a port of her own, or a user id: password = \"env:NAME\"";
-    let client = Client {
-        name: Arc::from(name),
-        password: None,
-        port: keys.get("port"),
-        uid: keys
-            .at("uid")
-            .and_then(|at| at.number(0, u32::MAX.into()))
-            .map(|uid| uid as u32),
-    };
-    if let Some(at) = keys.at("password")
-        && let Some(source) = at.get()
-    {
-        pending.push(Pending {
-            slot: Slot::Password(clients.len()),
-            source,
-            span: at.node.span,
-            path: at.path.clone(),
-        });
-    }
-    if !["password", "port", "uid"].iter().any(|key| keys.has(key)) {
-        keys.at.fault("nothing tells who this client is", WAYS);
-    }
-    for other in clients.iter() {
-        if client.port.is_some() && client.port == other.port {
-            let message = format!("the port is that of client {} already", other.name);
-            keys.fault("port", message, "each client needs one of its own");
-        }
-        if client.uid.is_some() && client.uid == other.uid {
-            let message = format!("the user is client {} already", other.name);
-            keys.fault("uid", message, "a user can be one client only");
-        }
-    }
-    clients.push(client);
-}
-
-pub(super) const NAME: &str = "a name has letters, digits, `-` and `_`, and at most 64 of them";
-
-pub(super) fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-}
-
 fn source_variables(key: &Source, pending: &[Pending]) -> Vec<String> {
     let mut names: Vec<String> = pending
         .iter()
@@ -352,76 +296,4 @@ fn source_variables(key: &Source, pending: &[Pending]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-// === impl Read ===
-
-impl Read for Listen {
-    fn read(at: &At<'_>) -> Option<Self> {
-        let text = at.text()?;
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                at.fault("the socket has no path", LISTEN);
-                return None;
-            }
-            return Some(Self::Unix(at.faults.folder.borrow().join(path)));
-        }
-        if let Ok(addr) = text.parse() {
-            return Some(Self::Tcp(addr));
-        }
-        let (message, hint) = match text.rsplit_once(':') {
-            Some(("", port)) => (
-                "the address is missing",
-                format!("write \"127.0.0.1:{port}\""),
-            ),
-            Some(("localhost", port)) => (
-                "an address is needed, not a name",
-                format!("write \"127.0.0.1:{port}\""),
-            ),
-            None if text.parse::<IpAddr>().is_ok() => ("the port is missing", LISTEN.to_owned()),
-            _ => ("not an address and port", LISTEN.to_owned()),
-        };
-        at.fault(message, hint);
-        None
-    }
-}
-
-impl Read for UpstreamProxy {
-    fn read(at: &At<'_>) -> Option<Self> {
-        const HINT: &str = "\"env\", \"none\", or a URL as \"http://proxy.example:3128\" or \"socks5://127.0.0.1:1080\"";
-        let text = at.text()?;
-        match text {
-            "env" => return Some(Self::Env),
-            "none" => return Some(Self::None),
-            _ => {}
-        }
-        let (scheme, rest) = text.split_once("://").unwrap_or((text, ""));
-        let (scheme, default) = match scheme {
-            "http" => (ProxyScheme::Http, 80),
-            "https" => (ProxyScheme::Https, 443),
-            "socks5" | "socks5h" => (ProxyScheme::Socks5, 1080),
-            _ => {
-                at.fault("not an upstream proxy", HINT);
-                return None;
-            }
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains('@') {
-            at.fault(
-                "a password does not stand in the configuration itself",
-                "use \"env\" and set HTTPS_PROXY with the password for this process",
-            );
-            return None;
-        }
-        match authority.parse::<Authority>() {
-            Ok(Authority { host, port }) => {
-                let port = Some(port.unwrap_or(default));
-                Some(Self::Through(scheme, Authority { host, port }))
-            }
-            Err(error) => {
-                at.fault(format!("not the address of a proxy: {error}"), HINT);
-                None
-            }
-        }
-    }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::read::{At, Bytes, Keys, Read};
+use super::{
+    read::{At, Keys, Read},
+    scalar::Bytes,
+};
 use crate::limits::Limits;
 
 /// A duration, or `"none"`.

@@ -6,13 +6,19 @@
 //! Loading has two steps: [`load`] reads the files and checks all that can be checked without a secret;
 //! [`Loaded::resolve_sources`] then reads the secrets, once the store can say what it holds already.
 
+mod address;
+mod clients;
 mod diagnose;
 mod find;
 mod general;
 mod limits;
 mod mask;
+mod nearest;
+mod provider;
 mod read;
 mod reload;
+mod scalar;
+mod session;
 pub mod source;
 mod tree;
 mod unsupported;
@@ -179,6 +185,7 @@ pub fn load(place: &Place, variables: &Variables) -> Result<Loaded, Diagnostics>
     faults.programs.set(place.found != Found::Folder);
     let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
     *faults.folder.borrow_mut() = folder;
+    *faults.shown.borrow_mut() = place.path.parent().unwrap_or(Path::new("")).to_owned();
     let Some(root) = faults.parse(&place.path, &text) else {
         return Err(faults.errors());
     };

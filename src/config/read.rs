@@ -1,10 +1,11 @@
 //! Reads typed values out of the tree; what does not fit is noted and reading goes on, so that one run names
 //! every fault. A key that nobody asked for is unknown.
 
-use std::{cell::RefCell, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, fmt, str::FromStr};
 
 use super::{
     diagnose::Faults,
+    nearest::nearest,
     tree::{Entry, Node, Span, Table, Value},
     unsupported,
 };
@@ -33,14 +34,6 @@ pub(super) trait Read: Sized {
     fn read(at: &At<'_>) -> Option<Self>;
 }
 
-/// A number of bytes: `4096` or `"4 KiB"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bytes(pub(super) usize);
-
-/// A list, or a single value for a list of one.
-#[derive(Clone, Debug)]
-pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
-
 // === impl At ===
 
 impl<'a> At<'a> {
@@ -56,10 +49,6 @@ impl<'a> At<'a> {
 
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(&self.node.value, Value::List(items) if items.is_empty())
-    }
-
-    pub(super) fn warn(&self, message: impl Into<String>, hint: impl Into<String>) {
-        self.faults.warn(self.node.span, &self.path, message, hint);
     }
 
     pub(super) fn get<T: Read>(&self) -> Option<T> {
@@ -213,6 +202,15 @@ impl<'a> Keys<'a> {
         let dot = if self.at.pattern.is_empty() { "" } else { "." };
         let pattern = format!("{}{dot}{key}", self.at.pattern);
         let faults = self.at.faults;
+        if let Some(unsupported) = unsupported::find(&pattern) {
+            let entry = self.table.get(key)?;
+            if !unsupported.is_harmless(&entry.node.value) {
+                let below = self.at.below(entry, key);
+                let message = format!("`{key}` is not supported yet");
+                faults.error(entry.key_span, &below.path, message, unsupported.hint);
+            }
+            return None;
+        }
         faults.asked.borrow_mut().insert(pattern.clone());
         let entry = self.table.get(key)?;
         faults.found.borrow_mut().insert(pattern);
@@ -221,6 +219,10 @@ impl<'a> Keys<'a> {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()
+    }
+
+    pub(super) fn span(&self, key: &str) -> Option<Span> {
+        self.table.get(key).map(|entry| entry.node.span)
     }
 
     /// Notes that the value of a key is wrong; the table's, if the key is not there.
@@ -270,28 +272,19 @@ impl<'a> Keys<'a> {
 
     fn finish(self) {
         let asked = self.asked.into_inner();
+        let dot = if self.at.pattern.is_empty() { "" } else { "." };
+        let supported =
+            |key: &&str| unsupported::find(&format!("{}{dot}{key}", self.at.pattern)).is_none();
+        let known: BTreeSet<&str> = asked.iter().copied().filter(supported).collect();
         for entry in &self.table.0 {
             if asked.contains(&entry.key.as_str()) {
                 continue;
             }
             let below = self.at.below(entry, &entry.key);
-            if let Some(key) = unsupported::find(&below.pattern) {
-                if !key.is_harmless(&entry.node.value) {
-                    below.faults.error(
-                        entry.key_span,
-                        &below.path,
-                        format!("`{}` is not supported yet", entry.key),
-                        key.hint,
-                    );
-                }
-                continue;
-            }
-            let hint = match nearest(&entry.key, asked.iter().copied()) {
+            let hint = match nearest(&entry.key, known.iter().copied()) {
                 Some(key) => format!("did you mean `{key}`?"),
                 None => {
-                    let mut known = asked.clone();
-                    known.sort_unstable();
-                    known.dedup();
+                    let known: Vec<_> = known.iter().copied().collect();
                     format!("known here: {}", known.join(", "))
                 }
             };
@@ -299,146 +292,5 @@ impl<'a> Keys<'a> {
                 .faults
                 .error(entry.key_span, &below.path, "unknown key", hint);
         }
-    }
-}
-
-/// Returns the word that `text` was probably meant to be.
-pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let most = (text.chars().count() / 3).clamp(1, 3);
-    words
-        .map(|word| (distance(text, word), word))
-        .filter(|(distance, _)| *distance <= most)
-        .min()
-        .map(|(_, word)| word)
-}
-
-/// Levenshtein's distance, a swap of neighbours counted as one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = match (i, j) {
-                (0, n) | (n, 0) => n,
-                _ => {
-                    let change = usize::from(a[i - 1] != b[j - 1]);
-                    let mut least = (rows[i - 1][j] + 1)
-                        .min(rows[i][j - 1] + 1)
-                        .min(rows[i - 1][j - 1] + change);
-                    if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                        least = least.min(rows[i - 2][j - 2] + 1);
-                    }
-                    least
-                }
-            };
-        }
-    }
-    rows[a.len()][b.len()]
-}
-
-// === impl Read ===
-
-impl Read for String {
-    fn read(at: &At<'_>) -> Option<Self> {
-        at.text().map(str::to_owned)
-    }
-}
-
-impl Read for bool {
-    fn read(at: &At<'_>) -> Option<Self> {
-        match at.node.value {
-            Value::Bool(yes) => Some(yes),
-            _ => at.mismatch("true or false", "without quotes"),
-        }
-    }
-}
-
-impl Read for u16 {
-    /// A port that can be connected to.
-    fn read(at: &At<'_>) -> Option<Self> {
-        at.number(1, Self::MAX.into())
-            .and_then(|number| number.try_into().ok())
-    }
-}
-
-impl Read for PathBuf {
-    fn read(at: &At<'_>) -> Option<Self> {
-        let text = at.text()?;
-        if text.is_empty() {
-            at.fault(
-                "the path is empty",
-                "relative paths are relative to the file",
-            );
-            return None;
-        }
-        Some(at.faults.folder.borrow().join(text))
-    }
-}
-
-impl Read for Duration {
-    fn read(at: &At<'_>) -> Option<Self> {
-        const HINT: &str =
-            "a duration is a number with its unit: \"500ms\", \"30s\", \"5m\", \"24h\", \"90d\"";
-        if !matches!(at.node.value, Value::Text(_)) {
-            return at.mismatch("a duration", HINT);
-        }
-        match humantime::parse_duration(at.text()?) {
-            Ok(duration) => Some(duration),
-            Err(error) => {
-                at.fault(format!("not a duration: {error}"), HINT);
-                None
-            }
-        }
-    }
-}
-
-impl Read for Bytes {
-    fn read(at: &At<'_>) -> Option<Self> {
-        const HINT: &str =
-            "a size is a number of bytes or a text with a unit: 4096, \"256 KiB\", \"4 MiB\"";
-        let text = match &at.node.value {
-            Value::Integer(_) => {
-                return Some(Self(at.number(1, usize::MAX as u64)?.try_into().ok()?));
-            }
-            Value::Text(text) => text,
-            _ => return at.mismatch("a size", HINT),
-        };
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let factor: Option<usize> = match unit.trim() {
-            "B" | "" => Some(1),
-            "KiB" | "K" => Some(1 << 10),
-            "MiB" | "M" => Some(1 << 20),
-            "GiB" | "G" => Some(1 << 30),
-            "KB" | "kB" => Some(1_000),
-            "MB" => Some(1_000_000),
-            "GB" => Some(1_000_000_000),
-            _ => None,
-        };
-        let size = number
-            .parse::<usize>()
-            .ok()
-            .zip(factor)
-            .and_then(|(number, factor)| number.checked_mul(factor))
-            .filter(|size| *size > 0);
-        if size.is_none() {
-            at.fault("not a size", HINT);
-        }
-        size.map(Self)
-    }
-}
-
-impl<T: Read> Read for Vec<T> {
-    fn read(at: &At<'_>) -> Option<Self> {
-        let items = at.list()?;
-        Some(items.iter().filter_map(At::get).collect())
-    }
-}
-
-impl<T: Read> Read for OneOrMany<T> {
-    fn read(at: &At<'_>) -> Option<Self> {
-        Some(Self(at.one_or_many().iter().filter_map(At::get).collect()))
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rule::RefreshKind;
 
 /// Loads a text as `config.toml` of a folder of its own.
 fn loaded(text: &str) -> Result<Loaded, Diagnostics> {
@@ -138,4 +139,93 @@ fn secrets_are_read_in_a_second_step() {
         .unwrap_err();
     assert_eq!(errors.0.len(), 1);
     assert_eq!(errors.0[0].line, 2);
+}
+
+const APP: &str = r#"
+[session.app]
+bind = [{ host = "api.example.com", path = "/v1/*", methods = ["GET", "POST"] }, { host = "*.example.com" }]
+user_agent = "tool/1"
+values = { client_id = "me", realm = "na" }
+secrets = { client_secret = "env:SECRET", refresh_token = "env:REFRESH" }
+[[session.app.inject]]
+header = "authorization"
+value = "Bearer {{ access_token }}"
+[session.app.cookies]
+required = ["sid"]
+expires = "{{ cookies['sid'] | jwt('/exp') }}"
+[session.app.derive]
+greeting = "{{ who | hex }}"
+who = "{{ cookies['sid'] | url_decode | base64_decode | json('/user_id') }}"
+[[session.app.rejected]]
+status = [302]
+location = "*/login*"
+[[session.app.rejected]]
+status = [200]
+json = { "/credits" = 0 }
+confirm = true
+[session.app.refresh]
+token_url = "https://{{ realm }}.example.com/oauth/token"
+answer = { access_token = ["/data/token", "/token"] }
+grace = "unlimited"
+idle = "24h"
+[[session.app.capture]]
+match = { host = "auth.example.com", path = "/oauth/token", methods = ["POST"] }
+answer = { access_token = { json = "/access_token" }, csrf = { regex = 'csrf="([^"]+)"' } }
+[[session.app.block]]
+match = { host = "auth.example.com", path = "/auth/deregister" }
+"#;
+
+#[test]
+fn a_session_is_read() {
+    let variables: Variables = [("SECRET", "s"), ("REFRESH", "r")].into_iter().collect();
+    let (config, warnings) = loaded(APP)
+        .unwrap()
+        .resolve_sources(&variables, Programs::Run, |_, _| false)
+        .unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let recipe = &config.recipes[0];
+    assert_eq!(recipe.bind.len(), 2);
+    let derived: Vec<_> = recipe
+        .derive
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(derived, ["who", "greeting"]);
+    let RefreshKind::Oauth2(oauth2) = &recipe.refresh.kind else {
+        panic!("oauth2 is what no kind means")
+    };
+    assert_eq!(
+        oauth2.token_url.origin.to_string(),
+        "https://na.example.com:443"
+    );
+    assert_eq!(oauth2.token_url.path, "/oauth/token");
+    let answer: Vec<_> = oauth2
+        .answer
+        .iter()
+        .map(|(name, p)| (name.as_str(), p.len()))
+        .collect();
+    assert_eq!(
+        answer,
+        [("refresh_token", 1), ("expires_in", 1), ("access_token", 2)]
+    );
+    assert_eq!(recipe.refresh.grace, None);
+    assert_eq!(recipe.secrets["client_secret"].expose(), "s");
+    assert_eq!(recipe.seeds.iter().collect::<Vec<_>>(), ["refresh_token"]);
+    assert_eq!(config.source_variables, ["REFRESH", "SECRET"]);
+}
+
+#[test]
+fn what_the_store_holds_needs_no_source() {
+    let variables: Variables = [("SECRET", "s")].into_iter().collect();
+    let resolve = |held: bool| {
+        loaded(APP)
+            .unwrap()
+            .resolve_sources(&variables, Programs::Run, |session, field| {
+                held && session == "app" && field == "refresh_token"
+            })
+    };
+    let (config, warnings) = resolve(true).unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(!config.recipes[0].secrets.contains_key("refresh_token"));
+    assert!(resolve(false).is_err());
 }

@@ -16,7 +16,11 @@ pub mod rejected;
 pub(crate) mod sample;
 pub mod template;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use http::{HeaderName, HeaderValue, Method};
 
@@ -57,6 +61,9 @@ pub struct Recipe {
     pub values: BTreeMap<String, String>,
     /// Secrets as read from their sources at load.
     pub secrets: BTreeMap<String, Secret>,
+    /// Those of `secrets` that only start the session: fields that the server renews. The store rules once it has
+    /// them, until their source changes; all other secrets are used as they are and never stored.
+    pub seeds: BTreeSet<String>,
 }
 
 /// One entry of `bind`: where the credential may go.
@@ -244,6 +251,7 @@ impl Recipe {
             blocks: Vec::new(),
             values: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            seeds: BTreeSet::new(),
         }
     }
 

@@ -1,0 +1,312 @@
+//! A session's provider: found, read, and merged under what the session says itself.
+//!
+//! Tables merge key by key, `rejected` and `block` add to the provider's, other lists replace. Values that stand in
+//! hosts and URLs are put in here, once, at load: never anything that a session holds.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    clients, find,
+    nearest::nearest,
+    read::At,
+    session,
+    tree::{Entry, Node, Span, Table, Value},
+};
+use crate::provider;
+
+/// A session as its file and its provider's say it together.
+pub(super) struct Prepared {
+    pub(super) node: Node,
+    pub(super) provider: Option<String>,
+}
+
+/// Lists that add to the provider's.
+const ADDING: &[&str] = &["rejected", "block"];
+
+/// Keys that only the user's own file has.
+const NOT_A_PROVIDERS: &[(&str, &str)] = &[
+    ("secrets", "secrets stand in the configuration, as sources"),
+    (
+        "clients",
+        "who may use a session stands in the configuration",
+    ),
+    ("provider", "a provider has no provider"),
+    ("inherit", "a provider has no provider"),
+];
+
+/// Merges a session with its provider and puts values into hosts and URLs.
+pub(super) fn prepare(at: &At<'_>) -> Option<Prepared> {
+    let Value::Table(written) = &at.node.value else {
+        return at.mismatch("a table", "write it under [session.NAME]");
+    };
+    let mut table = written.clone();
+    let mut provider = None;
+    if let Some(entry) = written.get("provider") {
+        let at = at.below(entry, "provider");
+        let name = at.text()?;
+        let mut under = read(&at, name)?;
+        let params = under.take("params");
+        let inherit = written.get("inherit").map(|entry| &entry.node.value);
+        if matches!(inherit, Some(Value::Bool(false))) {
+            under
+                .0
+                .retain(|entry| !ADDING.contains(&entry.key.as_str()));
+        }
+        merge(&mut table, under, true);
+        if let Some(params) = params {
+            defaults(&at, &mut table, &params);
+        }
+        provider = Some(name.to_owned());
+    }
+    let places = Places {
+        at,
+        values: values(&table),
+        secrets: names(&table, "secrets"),
+    };
+    places.session(&mut table);
+    let node = Node {
+        span: at.node.span,
+        value: Value::Table(table),
+    };
+    Some(Prepared { node, provider })
+}
+
+/// Finds a provider's file, the user's own before a built-in one.
+fn read(at: &At<'_>, name: &str) -> Option<Table> {
+    if !clients::is_name(name) {
+        at.fault("not the name of a provider", clients::NAME);
+        return None;
+    }
+    let file = format!("providers/{name}.toml");
+    let path = at.faults.folder.borrow().join(&file);
+    let shown = at.faults.shown.borrow().join(&file);
+    let root = if path.exists() {
+        if !at.faults.programs.get()
+            && let Ok(Some(reason)) = find::not_own(&path)
+        {
+            let hint = "if the file is yours, name the configuration: --config config.toml";
+            at.fault(
+                format!("{} does not count: {reason}", shown.display()),
+                hint,
+            );
+            return None;
+        }
+        match find::read(&path) {
+            Ok(text) => at.faults.parse(&shown, &text)?,
+            Err(error) => {
+                at.fault(error.0[0].message.clone(), "the file must be readable text");
+                return None;
+            }
+        }
+    } else if let Some(text) = provider::builtin(name) {
+        let shown = format!("provider {name} (built in)");
+        at.faults.parse(Path::new(&shown), text)?
+    } else {
+        let hint = match nearest(name, provider::NAMES.iter().copied()) {
+            Some(name) => format!("did you mean \"{name}\"?"),
+            None => format!("write {}, or leave the key out", shown.display()),
+        };
+        at.fault("there is no such provider", hint);
+        return None;
+    };
+    let Value::Table(table) = root.value else {
+        return None;
+    };
+    for (key, hint) in NOT_A_PROVIDERS {
+        if let Some(entry) = table.get(key) {
+            let message = "not a key of a provider";
+            at.faults.error(entry.key_span, key, message, *hint);
+        }
+    }
+    Some(table)
+}
+
+/// Puts a provider's table under a session's.
+fn merge(over: &mut Table, under: Table, top: bool) {
+    for entry in under.0 {
+        let Some(own) = over.0.iter_mut().find(|own| own.key == entry.key) else {
+            over.0.push(entry);
+            continue;
+        };
+        match (&mut own.node.value, entry.node.value) {
+            (Value::Table(own), Value::Table(under)) => merge(own, under, false),
+            (Value::List(own), Value::List(under))
+                if top && ADDING.contains(&entry.key.as_str()) =>
+            {
+                own.extend(under);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Fills `values` with the defaults of a provider's parameters; a required one that is missing is a fault.
+fn defaults(at: &At<'_>, table: &mut Table, params: &Entry) {
+    let params_at = At {
+        faults: at.faults,
+        node: &params.node,
+        path: "params".to_owned(),
+        pattern: "params".to_owned(),
+    };
+    for (entry, param) in params_at.entries().unwrap_or_default() {
+        let read = param.table(|keys| {
+            let default = keys.at("default").filter(|at| session::plain(at).is_some());
+            let required = keys.or("required", false);
+            (default.map(|at| at.node.clone()), required)
+        });
+        let Some((default, required)) = read else {
+            continue;
+        };
+        if values(table).contains_key(&entry.key) {
+            continue;
+        }
+        if let Some(node) = default {
+            let default = Entry {
+                key: entry.key.clone(),
+                key_span: entry.key_span,
+                node,
+            };
+            add_value(table, default);
+        } else if required {
+            at.fault(
+                format!("the provider needs a value for `{}`", entry.key),
+                format!("values = {{ {} = \"…\" }}", entry.key),
+            );
+        }
+    }
+}
+
+fn add_value(table: &mut Table, value: Entry) {
+    if let Some(entry) = table.0.iter_mut().find(|entry| entry.key == "values") {
+        if let Value::Table(values) = &mut entry.node.value {
+            values.0.push(value);
+        }
+        return;
+    }
+    table.0.push(Entry {
+        key: "values".to_owned(),
+        key_span: value.key_span,
+        node: Node {
+            span: value.node.span,
+            value: Value::Table(Table(vec![value])),
+        },
+    });
+}
+
+fn values(table: &Table) -> BTreeMap<String, String> {
+    let Some(Value::Table(values)) = table.get("values").map(|entry| &entry.node.value) else {
+        return BTreeMap::new();
+    };
+    let text = |entry: &Entry| match &entry.node.value {
+        Value::Text(text) => Some((entry.key.clone(), text.clone())),
+        Value::Integer(number) => Some((entry.key.clone(), number.to_string())),
+        _ => None,
+    };
+    values.0.iter().filter_map(text).collect()
+}
+
+fn names(table: &Table, key: &str) -> Vec<String> {
+    match table.get(key).map(|entry| &entry.node.value) {
+        Some(Value::Table(names)) => names.0.iter().map(|entry| entry.key.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The places of a session in which `{{ name }}` is put in at load.
+struct Places<'a> {
+    at: &'a At<'a>,
+    values: BTreeMap<String, String>,
+    secrets: Vec<String>,
+}
+
+// === impl Places ===
+
+impl Places<'_> {
+    fn session(&self, table: &mut Table) {
+        self.each(table, "bind", &mut |entry| self.text(entry, "host"));
+        for list in ["capture", "block"] {
+            self.each(table, list, &mut |entry| {
+                self.each(entry, "match", &mut |target| self.text(target, "host"));
+            });
+        }
+        self.each(table, "heartbeat", &mut |entry| self.text(entry, "url"));
+        self.each(table, "refresh", &mut |refresh| {
+            self.text(refresh, "token_url");
+            self.text(refresh, "url");
+            self.each(refresh, "verify", &mut |verify| self.text(verify, "url"));
+            self.each(refresh, "steps", &mut |step| {
+                self.each(step, "request", &mut |request| self.text(request, "url"));
+            });
+        });
+    }
+
+    /// Visits the table, or the tables of the list, under a key.
+    fn each(&self, table: &mut Table, key: &str, visit: &mut dyn FnMut(&mut Table)) {
+        let Some(entry) = table.0.iter_mut().find(|entry| entry.key == key) else {
+            return;
+        };
+        match &mut entry.node.value {
+            Value::Table(table) => visit(table),
+            Value::List(items) => {
+                for item in items {
+                    if let Value::Table(table) = &mut item.value {
+                        visit(table);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&self, table: &mut Table, key: &str) {
+        let Some(entry) = table.0.iter_mut().find(|entry| entry.key == key) else {
+            return;
+        };
+        if let Value::Text(text) = &mut entry.node.value
+            && text.contains("{{")
+        {
+            let path = format!("{}: {key}", self.at.path);
+            *text = self.substitute(text, entry.node.span, &path);
+        }
+    }
+
+    fn substitute(&self, text: &str, span: Span, path: &str) -> String {
+        let mut result = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            result.push_str(before);
+            let Some((name, after)) = after.split_once("}}") else {
+                let hint = "close it with }}";
+                self.at
+                    .faults
+                    .error(span, path, "`{{` without its `}}`", hint);
+                return result;
+            };
+            let name = name.trim();
+            match self.values.get(name) {
+                Some(value) => result.push_str(value),
+                None => {
+                    let message = format!("there is no value `{name}` to put in here");
+                    self.at.faults.error(span, path, message, self.hint(name));
+                    // Something that stands for it, so that only this is named.
+                    result.push_str("missing");
+                }
+            }
+            rest = after;
+        }
+        result.push_str(rest);
+        result
+    }
+
+    fn hint(&self, name: &str) -> String {
+        if self.secrets.iter().any(|secret| secret == name) {
+            return "hosts and URLs are made of `values` alone, never of secrets".to_owned();
+        }
+        match nearest(name, self.values.keys().map(String::as_str)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!(
+                "values = {{ {name} = \"…\" }}; only plain values may stand here, without filters"
+            ),
+        }
+    }
+}

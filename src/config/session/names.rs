@@ -1,0 +1,188 @@
+//! The names of a session: values, secrets, fields of the grant and derived ones share one namespace, and a
+//! template may use no other.
+
+use std::collections::BTreeSet;
+
+use super::values::Use;
+use crate::{
+    config::{nearest::nearest, read::Keys},
+    rule::{ClientAuth, GrantType, Recipe, RefreshKind, template::Template},
+};
+
+/// What a login or an import brings, whatever the refresh is.
+const BROUGHT: &[&str] = &["access_token", "refresh_token", "id_token"];
+
+/// What the output of a command may bring (AWS `credential_process`).
+const OF_COMMANDS: &[&str] = &[
+    "access_token",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+];
+
+/// Checks the names, puts derived fields in the order of their use, and tells the secrets that start the session
+/// from those that are used as they are.
+pub(super) fn check(
+    keys: &Keys<'_>,
+    recipe: &mut Recipe,
+    secrets: &BTreeSet<String>,
+    uses: &[Use],
+) {
+    let produced = produced(recipe);
+    once(keys, recipe, secrets, &produced);
+    let mut known = produced.clone();
+    known.extend(recipe.values.keys().cloned());
+    known.extend(secrets.iter().cloned());
+    known.extend(recipe.derive.iter().map(|(name, _)| name.clone()));
+    credentials(keys, recipe, &known);
+    known.extend(BROUGHT.iter().map(|name| (*name).to_owned()));
+    for used in uses {
+        templates(keys, recipe, used, &known);
+    }
+    order(keys, &mut recipe.derive);
+    recipe.seeds = secrets.intersection(&produced).cloned().collect();
+}
+
+/// Returns the fields that the server renews.
+fn produced(recipe: &Recipe) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    match &recipe.refresh.kind {
+        RefreshKind::Oauth2(oauth2) => {
+            names.extend(oauth2.answer.iter().map(|(name, _)| name.clone()));
+        }
+        RefreshKind::Steps(steps) => {
+            let captures = steps.iter().flat_map(|step| &step.capture);
+            names.extend(captures.map(|(name, _)| name.clone()));
+        }
+        RefreshKind::Command(_) => names.extend(OF_COMMANDS.iter().map(|name| (*name).to_owned())),
+        RefreshKind::Touch(_) | RefreshKind::None => {}
+    }
+    let captures = recipe.captures.iter().flat_map(|capture| &capture.answer);
+    names.extend(captures.map(|(name, _)| name.clone()));
+    names
+}
+
+/// Notes a name that stands for two things.
+fn once(keys: &Keys<'_>, recipe: &Recipe, secrets: &BTreeSet<String>, produced: &BTreeSet<String>) {
+    let derived = |name: &str| recipe.derive.iter().any(|(other, _)| other == name);
+    for (table, secret) in [("values", false), ("secrets", true)] {
+        let Some(at) = keys.at(table) else { continue };
+        for (entry, at) in at.entries().unwrap_or_default() {
+            let name = entry.key.as_str();
+            let (other, hint) = if derived(name) {
+                ("a derived field", "choose another name for one of the two")
+            } else if !secret && secrets.contains(name) {
+                ("a secret", "choose another name for one of the two")
+            } else if !secret && produced.contains(name) {
+                (
+                    "a field that the server renews",
+                    "what starts it stands under `secrets`, as a source",
+                )
+            } else {
+                continue;
+            };
+            at.fault_at(
+                entry.key_span,
+                format!("`{name}` is the name of {other} too"),
+                hint,
+            );
+        }
+    }
+    if let Some(at) = keys.at("derive") {
+        for (entry, at) in at.entries().unwrap_or_default() {
+            if produced.contains(&entry.key) {
+                at.fault_at(
+                    entry.key_span,
+                    format!(
+                        "`{}` is the name of a field that the server renews too",
+                        entry.key
+                    ),
+                    "choose another name",
+                );
+            }
+        }
+    }
+}
+
+/// Notes what the chosen way to renew would ask for in vain.
+fn credentials(keys: &Keys<'_>, recipe: &Recipe, known: &BTreeSet<String>) {
+    let RefreshKind::Oauth2(oauth2) = &recipe.refresh.kind else {
+        return;
+    };
+    let given =
+        |name: &str| known.contains(name) || oauth2.params.iter().any(|(param, _)| param == name);
+    let mut needed: Vec<&str> = match oauth2.client_auth {
+        ClientAuth::Basic => vec!["client_id", "client_secret"],
+        ClientAuth::Post => vec!["client_id"],
+        ClientAuth::None => Vec::new(),
+    };
+    match oauth2.grant_type {
+        GrantType::Password => needed.extend(["username", "password"]),
+        GrantType::RefreshToken | GrantType::ClientCredentials | GrantType::JwtBearer => {}
+    }
+    let missing: Vec<_> = needed.into_iter().filter(|name| !given(name)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let Some(at) = keys.at("refresh") else { return };
+    let hint = match oauth2.client_auth {
+        ClientAuth::None => "add it under `secrets`, as a source",
+        _ => {
+            "add it under `values` or `secrets`; for a client without a secret: client_auth = \"none\""
+        }
+    };
+    at.fault(
+        format!("the token request needs {}", missing.join(" and ")),
+        hint,
+    );
+}
+
+fn templates(keys: &Keys<'_>, recipe: &Recipe, used: &Use, known: &BTreeSet<String>) {
+    let faults = keys.at.faults;
+    for field in used.template.fields() {
+        if known.contains(field) {
+            continue;
+        }
+        let hint = match nearest(field, known.iter().map(String::as_str)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "a field comes from `values`, `secrets`, `derive`, or what a refresh or a capture takes".to_owned(),
+        };
+        faults.error(
+            used.span,
+            &used.path,
+            format!("nothing gives a field `{field}`"),
+            hint,
+        );
+    }
+    if used.template.cookies().next().is_some() && !recipe.cookies.enabled {
+        faults.error(
+            used.span,
+            &used.path,
+            "the session keeps no cookies",
+            "add [session.NAME.cookies]",
+        );
+    }
+}
+
+/// Sorts derived fields so that each stands after those it uses.
+fn order(keys: &Keys<'_>, derive: &mut Vec<(String, Template)>) {
+    let mut left = std::mem::take(derive);
+    while !left.is_empty() {
+        let ready = left.iter().position(|(_, template)| {
+            !template
+                .fields()
+                .any(|field| left.iter().any(|(name, _)| name == field))
+        });
+        let Some(ready) = ready else {
+            let names: Vec<_> = left.iter().map(|(name, _)| name.as_str()).collect();
+            keys.fault(
+                "derive",
+                format!("derived fields that use one another: {}", names.join(", ")),
+                "one of them must come from something else",
+            );
+            *derive = left;
+            return;
+        };
+        derive.push(left.remove(ready));
+    }
+}
