@@ -25,7 +25,8 @@ use std::{
 use http::{HeaderName, HeaderValue, Method};
 
 pub use self::refresh::{
-    ClientAuth, Encoding, Expect, GrantType, Oauth2, Refresh, RefreshKind, Step, StepBody, Verify,
+    ClientAuth, Encoding, Expect, GrantType, Oauth2, Refresh, RefreshKind, Step, StepBody,
+    Unexpected, Verify,
 };
 use self::{glob::Glob, pointer::Pointer, template::Template};
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::LOCATION};
 
-use super::{Source, Url, glob::Glob, pointer::Pointer, template::Template};
+use super::{Source, Url, glob::Glob, path, pointer::Pointer, template::Template};
 
 /// How a session is renewed.
 #[derive(Clone, Debug)]
@@ -101,6 +101,15 @@ pub struct Verify {
     pub ok: Expect,
 }
 
+/// Why an answer is not the expected one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unexpected {
+    #[error("the answer's status is {0}")]
+    Status(u16),
+    #[error("the answer leads elsewhere than expected")]
+    Location,
+}
+
 // === impl Refresh ===
 
 impl Default for Refresh {
@@ -115,6 +124,82 @@ impl Default for Refresh {
             grace: Some(Duration::from_secs(10)),
             terminal: vec!["invalid_grant".to_owned()],
             verify: None,
+        }
+    }
+}
+
+// === impl Expect ===
+
+impl Expect {
+    /// Tells whether an answer to a request for `path` is as expected. `location_not` holds without a `Location`,
+    /// `location` does not.
+    pub fn met(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Result<(), Unexpected> {
+        let Self {
+            status: wanted,
+            location,
+            location_not,
+        } = self;
+        let code = status.as_u16();
+        let expected = match wanted {
+            Some(wanted) => wanted.contains(&code),
+            None => (200..400).contains(&code),
+        };
+        if !expected {
+            return Err(Unexpected::Status(code));
+        }
+        let target = headers.get(LOCATION).map(HeaderValue::as_bytes);
+        let target = target.map(String::from_utf8_lossy);
+        let target = target.as_ref().map(|target| path::resolve(path, target));
+        let leads_to = |glob: &Glob| target.as_ref().is_some_and(|target| glob.matches(target));
+        if location.as_ref().is_some_and(|glob| !leads_to(glob))
+            || location_not.as_ref().is_some_and(leads_to)
+        {
+            return Err(Unexpected::Location);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_must_look_like() {
+        use Unexpected::*;
+        let expect = |status: Option<&[u16]>, location: Option<&str>, not: Option<&str>| Expect {
+            status: status.map(<[u16]>::to_vec),
+            location: location.map(Glob::new),
+            location_not: not.map(Glob::new),
+        };
+        let any = expect(None, None, None);
+        let home = expect(Some(&[302]), Some("/home*"), None);
+        let away = expect(Some(&[302]), None, Some("*/login*"));
+        let cases = [
+            (&any, 200, None, Ok(())),
+            (&any, 399, Some("/x"), Ok(())),
+            (&any, 400, None, Err(Status(400))),
+            (&home, 302, Some("https://h.example/home?x"), Ok(())),
+            (&home, 302, Some("/login"), Err(Location)),
+            (&home, 302, None, Err(Location)),
+            (&home, 200, Some("/home"), Err(Status(200))),
+            (&away, 302, Some("/home"), Ok(())),
+            (&away, 302, None, Ok(())),
+            (&away, 302, Some("login?again"), Err(Location)),
+        ];
+        for (expect, status, location, expected) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(location) = location {
+                headers.insert(LOCATION, location.parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            let got = expect.met("/auth/form", status, &headers);
+            assert_eq!(got, expected, "{expect:?} {status} {location:?}");
         }
     }
 }
