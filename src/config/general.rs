@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
-    Ca, Client, Config, Listen, ListenTls, LocalUsers, Log, LogFormat, Store, StoreUrl, Unmatched,
+    Ca, Client, Config, Listen, ListenTls, LocalUsers, Log, LogFormat, Store, Unmatched,
     UpstreamProxy, Variables,
     address::LISTEN,
     clients, limits,
@@ -15,9 +15,11 @@ use super::{
     scalar::OneOrMany,
     session,
     source::{Pending, Source},
-    unsupported,
 };
-use crate::origin::{Authority, Host};
+use crate::{
+    origin::{Authority, Host},
+    store,
+};
 
 /// Reads the whole file.
 pub(super) fn read(
@@ -37,7 +39,7 @@ pub(super) fn read(
         keys.at("rotate");
         let url = keys.at("url").and_then(|at| store_url(&at, &proxy.state));
         Store {
-            url: url.unwrap_or_else(|| StoreUrl::Sqlite(proxy.state.join("staysigned.db"))),
+            url: url.unwrap_or_else(|| store::Kind::Sqlite(proxy.state.join("staysigned.db"))),
             key: keys.or("key", Source::File(path(keys, "certs/store.key"))),
         }
     })?;
@@ -233,26 +235,19 @@ fn resolve(at: &At<'_>) -> BTreeMap<(Host, u16), SocketAddr> {
     map
 }
 
-fn store_url(at: &At<'_>, state: &std::path::Path) -> Option<StoreUrl> {
+fn store_url(at: &At<'_>, state: &Path) -> Option<store::Kind> {
     const HINT: &str = "\"sqlite:PATH\" or \"memory:\"";
-    let text = at.text()?;
-    if text == "memory:" {
-        return Some(StoreUrl::Memory);
+    match store::Kind::parse(at.text()?, state) {
+        Ok(kind) => Some(kind),
+        Err(store::BadUrl::NotBuilt(_)) => {
+            at.fault("shared stores are not supported yet", HINT);
+            None
+        }
+        Err(error) => {
+            at.fault(error.to_string(), HINT);
+            None
+        }
     }
-    if let Some(path) = text.strip_prefix("sqlite:")
-        && !path.is_empty()
-    {
-        return Some(StoreUrl::Sqlite(state.join(path)));
-    }
-    if unsupported::STORES
-        .iter()
-        .any(|scheme| text.starts_with(scheme))
-    {
-        at.fault("shared stores are not supported yet", HINT);
-    } else {
-        at.fault("not a store", HINT);
-    }
-    None
 }
 
 fn log(keys: &Keys<'_>, variables: &Variables) -> Log {

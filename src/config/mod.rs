@@ -9,6 +9,7 @@
 mod address;
 mod clients;
 mod diagnose;
+mod example;
 mod find;
 mod general;
 mod limits;
@@ -17,6 +18,7 @@ mod nearest;
 mod provider;
 mod read;
 mod reload;
+mod resolve;
 mod scalar;
 mod session;
 pub mod source;
@@ -33,8 +35,9 @@ use std::{
 use self::{diagnose::Faults, read::At};
 pub use self::{
     diagnose::{Diagnostic, Diagnostics},
+    example::EXAMPLE,
     find::{Found, Place, find},
-    reload::Programs,
+    resolve::Programs,
     source::{Source, Variables},
 };
 use crate::{
@@ -42,6 +45,7 @@ use crate::{
     origin::{Authority, Host},
     rule::Recipe,
     secret::Secret,
+    store,
 };
 
 /// The configuration as the program uses it.
@@ -130,15 +134,9 @@ pub struct Ca {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    pub url: StoreUrl,
+    pub url: store::Kind,
     /// Where the key that seals it comes from.
     pub key: Source,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    Sqlite(PathBuf),
-    Memory,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,20 +1,6 @@
-//! Which changes a running proxy cannot take up, and the second step of loading: reading the secrets.
+//! Which changes a running proxy cannot take up.
 
-use std::sync::Arc;
-
-use super::{
-    Client, Config, Diagnostics, Loaded, Variables,
-    diagnose::Diagnostic,
-    source::{Pending, Slot},
-};
-
-/// What to do about sources that run a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Programs {
-    Run,
-    /// `check` runs nothing: such secrets stay out.
-    Leave,
-}
+use super::{Client, Config};
 
 // === impl Config ===
 
@@ -51,77 +37,5 @@ impl Config {
         ];
         let changed = checks.into_iter().filter(|(_, changed)| *changed);
         changed.map(|(key, _)| key).collect()
-    }
-}
-
-// === impl Loaded ===
-
-impl Loaded {
-    /// Reads the secrets from their sources. `held` tells whether the store has this field of this session: then a
-    /// source that cannot be read is a warning. Blocks while commands run.
-    pub fn resolve_sources(
-        self,
-        variables: &Variables,
-        programs: Programs,
-        held: impl Fn(&str, &str) -> bool,
-    ) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
-        let Self {
-            mut config,
-            warnings: _,
-            pending,
-            faults,
-        } = self;
-        for pending in pending {
-            let Pending {
-                slot,
-                source,
-                span,
-                path,
-            } = pending;
-            if source.runs() && programs == Programs::Leave {
-                continue;
-            }
-            if source.is_open_to_others() {
-                let hint = format!("chmod 600 {}", source.shown());
-                faults.warn(
-                    span,
-                    &path,
-                    "everybody on this machine can read the file",
-                    hint,
-                );
-            }
-            let secret = match source.read(variables) {
-                Ok(secret) => secret,
-                Err(error) => {
-                    let stored = match &slot {
-                        Slot::Secret { recipe, name } => {
-                            let recipe = &config.recipes[*recipe];
-                            held(&recipe.name, name)
-                        }
-                        Slot::Password(_) => false,
-                    };
-                    let message = format!("the source cannot be read: {error}");
-                    if stored {
-                        let hint = "the store holds this field: it is used";
-                        faults.warn(span, &path, message, hint);
-                    } else {
-                        faults.error(span, &path, message, source.hint(&error));
-                    }
-                    continue;
-                }
-            };
-            match slot {
-                Slot::Password(client) => config.clients[client].password = Some(secret),
-                Slot::Secret { recipe, name } => {
-                    Arc::make_mut(&mut config.recipes[recipe])
-                        .secrets
-                        .insert(name, secret);
-                }
-            }
-        }
-        if faults.any() {
-            return Err(faults.errors());
-        }
-        Ok((config, faults.warnings()))
     }
 }

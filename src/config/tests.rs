@@ -38,7 +38,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.state, folder.join(""));
     assert_eq!(
         config.store.url,
-        StoreUrl::Sqlite(folder.join("staysigned.db"))
+        store::Kind::Sqlite(folder.join("staysigned.db"))
     );
     assert_eq!(
         config.store.key,
@@ -88,7 +88,10 @@ fn plain_keys_are_read() {
             ([127, 0, 0, 1], 8443).into()
         )])
     );
-    assert_eq!(config.store.url, StoreUrl::Sqlite("/var/lib/x/a.db".into()));
+    assert_eq!(
+        config.store.url,
+        store::Kind::Sqlite("/var/lib/x/a.db".into())
+    );
     assert_eq!(config.limits.replay_body, 2 << 20);
     assert_eq!(config.limits.head_bytes, 4096);
     assert_eq!(config.limits.response_head.unwrap().as_secs(), 300);

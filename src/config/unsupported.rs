@@ -21,6 +21,7 @@ const KEYS: &[Key] = &[
         harmless: Some(false),
     },
     key("store.rotate", "leave it out"),
+    key("session.*.refresh.verify", "leave it out"),
     key("session.*.pace", "limit the tool instead"),
     key("session.*.sign", "bind only hosts that need no signature"),
     key(
@@ -64,9 +65,6 @@ const VALUES: &[(&str, &str, &str)] = &[(
     "import",
     "use kind = \"none\" and run `staysigned import` when the session has ended",
 )];
-
-/// Store URLs by their scheme.
-pub(super) const STORES: &[&str] = &["postgres:", "postgresql:", "redis:", "rediss:"];
 
 const fn key(pattern: &'static str, hint: &'static str) -> Key {
     Key {

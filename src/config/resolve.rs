@@ -1,0 +1,114 @@
+//! The second step of loading: the secrets are read from their sources.
+
+use std::sync::Arc;
+
+use super::{
+    Config, Diagnostics, Loaded, Store, Variables,
+    diagnose::Diagnostic,
+    source::{Pending, Slot, Source},
+};
+use crate::store;
+
+/// What to do about sources that run a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    Run,
+    /// `check` runs nothing: such secrets stay out.
+    Leave,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Returns what the store is opened with; reads its key, unless that is in a file, which the store reads and makes
+    /// itself.
+    pub fn to_open(&self, variables: &Variables) -> Result<store::Config, Diagnostics> {
+        let store::Kind::Sqlite(path) = &self.url else {
+            return Ok(store::Config::memory());
+        };
+        let key = match &self.key {
+            Source::File(path) => store::key::Source::File(path.clone()),
+            source => {
+                let text = source.read(variables).map_err(|error| {
+                    let message = format!("the source cannot be read: {error}");
+                    Diagnostic::without_place("store.key", message, source.hint(&error))
+                })?;
+                let place = source.shown();
+                store::key::Source::Text { place, text }
+            }
+        };
+        Ok(store::Config::sqlite(path, key))
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Reads the secrets from their sources. `held` tells whether the store has this field of this session: then a
+    /// source that cannot be read is a warning. Blocks while commands run.
+    pub fn resolve_sources(
+        self,
+        variables: &Variables,
+        programs: Programs,
+        held: impl Fn(&str, &str) -> bool,
+    ) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
+        let Self {
+            mut config,
+            warnings: _,
+            pending,
+            faults,
+        } = self;
+        for pending in pending {
+            let Pending {
+                slot,
+                source,
+                span,
+                path,
+            } = pending;
+            if source.runs() && programs == Programs::Leave {
+                continue;
+            }
+            if source.is_open_to_others() {
+                let hint = format!("chmod 600 {}", source.shown());
+                faults.warn(
+                    span,
+                    &path,
+                    "everybody on this machine can read the file",
+                    hint,
+                );
+            }
+            let secret = match source.read(variables) {
+                Ok(secret) => secret,
+                Err(error) => {
+                    let stored = match &slot {
+                        Slot::Secret { recipe, name } => {
+                            let recipe = &config.recipes[*recipe];
+                            held(&recipe.name, name)
+                        }
+                        Slot::Password(_) => false,
+                    };
+                    let message = format!("the source cannot be read: {error}");
+                    if stored {
+                        let hint = "the store holds this field: it is used";
+                        faults.warn(span, &path, message, hint);
+                    } else {
+                        faults.error(span, &path, message, source.hint(&error));
+                    }
+                    continue;
+                }
+            };
+            match slot {
+                Slot::Password(client) => config.clients[client].password = Some(secret),
+                Slot::Secret { recipe, name } => {
+                    Arc::make_mut(&mut config.recipes[recipe])
+                        .secrets
+                        .insert(name, secret);
+                }
+            }
+        }
+        if faults.any() {
+            return Err(faults.errors());
+        }
+        Ok((config, faults.warnings()))
+    }
+}
