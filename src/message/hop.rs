@@ -1,0 +1,163 @@
+//! Hop-by-hop fields (RFC 9110 §7.6.1): they end here, on the way in and on the way out.
+//!
+//! Fields are taken out in one pass that keeps the order of the rest: `HeaderMap::remove` would move the last field
+//! into the hole.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+};
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Our name in `Via` (RFC 9110 §7.6.3).
+pub const PSEUDONYM: &str = "staysigned";
+
+/// Takes out what is meant for this hop alone. `Transfer-Encoding` goes too: the framing of the next hop is its
+/// connection's own.
+pub fn strip(headers: &mut HeaderMap) {
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
+    let mut named: Vec<HeaderName> = Vec::new();
+    for line in headers.get_all(CONNECTION) {
+        let options = line
+            .as_bytes()
+            .split(|b| *b == b',')
+            .map(<[u8]>::trim_ascii);
+        named.extend(options.filter_map(|option| HeaderName::from_bytes(option).ok()));
+    }
+    let trailers = wants_trailers(headers);
+    retain(headers, |name, _| {
+        (!is_hop_by_hop(name) && !named.contains(name)) || is_framing(name)
+    });
+    headers.remove(TRANSFER_ENCODING);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Keeps the fields for which `keep` says so, in their order.
+pub fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName, &HeaderValue) -> bool) {
+    let old = std::mem::take(headers);
+    headers.reserve(old.len());
+    let mut name = None;
+    for (next, value) in old {
+        name = next.or(name);
+        if let Some(name) = name.as_ref().filter(|name| keep(name, &value)) {
+            headers.append(name.clone(), value);
+        }
+    }
+}
+
+/// Tells whether the sender takes trailers (RFC 9110 §10.1.4): all that may be passed on of `TE`.
+pub fn wants_trailers(headers: &HeaderMap) -> bool {
+    list_has(headers, &TE, "trailers")
+}
+
+/// Tells whether a message asks for a change to WebSocket (RFC 6455 §4.1).
+pub fn is_websocket(headers: &HeaderMap) -> bool {
+    list_has(headers, &UPGRADE, "websocket") && list_has(headers, &CONNECTION, "upgrade")
+}
+
+/// Tells whether one of our kind has passed this message on before.
+pub fn is_loop(headers: &HeaderMap, pseudonym: &str) -> bool {
+    headers.get_all(VIA).iter().any(|line| {
+        let hops = line.as_bytes().split(|b| *b == b',');
+        hops.filter_map(|hop| hop.trim_ascii().split(u8::is_ascii_whitespace).nth(1))
+            .any(|by| by == pseudonym.as_bytes())
+    })
+}
+
+fn list_has(headers: &HeaderMap, name: &HeaderName, element: &str) -> bool {
+    headers.get_all(name).iter().any(|line| {
+        let elements = line
+            .as_bytes()
+            .split(|b| *b == b',')
+            .map(<[u8]>::trim_ascii);
+        elements
+            .into_iter()
+            .any(|e| e.eq_ignore_ascii_case(element.as_bytes()))
+    })
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == CONNECTION
+        || *name == TE
+        || *name == TRANSFER_ENCODING
+        || *name == UPGRADE
+        || *name == PROXY_AUTHORIZATION
+        || *name == PROXY_AUTHENTICATE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || *name == HTTP2_SETTINGS
+}
+
+/// Fields that a `Connection` line may not take away: without them the message would mean something else.
+fn is_framing(name: &HeaderName) -> bool {
+    *name == http::header::CONTENT_LENGTH || *name == http::header::HOST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn ends_here() {
+        let mut map = headers(&[
+            ("host", "example.com"),
+            ("connection", "keep-alive, X-Mine"),
+            ("x-mine", "1"),
+            ("accept", "*/*"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eDp5"),
+            ("te", "gzip, trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+            ("cookie", "a=1"),
+        ]);
+        map.append(CONNECTION, HeaderValue::from_static("x-second, host"));
+        map.append("x-second", HeaderValue::from_static("1"));
+        strip(&mut map);
+        let left: Vec<_> = map
+            .iter()
+            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            left,
+            [
+                "host: example.com",
+                "accept: */*",
+                "cookie: a=1",
+                "te: trailers"
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_keeps_the_map() {
+        let mut map = headers(&[("a", "1"), ("b", "2")]);
+        strip(&mut map);
+        assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn loops_are_seen_in_any_via() {
+        let map = headers(&[("via", "1.0 fred, 1.1 staysigned (comment)")]);
+        assert!(is_loop(&map, "staysigned"));
+        assert!(!is_loop(&map, "fred-staysigned"));
+    }
+}
