@@ -67,6 +67,16 @@ impl Error {
         self
     }
 
+    /// No answer came in time.
+    pub fn silent() -> Self {
+        Self::new(Kind::Silence, Sent::Maybe)
+    }
+
+    /// The answer has two lengths.
+    pub fn ambiguous() -> Self {
+        Self::new(Kind::Protocol, Sent::Maybe)
+    }
+
     /// Notes whether the connection had carried a request before.
     pub(super) fn on_reused(mut self, reused: bool) -> Self {
         self.reused = reused;

@@ -61,7 +61,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     shared: Arc<Shared>,
-    roots: Arc<RootCertStore>,
+    /// What each client's own configuration is made from.
+    tls: Arc<ClientConfig>,
     peers: Arc<Mutex<Peers>>,
 }
 
@@ -84,7 +85,7 @@ struct Shared {
 // === impl Upstream ===
 
 impl Upstream {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config) -> Result<Self, Error> {
         let Config {
             roots,
             resolve,
@@ -99,31 +100,28 @@ impl Upstream {
             limits,
             tasks: TaskTracker::new(),
         };
-        Self {
+        let tls = tls::config(Arc::new(roots)).map_err(|e| Error::unsent(Kind::Tls).because(e))?;
+        Ok(Self {
             shared: Arc::new(shared),
-            roots: Arc::new(roots),
+            tls: Arc::new(tls),
             peers: Arc::default(),
-        }
+        })
     }
 
     /// Returns the origin as this client sees it, for whoever has many requests for it.
-    pub fn peer(&self, route: &Route) -> Result<Arc<Peer>, Error> {
+    pub fn peer(&self, route: &Route) -> Arc<Peer> {
         let mut peers = self.peers.lock().expect("no panic while peers are held");
         if let Some(peer) = peers.by_route.get(route) {
-            return Ok(peer.clone());
+            return peer.clone();
         }
-        let tls = match peers.tls.get(&route.client) {
-            Some(tls) => tls.clone(),
-            None => {
-                let tls = tls::config(self.roots.clone())
-                    .map_err(|e| Error::unsent(Kind::Tls).because(e))?;
-                peers.tls.insert(route.client.clone(), tls.clone());
-                tls
-            }
-        };
+        let tls = peers
+            .tls
+            .entry(route.client.clone())
+            .or_insert_with(|| tls::for_client(&self.tls))
+            .clone();
         let peer = Peer::new(route.origin.clone(), self.shared.clone(), tls);
         peers.by_route.insert(route.clone(), peer.clone());
-        Ok(peer)
+        peer
     }
 
     /// Sends one request over a pooled connection and returns the answer's head and its streaming body. The caller
@@ -133,7 +131,7 @@ impl Upstream {
         route: &Route,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        self.peer(route)?.send(request, Alpn::Http1).await
+        self.peer(route).send(request, Alpn::Http1).await
     }
 
     /// Connects and hangs up: tells whether the origin's host can be reached, and sends nothing.
@@ -142,7 +140,7 @@ impl Upstream {
             client: None,
             origin: origin.clone(),
         };
-        let tls = self.peer(&route)?.tls();
+        let tls = self.peer(&route).tls();
         self.shared
             .egress
             .connect(origin, &self.shared.dialer, &tls)
@@ -156,7 +154,7 @@ impl Upstream {
             .peer(&Route {
                 client: None,
                 origin: origin.clone(),
-            })?
+            })
             .tls();
         self.shared
             .egress

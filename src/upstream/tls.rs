@@ -32,7 +32,7 @@ impl Alpn {
 }
 
 /// Makes a client configuration over these roots. There is no switch that turns verification off.
-pub(super) fn config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, rustls::Error> {
+pub(super) fn config(roots: Arc<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
     let provider = CryptoProvider {
         // The hybrid first: what is recorded today must not be readable later.
         kx_groups: vec![
@@ -43,10 +43,16 @@ pub(super) fn config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, rus
         ],
         ..aws_lc_rs::default_provider()
     };
-    let mut config = ClientConfig::builder_with_provider(provider.into())
+    let config = ClientConfig::builder_with_provider(provider.into())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Ok(config)
+}
+
+/// Returns the configuration for one client: the same, with tickets of its own.
+pub(super) fn for_client(base: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = base.clone();
     config.resumption = Resumption::in_memory_sessions(TICKETS);
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
