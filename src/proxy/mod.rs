@@ -1,1 +1,101 @@
-//! proxy
+//! The data path: from a client's first byte to its last.
+//!
+//! [`Proxy::serve`] takes a connection. CONNECT is answered by our own code (`connect`), which decides between a
+//! tunnel and interception; requests inside go through `exchange`, one at a time from top to bottom.
+
+mod body;
+mod connect;
+mod error;
+mod exchange;
+mod identity;
+mod inspect;
+mod intercept;
+mod judge;
+mod owner;
+mod requests;
+mod respond;
+mod timer;
+mod tunnel;
+mod upgrade;
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use arc_swap::ArcSwap;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    error::{Error, Kind, Side},
+    identity::{Arrival, Client, Clients, LocalUsers},
+};
+use crate::{
+    ca::Ca,
+    limits::Limits,
+    session::Sessions,
+    upstream::{Total, Upstream, io::Io},
+};
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Proxy {
+    /// What a reload replaces.
+    pub world: ArcSwap<World>,
+    pub ca: Ca,
+    pub upstream: Upstream,
+    pub limits: Limits,
+    /// The bytes of all request bodies that are kept.
+    pub kept: Arc<Total>,
+    pub stop: Stop,
+}
+
+/// What the configuration says now.
+#[derive(Debug)]
+pub struct World {
+    pub sessions: Arc<Sessions>,
+    pub clients: Clients,
+    pub unmatched: Unmatched,
+}
+
+/// What happens to hosts without a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    #[default]
+    Tunnel,
+    Deny,
+}
+
+/// How the proxy comes to an end: first no new work, then none at all.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Finish what is under way, begin nothing.
+    pub drain: CancellationToken,
+    /// The same as a flag: to look at it takes no lock.
+    pub draining: Arc<AtomicBool>,
+    /// The time is over.
+    pub now: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl Proxy {
+    /// Serves one connection of a client until it ends.
+    pub async fn serve<S: Io + 'static>(self: Arc<Self>, io: S, arrival: Arrival) {
+        let client = match self.world.load().clients.recognise(&arrival) {
+            Ok(client) => client,
+            Err(error) => return connect::refuse(io, &error).await,
+        };
+        let connection = connect::Connection {
+            proxy: self,
+            client,
+        };
+        if let Err(error) = connection.serve(io).await {
+            match error.side() {
+                Side::Client => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "connection ended")
+                }
+                _ => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "connection failed"
+                ),
+            }
+        }
+    }
+}

@@ -6,20 +6,45 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::{
+    env::Env,
     grant::{Generation, Grant},
     jar::Jar,
+    limits::Limits,
     origin::Origin,
-    rule::{Recipe, inject, matcher::Matcher},
+    rule::{
+        Recipe, inject,
+        matcher::{Conflict, Matcher},
+        template::{self, Template},
+    },
     secret::Secret,
-    store::{self, SessionId},
+    store::{self, SessionId, Store},
+    upstream::Upstream,
 };
 
 /// All sessions of one configuration.
 #[derive(Debug)]
 pub struct Sessions;
+
+/// What sessions live on.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub store: Store,
+    pub upstream: Upstream,
+    pub env: Env,
+    pub limits: Limits,
+}
+
+/// Why the sessions of a configuration cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error("a session cannot be read from the store")]
+    Store(#[from] store::Error),
+}
 
 /// One session (of one client, if it is `per_client`).
 #[derive(Debug)]
@@ -89,6 +114,22 @@ pub struct Busy;
 // === impl Sessions ===
 
 impl Sessions {
+    /// Reads what the store holds of these sessions, and begins to look after them.
+    pub async fn open(recipes: Vec<Arc<Recipe>>, context: Context) -> Result<Arc<Self>, Error> {
+        let _ = (recipes, context);
+        todo!()
+    }
+
+    /// Stops looking after the sessions: others have taken their place (a reload). Flights under way go on.
+    pub fn retire(&self) {
+        todo!()
+    }
+
+    /// Waits for the flights under way, a moment, and stops.
+    pub async fn close(&self) {
+        todo!()
+    }
+
     pub fn matcher(&self) -> &Matcher {
         todo!()
     }
@@ -108,6 +149,28 @@ impl Session {
     }
 
     pub fn recipe(&self) -> &Arc<Recipe> {
+        todo!()
+    }
+
+    /// Returns the generation that is held; 0 if nothing is.
+    pub fn generation(&self) -> Generation {
+        todo!()
+    }
+
+    /// Counts a request that was sent again.
+    pub fn replayed(&self) {
+        todo!()
+    }
+
+    /// Tells whether this answer to this question stayed the same after a refresh (`confirm`).
+    pub fn is_confirmed(&self, question: &str, answer: &[u8]) -> bool {
+        let _ = (question, answer);
+        todo!()
+    }
+
+    /// Remembers that this answer to this question stayed the same after a refresh.
+    pub async fn confirm(&self, question: &str, answer: &[u8]) {
+        let _ = (question, answer);
         todo!()
     }
 
@@ -142,5 +205,26 @@ impl Session {
     /// Reports that a request sent with generation `seen` was accepted.
     pub fn accepted(&self, seen: Generation) {
         let _ = seen;
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    /// Returns the `Cookie` field for a request, if the session keeps a jar and has cookies for it.
+    pub fn cookie_string(
+        &self,
+        recipe: &Recipe,
+        origin: &Origin,
+        path: &str,
+    ) -> Option<HeaderValue> {
+        let _ = (recipe, origin, path);
+        todo!()
+    }
+
+    /// Renders a template that has another value each time (`now()`, `uuid()`, `totp()`).
+    pub fn render(&self, recipe: &Recipe, template: &Template) -> Result<String, template::Error> {
+        let _ = (recipe, template);
+        todo!()
     }
 }

@@ -1,0 +1,104 @@
+//! Response bodies on their way to the client. On the plain path nothing is boxed.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::timer::Busy;
+use crate::upstream::{self, Incoming};
+
+/// A response body.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// The proxy's own, or one that was read whole.
+    Whole(Bytes),
+    /// The upstream's, streamed.
+    Streamed(Incoming),
+    /// The upstream's, of which the beginning was looked at.
+    Begun(Box<Begun>),
+}
+
+/// What was read, and what is still to come.
+#[derive(Debug)]
+pub struct Begun {
+    pub frames: std::collections::VecDeque<Frame<Bytes>>,
+    pub rest: Option<Incoming>,
+}
+
+/// A response body with the exchange that it belongs to: when it is dropped, the exchange is over.
+#[derive(Debug)]
+pub struct Counted {
+    body: ResponseBody,
+    _busy: Busy,
+}
+
+// === impl Counted ===
+
+impl Counted {
+    pub fn new(body: ResponseBody, busy: Busy) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = upstream::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
+        match &mut self.get_mut().body {
+            ResponseBody::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            ResponseBody::Streamed(body) => Pin::new(body).poll_frame(cx),
+            ResponseBody::Begun(begun) => match (begun.frames.pop_front(), &mut begun.rest) {
+                (Some(frame), _) => Poll::Ready(Some(Ok(frame))),
+                (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
+                (None, None) => Poll::Ready(None),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            ResponseBody::Whole(bytes) => bytes.is_empty(),
+            ResponseBody::Streamed(body) => body.is_end_stream(),
+            ResponseBody::Begun(begun) => {
+                begun.frames.is_empty() && begun.rest.as_ref().is_none_or(Body::is_end_stream)
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            ResponseBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Streamed(body) => body.size_hint(),
+            ResponseBody::Begun(begun) => {
+                let read = begun
+                    .frames
+                    .iter()
+                    .filter_map(Frame::data_ref)
+                    .map(|d| d.len() as u64)
+                    .sum::<u64>();
+                let rest = begun
+                    .rest
+                    .as_ref()
+                    .map_or(SizeHint::with_exact(0), Body::size_hint);
+                // Trailers among the frames say that the length was never declared.
+                let known = rest
+                    .exact()
+                    .filter(|_| begun.frames.iter().all(Frame::is_data));
+                known.map_or_else(SizeHint::default, |exact| {
+                    SizeHint::with_exact(read + exact)
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A client connection from its first byte: which kind of client it is, CONNECT, and the decision between a tunnel
+//! and interception.
+//!
+//! CONNECT heads are read here and not through an HTTP library's upgrade: that leaves a smaller connection behind.
+
+use std::{io, sync::Arc};
+
+use bytes::{Buf, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{
+    Proxy, Unmatched,
+    error::{Error, Kind},
+    intercept, requests, respond, tunnel,
+};
+use crate::{
+    message::{hop, target},
+    origin::{Origin, Scheme},
+    upstream::io::{Chunked, Io},
+};
+
+/// Fields of a CONNECT head.
+const FIELDS: usize = 64;
+
+/// How many requests without a valid password one connection may make.
+const TRIES: usize = 8;
+
+/// A client's connection to the proxy.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub proxy: Arc<Proxy>,
+    /// Whose it is: `None` until a password tells, `Some(None)` where clients have no names.
+    pub client: Option<Option<Arc<str>>>,
+}
+
+/// A CONNECT request.
+#[derive(Debug)]
+struct Connect {
+    target: String,
+    headers: HeaderMap,
+}
+
+/// What becomes of a CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Intercept,
+    Tunnel,
+    Deny,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Serves the connection until it ends.
+    pub async fn serve<S: Io + 'static>(mut self, mut io: S) -> Result<(), Error> {
+        let mut buffer = BytesMut::new();
+        for _ in 0..TRIES {
+            if !self.first_bytes(&mut io, &mut buffer).await? {
+                return Ok(());
+            }
+            if !buffer.starts_with(b"CONNECT ") {
+                let io = Chunked::with_prefix(io, buffer);
+                return requests::serve_plain(self.proxy, self.client, io).await;
+            }
+            let connect = match self.head(&mut io, &mut buffer).await {
+                Ok(Some(connect)) => connect,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    refuse(io, &error).await;
+                    return Err(error);
+                }
+            };
+            let client = match &self.client {
+                Some(client) => client.clone(),
+                None => match self
+                    .proxy
+                    .world
+                    .load()
+                    .clients
+                    .authenticate(&connect.headers)
+                {
+                    Ok(name) => Some(name),
+                    Err(error) => {
+                        // Kept open: git asks again on the same connection.
+                        io.write_all(&respond::to_connect(&error))
+                            .await
+                            .map_err(gone)?;
+                        continue;
+                    }
+                },
+            };
+            self.client = Some(client.clone());
+            return match self.open(&connect, client, &mut io, buffer).await {
+                Ok(None) => Ok(()),
+                Ok(Some(then)) => then.run(io).await,
+                Err(error) => {
+                    refuse(io, &error).await;
+                    Err(error)
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Reads until the beginning tells CONNECT from anything else; `false`: the client has left.
+    async fn first_bytes<S: Io>(&self, io: &mut S, buffer: &mut BytesMut) -> Result<bool, Error> {
+        let limit = self.proxy.limits.request_head;
+        let enough = |b: &BytesMut| !b.is_empty() && (b.len() >= 8 || !b"CONNECT ".starts_with(b));
+        while !enough(buffer) {
+            buffer.reserve(1024);
+            let read = tokio::select! {
+                read = timeout(limit, io.read_buf(buffer)) => read,
+                () = self.proxy.stop.drain.cancelled(), if buffer.is_empty() => return Ok(false),
+            };
+            match read {
+                Ok(Ok(n)) if n > 0 => {}
+                Ok(Err(error)) => return Err(gone(error)),
+                Ok(Ok(_)) | Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads a CONNECT head and leaves what follows it in the buffer.
+    async fn head<S: Io>(
+        &self,
+        io: &mut S,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<Connect>, Error> {
+        let limits = &self.proxy.limits;
+        let read = async {
+            loop {
+                if let Some((connect, length)) = parse(buffer)? {
+                    buffer.advance(length);
+                    return Ok(Some(connect));
+                }
+                if buffer.len() > limits.head_bytes {
+                    return Err(Kind::BadRequest("the request's head is too large").into());
+                }
+                buffer.reserve(1024);
+                if io.read_buf(buffer).await.map_err(gone)? == 0 {
+                    return Ok(None);
+                }
+            }
+        };
+        timeout(limits.request_head, read).await.unwrap_or(Ok(None))
+    }
+
+    /// Decides, answers, and says what to do next.
+    async fn open<S: Io>(
+        &self,
+        connect: &Connect,
+        client: Option<Arc<str>>,
+        io: &mut S,
+        rest: BytesMut,
+    ) -> Result<Option<Then>, Error> {
+        let origin = target::connect(&connect.target)?;
+        if hop::is_loop(&connect.headers, hop::PSEUDONYM) {
+            return Err(Kind::Loop.into());
+        }
+        let decision = {
+            let world = self.proxy.world.load();
+            let matcher = world.sessions.matcher();
+            let bound =
+                |scheme| matcher.decides_for(client.as_deref(), scheme, &origin.host, origin.port);
+            match world.unmatched {
+                _ if bound(Scheme::Https) || bound(Scheme::Http) => Decision::Intercept,
+                Unmatched::Tunnel => Decision::Tunnel,
+                Unmatched::Deny => Decision::Deny,
+            }
+        };
+        tracing::debug!(%origin, ?decision, client = client.as_deref(), "CONNECT");
+        let (proxy, established) = (
+            self.proxy.clone(),
+            b"HTTP/1.1 200 Connection established\r\n\r\n",
+        );
+        match decision {
+            Decision::Deny => Err(Kind::Denied.into()),
+            Decision::Tunnel => {
+                let upstream = proxy.upstream.tunnel(&origin).await?;
+                io.write_all(established).await.map_err(gone)?;
+                Ok(Some(Then::Tunnel {
+                    proxy,
+                    upstream: Box::new(upstream),
+                    rest,
+                }))
+            }
+            Decision::Intercept => {
+                io.write_all(established).await.map_err(gone)?;
+                Ok(Some(Then::Intercept {
+                    proxy,
+                    client,
+                    origin,
+                    rest,
+                }))
+            }
+        }
+    }
+}
+
+/// What follows a CONNECT that was granted.
+enum Then {
+    Tunnel {
+        proxy: Arc<Proxy>,
+        upstream: Box<crate::upstream::io::Hop>,
+        rest: BytesMut,
+    },
+    Intercept {
+        proxy: Arc<Proxy>,
+        client: Option<Arc<str>>,
+        origin: Origin,
+        rest: BytesMut,
+    },
+}
+
+impl Then {
+    async fn run<S: Io + 'static>(self, io: S) -> Result<(), Error> {
+        match self {
+            Self::Tunnel {
+                proxy,
+                upstream,
+                rest,
+            } => {
+                let io = Chunked::with_prefix(io, rest);
+                let idle = proxy.limits.tunnel_idle;
+                if let Err(error) = tunnel::relay(io, *upstream, idle, &proxy.stop.now).await {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "tunnel ended");
+                }
+                Ok(())
+            }
+            Self::Intercept {
+                proxy,
+                client,
+                origin,
+                rest,
+            } => intercept::serve(proxy, client, origin, Chunked::with_prefix(io, rest)).await,
+        }
+    }
+}
+
+/// Answers a request that is not served, and hangs up.
+pub async fn refuse<S: Io>(mut io: S, error: &Error) {
+    // The client may be gone: nobody is there to tell then.
+    if io.write_all(&respond::to_connect(error)).await.is_ok() {
+        linger(&mut io).await;
+    }
+}
+
+/// Ends a connection so that the client can read the answer: unread input would make it a reset (RFC 9112 §9.6).
+async fn linger<S: Io>(io: &mut S) {
+    if io.shutdown().await.is_ok() {
+        let mut sink = [0; 1024];
+        let drained = async { while matches!(io.read(&mut sink).await, Ok(n) if n > 0) {} };
+        drop(timeout(std::time::Duration::from_millis(500), drained).await);
+    }
+}
+
+/// The client's connection failed: nothing more can be said to it.
+fn gone(error: io::Error) -> Error {
+    Error::from(Kind::RequestBody).because(error)
+}
+
+/// Parses a CONNECT head; `None`: there is more to come.
+fn parse(buffer: &[u8]) -> Result<Option<(Connect, usize)>, Error> {
+    let bad = || Error::from(Kind::BadRequest("the CONNECT request is not valid HTTP"));
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(length) = request.parse(buffer).map_err(|e| bad().because(e))?
+    else {
+        return Ok(None);
+    };
+    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    for field in request.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| bad())?;
+        headers.append(
+            name,
+            HeaderValue::from_bytes(field.value).map_err(|_| bad())?,
+        );
+    }
+    let target = request.path.ok_or_else(bad)?.to_owned();
+    Ok(Some((Connect { target, headers }, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_and_what_follows() {
+        let bytes = b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n\x16\x03";
+        let (connect, length) = parse(bytes).unwrap().unwrap();
+        assert_eq!(connect.target, "a:443");
+        assert_eq!(&bytes[length..], b"\x16\x03");
+        assert!(parse(b"CONNECT a:443 HTTP/1.1\r\nHo").unwrap().is_none());
+        assert!(parse(b"CONNECT a:443 HTTP/1.1\r\nHo st: x\r\n\r\n").is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! Inside a CONNECT that a session is bound to: the first byte tells TLS from plain HTTP, and the requests are served.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rustls::server::Acceptor;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::{
+    Proxy, Unmatched,
+    error::{Error, Kind},
+    requests::{self, Scope},
+    tunnel,
+};
+use crate::{
+    origin::{Host, Origin, Scheme},
+    upstream::io::{Chunked, Filling, Io},
+};
+
+/// The first byte of a TLS record that begins a handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// A fatal alert `unrecognized_name` (RFC 6066 §3), as a record of its own.
+const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
+
+/// Serves what comes through a CONNECT to `origin`, which is https until the first byte says otherwise.
+pub async fn serve<S: Io + 'static>(
+    proxy: Arc<Proxy>,
+    client: Option<Arc<str>>,
+    origin: Origin,
+    mut io: Chunked<S>,
+) -> Result<(), Error> {
+    let mut first = BytesMut::with_capacity(1);
+    let read = timeout(proxy.limits.handshake, io.read_buf(&mut first)).await;
+    let Some(byte) = read
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|_| first.first().copied())
+    else {
+        return Ok(());
+    };
+    // What was read beyond the first byte stands in `first` too; it goes back in front.
+    let io = Chunked::with_prefix(io, first);
+    match byte {
+        TLS_HANDSHAKE => serve_tls(proxy, client, origin, io).await,
+        b'A'..=b'Z' | b'a'..=b'z' => {
+            let origin = Origin {
+                scheme: Scheme::Http,
+                ..origin
+            };
+            requests::serve_http1(Scope::new(proxy, client, Some(origin)), io).await
+        }
+        _ => serve_opaque(proxy, origin, io).await,
+    }
+}
+
+async fn serve_tls<S: Io + 'static>(
+    proxy: Arc<Proxy>,
+    client: Option<Arc<str>>,
+    origin: Origin,
+    io: S,
+) -> Result<(), Error> {
+    let limit = proxy.limits.handshake;
+    let handshake = async {
+        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), io);
+        let start = match (&mut acceptor).await {
+            Ok(start) => start,
+            Err(error) => {
+                // The client is told why, if it is still there (RFC 8446 §6.2).
+                return Err(
+                    Error::from(Kind::BadRequest("the TLS handshake failed")).because(error)
+                );
+            }
+        };
+        if let Some(name) = start.client_hello().server_name()
+            && name.parse::<Host>().as_ref() != Ok(&origin.host)
+        {
+            let mut io = start.io;
+            drop(io.write_all(&UNRECOGNIZED_NAME).await);
+            drop(io.shutdown().await);
+            return Err(Kind::Misdirected.into());
+        }
+        let config = proxy
+            .ca
+            .resolve(&origin.host)
+            .map_err(|e| Error::from(Kind::Internal).because(e))?;
+        start
+            .into_stream(config)
+            .await
+            .map_err(|e| Error::from(Kind::BadRequest("the TLS handshake failed")).because(e))
+    };
+    let Ok(stream) = timeout(limit, handshake).await else {
+        return Ok(());
+    };
+    let stream = stream?;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let scope = Scope::new(proxy, client, Some(origin));
+    if is_http2 {
+        requests::serve_http2(scope, Filling(stream)).await
+    } else {
+        requests::serve_http1(scope, Filling(stream)).await
+    }
+}
+
+/// Neither TLS nor HTTP: a tunnel if hosts without a session are tunnelled, else nothing. It is never guessed at.
+async fn serve_opaque<S: Io + 'static>(
+    proxy: Arc<Proxy>,
+    origin: Origin,
+    io: S,
+) -> Result<(), Error> {
+    if proxy.world.load().unmatched == Unmatched::Deny {
+        return Err(Kind::Denied.into());
+    }
+    let upstream = proxy.upstream.tunnel(&origin).await?;
+    if let Err(error) = tunnel::relay(io, upstream, proxy.limits.tunnel_idle, &proxy.stop.now).await
+    {
+        tracing::debug!(error = &error as &dyn std::error::Error, "tunnel ended");
+    }
+    Ok(())
+}

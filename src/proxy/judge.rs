@@ -1,0 +1,254 @@
+//! What the rules say of an answer, before its head is passed on: whether the credential is still good, and what can
+//! be learnt. A body is looked at only if a rule asks for it, and no further than the limits allow.
+
+use http::{HeaderMap, HeaderValue, Response, header::CONTENT_ENCODING};
+
+use super::{
+    body::ResponseBody,
+    error::Error,
+    exchange::Exchange,
+    inspect::{self, Peeked},
+};
+use crate::{
+    message::decode,
+    rule::{
+        Recipe, Source,
+        capture::{self, Answer},
+        inject::Applied,
+        matcher::Captured,
+        rejected::{self, Asked, Hit, Looked, Seen, Verdict},
+    },
+    secret::Secret,
+    session::Session,
+    upstream::Incoming,
+};
+
+/// An answer, and what the rules say of it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub response: Response<ResponseBody>,
+    pub says: Says,
+    /// For each capture, the fields that were taken.
+    pub fields: Vec<Vec<(String, Secret)>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Says {
+    /// The credential is good, or was not on the request.
+    Nothing,
+    /// It asks for the credential that was withheld.
+    Challenged,
+    /// The credential is no longer good.
+    Rejected(Hit),
+}
+
+/// Judges an answer to a request of a session.
+pub(super) async fn answered(
+    exchange: &Exchange<'_>,
+    session: &Session,
+    applied: Applied,
+    response: Response<Incoming>,
+    captures: &[Captured<'_>],
+) -> Result<Judged, Error> {
+    let rules = &session.recipe().rejected;
+    let path = exchange.path();
+    let asked = Asked {
+        method: &exchange.method,
+        path,
+        applied,
+    };
+    let says = match rejected::head(rules, asked, response.status(), response.headers()) {
+        Verdict::Accepted | Verdict::Unconcerned => Says::Nothing,
+        Verdict::Challenged => Says::Challenged,
+        Verdict::Rejected(hit) => Says::Rejected(hit),
+        Verdict::NeedsBody(open) => {
+            return look(exchange, session.recipe(), &open, response, captures)
+                .await
+                .map(|mut judged| {
+                    if let Says::Rejected(hit) = &judged.says
+                        && hit.confirm
+                        && session.is_confirmed(&question(exchange, hit), &hit.answer)
+                    {
+                        judged.says = Says::Nothing;
+                    }
+                    judged
+                });
+        }
+    };
+    let mut judged = captured(exchange, response, captures).await?;
+    judged.says = says;
+    Ok(judged)
+}
+
+/// Takes what the captures want from an answer.
+pub(super) async fn captured(
+    exchange: &Exchange<'_>,
+    response: Response<Incoming>,
+    captures: &[Captured<'_>],
+) -> Result<Judged, Error> {
+    let wants_body = captures.iter().any(|c| {
+        c.capture
+            .answer
+            .iter()
+            .any(|(_, source)| source.is_in_body())
+    });
+    if captures.is_empty() || !response.status().is_success() {
+        let response = response.map(ResponseBody::Streamed);
+        return Ok(Judged {
+            response,
+            says: Says::Nothing,
+            fields: vec![Vec::new(); captures.len()],
+        });
+    }
+    let limits = &exchange.proxy.limits;
+    let (head, body) = response.into_parts();
+    let limit = if wants_body { limits.token_answer } else { 0 };
+    let peeked = inspect::peek(body, limit, limits.inspect_wait).await?;
+    let fields = take(
+        &head.headers,
+        &peeked,
+        captures,
+        limits.token_answer,
+        limits.inspect_ratio,
+    );
+    let response = Response::from_parts(head, peeked.into_body());
+    Ok(Judged {
+        response,
+        says: Says::Nothing,
+        fields,
+    })
+}
+
+/// Remembers an answer that stayed the same after a refresh.
+pub(super) async fn confirm(exchange: &Exchange<'_>, session: &Session, hit: &Hit) {
+    if hit.confirm {
+        session.confirm(&question(exchange, hit), &hit.answer).await;
+    }
+}
+
+/// Looks at the beginning of a body.
+async fn look(
+    exchange: &Exchange<'_>,
+    recipe: &Recipe,
+    open: &[usize],
+    response: Response<Incoming>,
+    captures: &[Captured<'_>],
+) -> Result<Judged, Error> {
+    let limits = &exchange.proxy.limits;
+    let (head, body) = response.into_parts();
+    let wants_all = captures.iter().any(|c| {
+        c.capture
+            .answer
+            .iter()
+            .any(|(_, source)| source.is_in_body())
+    });
+    let limit = if wants_all {
+        limits.token_answer
+    } else {
+        limits.inspect_body
+    };
+    let peeked = inspect::peek(body, limit, limits.inspect_wait).await?;
+    let bounds = decode::Bounds {
+        max: limits.inspect_body,
+        ratio: limits.inspect_ratio,
+    };
+    let says = match decode::prefix(encoding(&head.headers), &peeked.bytes, bounds) {
+        Ok(prefix) => {
+            let seen = if peeked.complete && prefix.whole {
+                Seen::Whole
+            } else {
+                Seen::Beginning
+            };
+            match rejected::body(&recipe.rejected, open, &prefix.bytes, seen) {
+                Looked::Rejected(hit) => Says::Rejected(hit),
+                Looked::Accepted | Looked::Undecided => Says::Nothing,
+            }
+        }
+        // What cannot be decoded says nothing; the client gets it as it came.
+        Err(_) => Says::Nothing,
+    };
+    let fields = if head.status.is_success() {
+        take(
+            &head.headers,
+            &peeked,
+            captures,
+            limits.token_answer,
+            limits.inspect_ratio,
+        )
+    } else {
+        vec![Vec::new(); captures.len()]
+    };
+    Ok(Judged {
+        response: Response::from_parts(head, peeked.into_body()),
+        says,
+        fields,
+    })
+}
+
+fn take(
+    headers: &HeaderMap,
+    peeked: &Peeked,
+    captures: &[Captured<'_>],
+    max: usize,
+    ratio: usize,
+) -> Vec<Vec<(String, Secret)>> {
+    let decoded = peeked
+        .complete
+        .then(|| {
+            decode::decode(
+                encoding(headers),
+                &peeked.bytes,
+                decode::Bounds { max, ratio },
+            )
+            .ok()
+        })
+        .flatten()
+        .unwrap_or_default();
+    let each = captures.iter().map(|captured| {
+        match capture::take(
+            &captured.capture.answer,
+            Answer {
+                headers,
+                body: &decoded,
+            },
+        ) {
+            Ok(taken) => taken.fields,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an answer to be captured is not usable"
+                );
+                Vec::new()
+            }
+        }
+    });
+    each.collect()
+}
+
+/// What was asked, for `confirm`: the same method, URL and rule.
+fn question(exchange: &Exchange<'_>, hit: &Hit) -> String {
+    format!(
+        "{} {}{} {:?}",
+        exchange.method,
+        exchange.origin,
+        exchange.path(),
+        hit.rule
+    )
+}
+
+fn encoding(headers: &HeaderMap) -> &str {
+    headers
+        .get(CONTENT_ENCODING)
+        .map(HeaderValue::to_str)
+        .and_then(Result::ok)
+        .unwrap_or("")
+}
+
+impl Source {
+    fn is_in_body(&self) -> bool {
+        match self {
+            Self::Json(_) | Self::Regex(_) => true,
+            Self::Header(_) | Self::Cookie(_) => false,
+        }
+    }
+}

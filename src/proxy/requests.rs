@@ -1,0 +1,228 @@
+//! HTTP on a client connection: the library's connection, its two clocks, and its end.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+
+use super::{
+    Proxy,
+    body::{Counted, ResponseBody},
+    error::{Error, Kind},
+    exchange, respond,
+    timer::{Activity, Timer, Watched},
+};
+use crate::{
+    origin::Origin,
+    upstream::{Peer, io::Io},
+};
+
+/// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
+const STREAMS: u32 = 128;
+
+/// What all requests of a connection have in common.
+#[derive(Debug)]
+pub struct Scope {
+    pub proxy: Arc<Proxy>,
+    pub client: Option<Arc<str>>,
+    /// The target of the CONNECT around it; `None`: each request names its own.
+    pub origin: Option<Origin>,
+    /// The origin's connections, once a request has gone there.
+    pub peer: OnceLock<Arc<Peer>>,
+}
+
+// === impl Scope ===
+
+impl Scope {
+    pub fn new(proxy: Arc<Proxy>, client: Option<Arc<str>>, origin: Option<Origin>) -> Self {
+        Self {
+            proxy,
+            client,
+            origin,
+            peer: OnceLock::new(),
+        }
+    }
+}
+
+/// Serves requests in absolute form, on a connection whose client may not be known yet.
+pub async fn serve_plain<S: Io + 'static>(
+    proxy: Arc<Proxy>,
+    client: Option<Option<Arc<str>>>,
+    io: S,
+) -> Result<(), Error> {
+    match client {
+        Some(client) => serve_http1(Scope::new(proxy, client, None), io).await,
+        None => serve_unknown(proxy, io).await,
+    }
+}
+
+/// Serves HTTP/1.1 until the client leaves, is idle for too long, or the proxy stops.
+pub async fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
+    let scope = Arc::new(scope);
+    let proxy = scope.proxy.clone();
+    let activity = Activity::new();
+    let service = service_fn({
+        let activity = activity.clone();
+        move |request: Request<Incoming>| {
+            let (scope, busy) = (scope.clone(), activity.busy());
+            async move {
+                let response = exchange::run(scope, request).await;
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy)))
+            }
+        }
+    });
+    let io = TokioIo::new(Watched::new(io, activity.clone()));
+    let connection = http1_builder(&proxy)
+        .serve_connection(io, service)
+        .with_upgrades();
+    drive(
+        connection,
+        http1::UpgradeableConnection::graceful_shutdown,
+        activity,
+        &proxy,
+    )
+    .await
+}
+
+/// Serves HTTP/1.1 to clients that must name themselves in every request.
+async fn serve_unknown<S: Io + 'static>(proxy: Arc<Proxy>, io: S) -> Result<(), Error> {
+    let activity = Activity::new();
+    let service = service_fn({
+        let (proxy, activity) = (proxy.clone(), activity.clone());
+        move |request: Request<Incoming>| {
+            let (proxy, busy) = (proxy.clone(), activity.busy());
+            async move {
+                let known = proxy.world.load().clients.authenticate(request.headers());
+                let response = match known {
+                    Ok(name) => {
+                        exchange::run(Arc::new(Scope::new(proxy, Some(name), None)), request).await
+                    }
+                    Err(error) => respond::error(&error).map(ResponseBody::Whole),
+                };
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy)))
+            }
+        }
+    });
+    let io = TokioIo::new(Watched::new(io, activity.clone()));
+    let connection = http1_builder(&proxy)
+        .serve_connection(io, service)
+        .with_upgrades();
+    drive(
+        connection,
+        http1::UpgradeableConnection::graceful_shutdown,
+        activity,
+        &proxy,
+    )
+    .await
+}
+
+/// Serves HTTP/2 until the client leaves, is idle for too long, or the proxy stops.
+pub async fn serve_http2<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
+    let scope = Arc::new(scope);
+    let proxy = scope.proxy.clone();
+    let activity = Activity::new();
+    let service = service_fn({
+        let activity = activity.clone();
+        move |request: Request<Incoming>| {
+            let (scope, busy) = (scope.clone(), activity.busy());
+            async move {
+                let response = exchange::run(scope, request).await;
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy)))
+            }
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(proxy.limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(2 * 1024 * 1024)
+        .max_send_buf_size(256 * 1024)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(io), service);
+    drive(
+        connection,
+        http2::Connection::graceful_shutdown,
+        activity,
+        &proxy,
+    )
+    .await
+}
+
+fn http1_builder(proxy: &Proxy) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .preserve_header_case(true)
+        .auto_date_header(false)
+        .max_buf_size(proxy.limits.head_bytes.max(8192));
+    // The default, 100, needs no allocation for each request.
+    if proxy.limits.fields != 100 {
+        builder.max_headers(proxy.limits.fields);
+    }
+    builder
+}
+
+/// Drives a connection with its clocks, and lets it end gracefully when the proxy drains.
+async fn drive<C>(
+    connection: C,
+    end: fn(Pin<&mut C>),
+    activity: Arc<Activity>,
+    proxy: &Proxy,
+) -> Result<(), Error>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    /// How long an idle connection has to say goodbye.
+    const GOODBYE: Duration = Duration::from_secs(5);
+    let mut connection = std::pin::pin!(connection);
+    let mut timer = Timer::new(activity, proxy.limits.idle, proxy.limits.request_head);
+    {
+        let mut drained = std::pin::pin!(proxy.stop.drain.cancelled());
+        // Once is enough to be woken; afterwards the flag is looked at, which takes no lock.
+        let mut registered = false;
+        let ended = poll_fn(|cx| {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if !std::mem::replace(&mut registered, true) && drained.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if timer.poll(cx).is_ready() || proxy.stop.draining.load(Ordering::Acquire) {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await;
+        if let Some(result) = ended {
+            return result.map_err(client_failed);
+        }
+    }
+    end(connection.as_mut());
+    if proxy.stop.draining.load(Ordering::Acquire) {
+        tokio::select! {
+            result = connection => result.map_err(client_failed),
+            () = proxy.stop.now.cancelled() => Ok(()),
+        }
+    } else {
+        tokio::time::timeout(GOODBYE, connection)
+            .await
+            .unwrap_or(Ok(()))
+            .map_err(client_failed)
+    }
+}
+
+fn client_failed(error: hyper::Error) -> Error {
+    Error::from(Kind::RequestBody).because(error)
+}

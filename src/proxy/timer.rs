@@ -1,0 +1,237 @@
+//! The two clocks of a client connection: how long it may be idle between requests, and how long a request head may
+//! take once its first byte is there.
+//!
+//! hyper's own timer runs between requests too, so both cannot come from it. Here one timer a connection is set for
+//! the idle limit and moved only when a head is slow; a request whose head comes at once costs two atomic stores.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// What a connection is doing; shared by its reader, its exchanges and its timer.
+#[derive(Debug)]
+pub struct Activity {
+    started: Instant,
+    /// Exchanges under way.
+    exchanges: AtomicU32,
+    /// Milliseconds since the start when the last exchange ended (or the connection began).
+    idle_since: AtomicU64,
+    /// Milliseconds since the start when the first byte of a head came; 0: none has.
+    head_since: AtomicU64,
+}
+
+/// An exchange under way; the connection is busy until it is dropped.
+#[derive(Debug)]
+pub struct Busy(Arc<Activity>);
+
+/// Notes when bytes arrive while no exchange is under way.
+#[derive(Debug)]
+pub struct Watched<S> {
+    io: S,
+    activity: Arc<Activity>,
+}
+
+/// The timer of a connection.
+#[derive(Debug)]
+pub struct Timer {
+    activity: Arc<Activity>,
+    idle: Duration,
+    head: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// Why a timer fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    Idle,
+    Head,
+}
+
+// === impl Activity ===
+
+impl Activity {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            exchanges: AtomicU32::new(0),
+            idle_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+        })
+    }
+
+    /// Begins an exchange.
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    fn now(&self) -> u64 {
+        // Never 0, which means "no head".
+        u64::try_from(self.started.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    fn at(&self, millis: u64) -> Instant {
+        self.started + Duration::from_millis(millis)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.0.exchanges.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl Watched ===
+
+impl<S> Watched<S> {
+    pub fn new(io: S, activity: Arc<Activity>) -> Self {
+        Self { io, activity }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        let polled = ready!(Pin::new(&mut self.io).poll_read(cx, out));
+        let activity = &self.activity;
+        if out.filled().len() > before
+            && activity.exchanges.load(Ordering::Relaxed) == 0
+            && activity.head_since.load(Ordering::Relaxed) == 0
+        {
+            activity.head_since.store(activity.now(), Ordering::Relaxed);
+        }
+        Poll::Ready(polled)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+// === impl Timer ===
+
+impl Timer {
+    pub fn new(activity: Arc<Activity>, idle: Duration, head: Duration) -> Self {
+        let sleep = Box::pin(sleep_until(activity.started + head.min(idle)));
+        Self {
+            activity,
+            idle,
+            head,
+            sleep,
+        }
+    }
+
+    /// Is ready when the connection has waited too long; to be polled after the connection.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let head_since = self.activity.head_since.load(Ordering::Relaxed);
+        let head_end = (head_since != 0).then(|| self.activity.at(head_since) + self.head);
+        if let Some(end) = head_end.filter(|end| *end < self.sleep.deadline()) {
+            self.sleep.as_mut().reset(end);
+        }
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let busy = self.activity.exchanges.load(Ordering::Relaxed) > 0;
+            let idle_end = self
+                .activity
+                .at(self.activity.idle_since.load(Ordering::Relaxed))
+                + self.idle;
+            let end = match head_end {
+                Some(end) if end <= now && !busy => return Poll::Ready(Expired::Head),
+                Some(end) if !busy => end,
+                _ if busy => now + self.idle,
+                _ if idle_end <= now => return Poll::Ready(Expired::Idle),
+                _ => idle_end,
+            };
+            self.sleep.as_mut().reset(end);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(300);
+    const HEAD: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_counts_from_the_last_exchange() {
+        let activity = Activity::new();
+        let mut timer = Timer::new(activity.clone(), IDLE, HEAD);
+        let busy = activity.busy();
+        tokio::time::sleep(Duration::from_secs(1000)).await;
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx).is_pending())).await);
+        drop(busy);
+        let start = Instant::now();
+        assert_eq!(poll_fn(|cx| timer.poll(cx)).await, Expired::Idle);
+        assert_eq!(start.elapsed().as_secs(), 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_head_has_its_own_limit() {
+        let activity = Activity::new();
+        let mut timer = Timer::new(activity.clone(), IDLE, HEAD);
+        let (mut client, io) = duplex(64);
+        let mut watched = Watched::new(io, activity.clone());
+        drop(activity.busy());
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        client.write_all(b"GET").await.unwrap();
+        watched.read_exact(&mut [0; 3]).await.unwrap();
+        let start = Instant::now();
+        assert_eq!(poll_fn(|cx| timer.poll(cx)).await, Expired::Head);
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+}

@@ -1,0 +1,118 @@
+//! A tunnel: bytes both ways, blindly, until both sides have ended or nothing moved for too long.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
+    time::interval_at,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Bytes read at once in each direction.
+const BUFFER: usize = 64 * 1024;
+
+/// Notes that bytes were read.
+struct Noting<S> {
+    io: S,
+    moved: Arc<AtomicBool>,
+}
+
+/// Relays until both sides have ended, or nothing moved for `idle`, or `stop` says that the time is over.
+pub async fn relay<A, B>(
+    client: A,
+    upstream: B,
+    idle: Duration,
+    stop: &CancellationToken,
+) -> io::Result<(u64, u64)>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let moved = Arc::new(AtomicBool::new(false));
+    let mut client = Noting {
+        io: client,
+        moved: moved.clone(),
+    };
+    let mut upstream = Noting {
+        io: upstream,
+        moved: moved.clone(),
+    };
+    let quiet = async {
+        let mut every = interval_at(tokio::time::Instant::now() + idle, idle);
+        loop {
+            every.tick().await;
+            if !moved.swap(false, Ordering::Relaxed) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => done,
+        () = quiet => Err(io::Error::new(io::ErrorKind::TimedOut, "nothing moved in the tunnel for too long")),
+        () = stop.cancelled() => Err(io::Error::new(io::ErrorKind::Interrupted, "the proxy has stopped")),
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.io).poll_read(cx, out);
+        if polled.is_ready() {
+            self.moved.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_tunnel_ends() {
+        let (mut a, b) = duplex(64);
+        let (c, mut d) = duplex(64);
+        let stop = CancellationToken::new();
+        let relay = tokio::spawn(async move { relay(b, c, Duration::from_secs(60), &stop).await });
+        a.write_all(b"ping").await.unwrap();
+        let mut got = [0; 4];
+        d.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"ping");
+        assert_eq!(
+            relay.await.unwrap().unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+    }
+}
