@@ -1,0 +1,153 @@
+//! Sockets to accept on, and accepting from them.
+
+use std::{
+    io,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::sleep,
+};
+
+use crate::{config::Listen, proxy::Arrival};
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    /// The client whose own listener this is.
+    client: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, Remove),
+}
+
+/// Removes the file of a unix socket in the end.
+#[derive(Debug)]
+struct Remove(PathBuf);
+
+/// A client's connection.
+pub enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Drop for Remove {
+    fn drop(&mut self) {
+        // It may have been removed already.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    pub async fn bind(listen: &Listen, client: Option<Arc<str>>) -> io::Result<Self> {
+        let socket = match listen {
+            Listen::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await?),
+            Listen::Unix(path) => {
+                free(path)?;
+                let listener = UnixListener::bind(path)?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+                Socket::Unix(listener, Remove(path.clone()))
+            }
+        };
+        Ok(Self { socket, client })
+    }
+
+    /// Returns where clients connect to; a port that was chosen by the system is known now.
+    pub fn address(&self) -> Listen {
+        match &self.socket {
+            Socket::Tcp(listener) => Listen::Tcp(
+                listener
+                    .local_addr()
+                    .expect("a bound socket has an address"),
+            ),
+            Socket::Unix(_, Remove(path)) => Listen::Unix(path.clone()),
+        }
+    }
+
+    /// Accepts a connection. A failing system (no more file descriptors) is given time, and never ends this.
+    pub async fn accept(&self) -> (Accepted, Arrival) {
+        /// So long that the log is not flooded, so short that nobody notices when descriptors are free again.
+        const PAUSE: Duration = Duration::from_millis(100);
+        loop {
+            match self.try_accept().await {
+                Ok(accepted) => return accepted,
+                // The client left before it was accepted: the next one is waiting.
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot accept connections"
+                    );
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn try_accept(&self) -> io::Result<(Accepted, Arrival)> {
+        let listener = self.client.clone();
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                stream.set_nodelay(true)?;
+                let arrival = Arrival {
+                    peer: Some(peer),
+                    local: stream.local_addr().ok(),
+                    uid: None,
+                    listener,
+                };
+                Ok((Accepted::Tcp(stream), arrival))
+            }
+            Socket::Unix(socket, _) => {
+                let (stream, _) = socket.accept().await?;
+                let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
+                Ok((
+                    Accepted::Unix(stream),
+                    Arrival {
+                        peer: None,
+                        local: None,
+                        uid,
+                        listener,
+                    },
+                ))
+            }
+        }
+    }
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Removes a socket that a dead process left behind; anything else in its place is an error.
+fn free(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(meta) if meta.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            std::fs::remove_file(path)
+        }
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the path is taken by something else",
+        )),
+    }
+}
