@@ -43,8 +43,8 @@ pub fn bound_hosts(config: &Config) -> Vec<HostPattern> {
 /// Opens the store with its key.
 pub fn store(config: &Config, variables: &Variables) -> Result<Store, Error> {
     let store = match &config.store.url {
-        config::StoreUrl::Memory => store::Config::memory(),
-        config::StoreUrl::Sqlite(path) => {
+        store::Kind::Memory => store::Config::memory(),
+        store::Kind::Sqlite(path) => {
             let key = match &config.store.key {
                 config::Source::File(path) => store::key::Source::File(path.clone()),
                 source => {
