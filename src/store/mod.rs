@@ -8,13 +8,7 @@
 //! The interface is the one that stores on other machines (PostgreSQL, Redis) will have: one row a session with a
 //! generation to compare and set, rows of cookies beside it, a lease, and a feed of what changed.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::SystemTime};
 
 use crate::{
     grant::{Generation, Grant},
@@ -22,12 +16,16 @@ use crate::{
 };
 
 pub use self::{
+    config::{BadUrl, Config, Kind},
+    error::Error,
     feed::{Changed, Changes},
     lease::Lease,
     memory::Memory,
     sqlite::Sqlite,
 };
 
+mod config;
+mod error;
 mod feed;
 pub mod key;
 mod lease;
@@ -44,25 +42,6 @@ mod conformance;
 pub enum Store {
     Sqlite(Sqlite),
     Memory(Memory),
-}
-
-/// What a store is opened with.
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub kind: Kind,
-    /// The key that seals the records; a memory store without one draws its own.
-    pub key: Option<key::Source>,
-    /// The folder of the lock files; `None`: beside the database, with `.locks` added to its name.
-    pub locks: Option<PathBuf>,
-    /// How long a write waits for another process that is writing before it fails.
-    pub busy: Duration,
-}
-
-/// Which store (`store.url`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Memory,
-    Sqlite(PathBuf),
 }
 
 /// Which grant: a session's, or one client's own in a session that is `per_client`.
@@ -147,88 +126,6 @@ pub enum Committed {
     Done,
     /// Another generation is stored than the expected one; nothing was written. This is what is stored.
     Conflict(Box<Stored>),
-}
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("the store's key is wrong: {0} cannot be opened with it")]
-    WrongKey(String),
-    #[error("the store has sealed records, but no key: {0}")]
-    NoKey(String),
-    #[error("the store's key {place} {problem}")]
-    Key { place: String, problem: String },
-    #[error("a record of session {0} is damaged or was moved")]
-    Damaged(String),
-    #[error("the store was made by a newer version (schema {0})")]
-    Newer(i64),
-    #[error("{0} is not a store of this program")]
-    Foreign(String),
-    #[error("the store cannot be opened: {place}")]
-    Open {
-        place: String,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("the store cannot be written")]
-    Write(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the store cannot be read")]
-    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Why a text is no `store.url`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadUrl {
-    #[error("a store is \"memory:\" or \"sqlite:PATH\"")]
-    Unknown,
-    #[error("\"sqlite:\" needs the path of a file")]
-    NoPath,
-    #[error("\"{0}:\" stores are not in this build")]
-    NotBuilt(&'static str),
-}
-
-// === impl Config ===
-
-impl Config {
-    /// How long a write waits for another process: commits take milliseconds, and a response waits behind this one.
-    pub const BUSY: Duration = Duration::from_secs(2);
-
-    pub fn memory() -> Self {
-        Self {
-            kind: Kind::Memory,
-            key: None,
-            locks: None,
-            busy: Self::BUSY,
-        }
-    }
-
-    pub fn sqlite(path: impl Into<PathBuf>, key: key::Source) -> Self {
-        Self {
-            kind: Kind::Sqlite(path.into()),
-            key: Some(key),
-            locks: None,
-            busy: Self::BUSY,
-        }
-    }
-}
-
-impl Kind {
-    /// Parses a `store.url`; a relative path is relative to `base`.
-    pub fn parse(url: &str, base: &Path) -> Result<Self, BadUrl> {
-        let Some((scheme, rest)) = url.split_once(':') else {
-            return Err(BadUrl::Unknown);
-        };
-        match scheme {
-            "memory" if rest.is_empty() => Ok(Self::Memory),
-            "sqlite" if rest.is_empty() => Err(BadUrl::NoPath),
-            "sqlite" => Ok(Self::Sqlite(base.join(rest))),
-            "postgres" | "postgresql" => Err(BadUrl::NotBuilt("postgres")),
-            "redis" | "rediss" => Err(BadUrl::NotBuilt("redis")),
-            _ => Err(BadUrl::Unknown),
-        }
-    }
 }
 
 // === impl Store ===
@@ -389,31 +286,6 @@ impl fmt::Display for SessionId {
             Some(client) => write!(f, "{}/{client}", self.name),
             None => f.write_str(&self.name),
         }
-    }
-}
-
-// === impl Error ===
-
-impl Error {
-    /// Returns what a person can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::WrongKey(_) | Self::NoKey(_) => {
-                "nothing was deleted: put back the key that the store was made with, or move the store's file away to begin anew"
-            }
-            Self::Key { .. } => {
-                "a key is 32 random bytes as base64, in a file that only its owner can read (chmod 600)"
-            }
-            Self::Damaged(_) => {
-                "nothing was deleted: put back a copy of the store, or forget the session with `staysigned logout`"
-            }
-            Self::Newer(_) => "use the newer version, or another store.url",
-            Self::Foreign(_) => "name another file in store.url",
-            Self::Open { .. } | Self::Write(_) => {
-                "look at the folder's owner and permissions, and at the free space of its disk"
-            }
-            Self::Read(_) | Self::Closed => return None,
-        })
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Head {
     /// 0: there is none yet.
     row: i64,
     generation: Generation,
-    /// The number of the last commit.
+    /// The number of the last commit; 0: nothing is stored yet.
     pub(super) change: i64,
     /// Whether there is something to go back to.
     previous: bool,
@@ -122,13 +122,11 @@ impl<'a> Session<'a> {
 
     /// Deletes everything but the head, and moves the generation on.
     pub(super) fn forget(mut self) -> Result<Committed, Problem> {
-        if self.head.row != 0 {
-            self.connection
-                .prepare_cached("DELETE FROM record WHERE session = ?1")?
-                .execute([self.head.row])?;
-            self.head.previous = false;
-            self.write_head(self.head.generation.next())?;
-        }
+        self.connection
+            .prepare_cached("DELETE FROM record WHERE session = ?1")?
+            .execute([self.head.row])?;
+        self.head.previous = false;
+        self.write_head(self.head.generation.next())?;
         Ok(Committed::Done)
     }
 

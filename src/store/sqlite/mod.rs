@@ -13,7 +13,10 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use self::writer::{Job, Task, Write, Writer};
+use self::{
+    transaction::Task,
+    writer::{Job, Write, Writer},
+};
 use super::{
     Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored,
     feed::Feed, key, lease::Leases, seal::Seal,
@@ -22,6 +25,7 @@ use super::{
 mod commit;
 mod read;
 mod schema;
+mod transaction;
 mod writer;
 
 #[cfg(test)]
@@ -70,13 +74,7 @@ impl Sqlite {
         let locks = locks.unwrap_or_else(|| schema::beside(&path, ".locks"));
         let leases = Leases::in_folder(locks.clone()).map_err(|e| open(&locks, e))?;
         let (seal, feed) = (Arc::new(seal), Arc::new(Feed::default()));
-        let writer = Writer::new(
-            writer,
-            path.clone(),
-            Arc::clone(&seal),
-            Arc::clone(&feed),
-            OURS,
-        )?;
+        let writer = Writer::new(writer, &path, Arc::clone(&seal), Arc::clone(&feed), OURS)?;
         let (jobs, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name("store".to_owned())
@@ -162,7 +160,11 @@ impl Sqlite {
             // Somebody else closed it.
             Err(_) => Ok(()),
         };
-        lock(&self.0.reader).take();
+        let reader = Arc::clone(&self.0.reader);
+        // The last connection brings the log into the database.
+        tokio::task::spawn_blocking(move || drop(lock(&reader).take()))
+            .await
+            .map_err(|_| Error::Closed)?;
         closed
     }
 

@@ -9,11 +9,9 @@
 //! all commits since. (The log may be synced through a descriptor of its own: SQLite's locks are not on that file.)
 
 use std::{
-    collections::HashSet,
     error::Error as StdError,
     fs::File,
-    io,
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI32, Ordering},
@@ -27,11 +25,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use super::{
-    super::{Change, Committed, Durability, Error, SessionId, feed::Feed, seal::Seal},
-    commit::Session,
-    read::{self, Problem},
+    super::{Committed, Durability, Error, feed::Feed, seal::Seal},
+    read, schema,
+    transaction::{At, Database, Failed, Task, Written, last_change},
 };
-use crate::grant::Generation;
 
 /// When the commits that were not synced are: "on the disk within a second".
 const SYNC_AFTER: Duration = Duration::from_millis(500);
@@ -45,9 +42,6 @@ const BATCH: usize = 256;
 /// Pages of the log after which they are brought into the database, SQLite's own figure. Not within a commit: after
 /// its answer.
 const CHECKPOINT: i32 = 1000;
-
-/// What must be free on the disk before a token is spent: a refresh writes tens of kilobytes.
-const SPARE: u64 = 1 << 20;
 
 /// What the thread is asked for.
 #[derive(Debug)]
@@ -70,30 +64,16 @@ pub(super) struct Write {
     pub(super) place: OwnedSemaphorePermit,
 }
 
-#[derive(Debug)]
-pub(super) enum Task {
-    Commit {
-        id: SessionId,
-        expected: Generation,
-        change: Box<Change>,
-    },
-    Forget(SessionId),
-    /// Writes something, to see whether that works.
-    Touch,
-}
-
 /// The thread's state.
 pub(super) struct Writer {
-    connection: Connection,
-    path: PathBuf,
+    database: Database,
     wal: File,
-    seal: Arc<Seal>,
     feed: Arc<Feed>,
     handle: u64,
     /// Pages in the log, as SQLite's hook says after each commit.
     pages: Arc<AtomicI32>,
     checkpoint_at: i32,
-    full: bool,
+    /// The time of the first commit that is not synced.
     unsynced: Option<Instant>,
     polled: Instant,
     data_version: i64,
@@ -101,38 +81,12 @@ pub(super) struct Writer {
     told: i64,
 }
 
-/// A transaction that did not come about.
-struct Failed {
-    /// Whether it could not even begin: another process is writing, or the disk is read-only.
-    at_begin: bool,
-    error: rusqlite::Error,
-}
-
-/// Where something went wrong; the cause is shared by all that were in a transaction.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{place}")]
-struct At {
-    place: String,
-    #[source]
-    source: Arc<dyn StdError + Send + Sync>,
-}
-
-/// What a transaction wrote.
-struct Written {
-    outcomes: Vec<Result<Committed, Error>>,
-    /// The numbers of our commits are those above this and up to `last`.
-    base: i64,
-    last: i64,
-    /// Sessions that another process had changed without our having told of it.
-    overtaken: HashSet<SessionId>,
-}
-
 // === impl Writer ===
 
 impl Writer {
     pub(super) fn new(
         mut connection: Connection,
-        path: PathBuf,
+        path: &Path,
         seal: Arc<Seal>,
         feed: Arc<Feed>,
         handle: u64,
@@ -154,18 +108,15 @@ impl Writer {
         let data_version = data_version(&connection).map_err(|e| open(Box::new(e)))?;
         let wal = File::options()
             .write(true)
-            .open(super::schema::beside(&path, "-wal"))
+            .open(schema::beside(path, "-wal"))
             .map_err(|e| open(Box::new(e)))?;
         Ok(Self {
-            connection,
+            database: Database::new(connection, path, seal),
             wal,
-            path,
-            seal,
             feed,
             handle,
             pages,
             checkpoint_at: CHECKPOINT,
-            full: true,
             unsynced: None,
             polled: Instant::now(),
             data_version,
@@ -199,7 +150,10 @@ impl Writer {
                 }
                 Ok(Job::Listen) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Close(answer)) => {
-                    answer.send(self.close()).ok();
+                    let closed = self.close();
+                    // The connection first: who was answered may move the files away.
+                    drop(self);
+                    answer.send(closed).ok();
                     return;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -238,6 +192,7 @@ impl Writer {
             // Passive: it waits for nobody. One that does not get through is tried again after as many pages.
             let sql = "PRAGMA wal_checkpoint(PASSIVE)";
             match self
+                .database
                 .connection
                 .query_row(sql, (), |row| row.get::<_, i64>(0))
             {
@@ -249,7 +204,7 @@ impl Writer {
         }
         if now >= self.polled + POLL && self.feed.has_listeners() {
             self.polled = now;
-            match data_version(&self.connection) {
+            match data_version(&self.database.connection) {
                 Ok(version) if version == self.data_version => {}
                 Ok(version) => {
                     self.data_version = version;
@@ -264,19 +219,22 @@ impl Writer {
         let how = |write: &Write| write.how;
         let synced = batch.iter().map(how).any(|how| how == Durability::Synced);
         let tasks: Vec<&Task> = batch.iter().map(|write| &write.task).collect();
-        let outcomes = match self.transaction(&tasks, synced) {
+        let outcomes = match self.database.transaction(&tasks, synced) {
             Ok(written) => self.announce(written),
             Err(Failed { at_begin, error }) if at_begin || tasks.len() == 1 => {
-                let error: At = self.at(error);
+                let error: At = self.database.at(error);
                 tasks.iter().map(|_| Err(error.clone().into())).collect()
             }
             // One that is too large for the disk must not take the others with it.
             Err(_) => batch
                 .iter()
                 .map(|write| {
-                    match self.transaction(&[&write.task], write.how == Durability::Synced) {
+                    match self
+                        .database
+                        .transaction(&[&write.task], write.how == Durability::Synced)
+                    {
                         Ok(written) => self.announce(written).remove(0),
-                        Err(Failed { error, .. }) => Err(self.at(error).into()),
+                        Err(Failed { error, .. }) => Err(self.database.at(error).into()),
                     }
                 })
                 .collect(),
@@ -289,86 +247,11 @@ impl Writer {
         }
     }
 
-    fn transaction(&mut self, tasks: &[&Task], synced: bool) -> Result<Written, Failed> {
-        let begun = self
-            .set_full(synced)
-            .and_then(|()| self.execute("BEGIN IMMEDIATE"));
-        begun.map_err(|error| Failed {
-            at_begin: true,
-            error,
-        })?;
-        let written = self.parts(tasks).and_then(|written| {
-            self.execute("COMMIT")?;
-            Ok(written)
-        });
-        written.map_err(|error| {
-            // After some errors (a full disk) SQLite has done this itself.
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.execute("ROLLBACK")
-            {
-                warn!(%error, "a transaction could not be rolled back");
-            }
-            Failed {
-                at_begin: false,
-                error,
-            }
-        })
-    }
-
-    fn parts(&self, tasks: &[&Task]) -> rusqlite::Result<Written> {
-        let mut written = Written::nothing(last_change(&self.connection)?);
-        for task in tasks {
-            let outcome = match self.part(task, &mut written) {
-                Ok(done) if matches!(task, Task::Touch) => self.has_room().map(|()| done),
-                Ok(committed) => Ok(committed),
-                Err(Problem::Damaged) => Err(Error::Damaged(task.session())),
-                Err(Problem::Sql(error)) => return Err(error),
-            };
-            written.outcomes.push(outcome);
-        }
-        Ok(written)
-    }
-
-    fn part(&self, task: &Task, written: &mut Written) -> Result<Committed, Problem> {
-        let (id, number) = match task {
-            Task::Touch => {
-                self.execute("UPDATE meta SET value = value + 1 WHERE name = 'heartbeat'")?;
-                return Ok(Committed::Done);
-            }
-            Task::Commit { id, .. } | Task::Forget(id) => (id, written.last + 1),
-        };
-        let session = Session::read(&self.connection, &self.seal, id, number)?;
-        let before = session.head().change;
-        self.execute("SAVEPOINT part")?;
-        let outcome = match task {
-            Task::Commit {
-                expected, change, ..
-            } => session.commit(*expected, change),
-            _ => session.forget(),
-        };
-        if let Err(Problem::Damaged) = outcome {
-            self.execute("ROLLBACK TO part")?;
-        }
-        if !matches!(outcome, Err(Problem::Sql(_))) {
-            self.execute("RELEASE part")?;
-        }
-        if let Ok(Committed::Done) = outcome {
-            written.last = number;
-            if before > self.told && before <= written.base {
-                written.overtaken.insert(id.clone());
-            }
-        }
-        outcome
-    }
-
     fn announce(&mut self, written: Written) -> Vec<Result<Committed, Error>> {
-        // A transaction that wrote nothing has synced nothing either.
-        if written.last > written.base {
-            self.unsynced = match self.unsynced {
-                _ if self.full => None,
-                Some(since) => Some(since),
-                None => Some(Instant::now()),
-            };
+        if written.synced {
+            self.unsynced = None;
+        } else if written.last > written.base {
+            self.unsynced.get_or_insert_with(Instant::now);
         }
         if self.feed.has_listeners() {
             self.tell(&written);
@@ -381,27 +264,29 @@ impl Writer {
 
     /// Tells of every commit since the last that was told of, ours and others'.
     fn tell(&mut self, written: &Written) {
+        let changed = match read::changed_since(&self.database.connection, self.told) {
+            Ok(changed) => changed,
+            Err(error) => return warn!(%error, "the store's changes could not be read"),
+        };
         let Written {
             base,
             last,
-            overtaken,
+            overwritten,
             ..
         } = written;
-        match read::changed_since(&self.connection, self.told) {
-            Ok(changed) => {
-                for (id, number) in changed {
-                    let ours = number > *base && number <= *last && !overtaken.contains(&id);
-                    self.feed.tell(&id, ours.then_some(self.handle));
-                    self.told = self.told.max(number);
-                }
-            }
-            Err(error) => warn!(%error, "the store's changes could not be read"),
+        let told = self.told;
+        for (id, number) in changed {
+            let in_batch = number > *base && number <= *last;
+            // What we wrote over may be something that nobody was told of.
+            let ours = in_batch && overwritten.get(&id).is_none_or(|before| *before <= told);
+            self.feed.tell(&id, ours.then_some(self.handle));
+            self.told = self.told.max(number);
         }
     }
 
     fn sync(&mut self) -> Result<(), Error> {
         if self.unsynced.is_some() {
-            self.wal.sync_data().map_err(|e| self.at(e))?;
+            self.wal.sync_data().map_err(|e| self.database.at(e))?;
             self.unsynced = None;
         }
         Ok(())
@@ -412,74 +297,6 @@ impl Writer {
         self.feed.close();
         synced
     }
-
-    fn set_full(&mut self, full: bool) -> rusqlite::Result<()> {
-        if self.full != full {
-            let mode = if full { "FULL" } else { "NORMAL" };
-            self.connection.pragma_update(None, "synchronous", mode)?;
-            self.full = full;
-        }
-        Ok(())
-    }
-
-    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute(()).map(drop)
-    }
-
-    /// Says whether the disk has room for what a refresh brings.
-    fn has_room(&self) -> Result<(), Error> {
-        let folder = self.path.parent().unwrap_or(&self.path);
-        let disk = rustix::fs::statvfs(folder).map_err(|e| self.at(e))?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < SPARE {
-            return Err(self.at(io::Error::from(io::ErrorKind::StorageFull)).into());
-        }
-        Ok(())
-    }
-
-    fn at(&self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> At {
-        At {
-            place: self.path.display().to_string(),
-            source: source.into().into(),
-        }
-    }
-}
-
-// === impl Written ===
-
-impl Written {
-    fn nothing(base: i64) -> Self {
-        Self {
-            outcomes: Vec::new(),
-            base,
-            last: base,
-            overtaken: HashSet::new(),
-        }
-    }
-}
-
-// === impl At ===
-
-impl From<At> for Error {
-    fn from(at: At) -> Self {
-        Self::Write(Box::new(at))
-    }
-}
-
-// === impl Task ===
-
-impl Task {
-    fn session(&self) -> String {
-        match self {
-            Self::Commit { id, .. } | Self::Forget(id) => id.to_string(),
-            Self::Touch => String::new(),
-        }
-    }
-}
-
-fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("SELECT coalesce(max(change), 0) FROM session")?
-        .query_row((), |row| row.get(0))
 }
 
 /// Differs from the last time if another connection has committed since.

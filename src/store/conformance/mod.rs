@@ -1,15 +1,13 @@
 //! What every store must do: each case runs against each store, on two handles of the same data that stand for two
 //! processes.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout;
-
+use self::sharing::*;
 use super::*;
 use crate::secret::Secret;
+
+mod sharing;
 
 /// Two handles on one store.
 struct Pair {
@@ -67,7 +65,7 @@ conformance! {
     fingerprints_are_equal_in_all_handles
 }
 
-fn id() -> SessionId {
+pub(in crate::store) fn id() -> SessionId {
     SessionId::new("books", None)
 }
 
@@ -75,7 +73,7 @@ fn at(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-pub(super) fn cookie(name: &str, value: &str) -> jar::Cookie {
+pub(in crate::store) fn cookie(name: &str, value: &str) -> jar::Cookie {
     jar::Cookie {
         name: name.into(),
         value: Secret::new(value.into()),
@@ -90,7 +88,7 @@ pub(super) fn cookie(name: &str, value: &str) -> jar::Cookie {
     }
 }
 
-pub(super) fn grant(token: &str) -> Grant {
+pub(in crate::store) fn grant(token: &str) -> Grant {
     Grant {
         fields: [("access_token".to_owned(), Secret::from(token))].into(),
         expires_at: Some(at(4_000_000_000_000)),
@@ -98,7 +96,7 @@ pub(super) fn grant(token: &str) -> Grant {
     }
 }
 
-pub(super) fn notes() -> Notes {
+pub(in crate::store) fn notes() -> Notes {
     Notes {
         attempt: Some(Attempt {
             token: "abc".into(),
@@ -114,7 +112,7 @@ pub(super) fn notes() -> Notes {
 }
 
 /// A change to this generation, with a grant of that number.
-pub(super) fn to(generation: u64) -> Change {
+pub(in crate::store) fn to(generation: u64) -> Change {
     Change {
         generation: Generation(generation),
         grant: Some(grant(&format!("token-{generation}"))),
@@ -122,7 +120,7 @@ pub(super) fn to(generation: u64) -> Change {
     }
 }
 
-fn patch(put: &[jar::Cookie], remove: &[&jar::Cookie]) -> Change {
+pub(in crate::store) fn patch(put: &[jar::Cookie], remove: &[&jar::Cookie]) -> Change {
     Change {
         cookies: Cookies::Patch {
             put: put.to_vec(),
@@ -132,7 +130,7 @@ fn patch(put: &[jar::Cookie], remove: &[&jar::Cookie]) -> Change {
     }
 }
 
-async fn done(store: &Store, id: &SessionId, expected: u64, change: Change) {
+pub(in crate::store) async fn done(store: &Store, id: &SessionId, expected: u64, change: Change) {
     let committed = store
         .commit(id, Generation(expected), change, Durability::Written)
         .await
@@ -140,7 +138,7 @@ async fn done(store: &Store, id: &SessionId, expected: u64, change: Change) {
     assert!(matches!(committed, Committed::Done), "{committed:?}");
 }
 
-async fn held(store: &Store, id: &SessionId) -> Stored {
+pub(in crate::store) async fn held(store: &Store, id: &SessionId) -> Stored {
     sorted(store.load(id).await.unwrap().expect("something is stored"))
 }
 
@@ -376,162 +374,4 @@ async fn what_was_forgotten_stays_forgotten(Pair { one, two, .. }: Pair) {
     done(&one, &id(), 7, anew).await;
     assert_eq!(one.previous(&id()).await.unwrap(), None);
     assert_eq!(one.list().await.unwrap(), [id()]);
-}
-
-async fn sessions_are_apart(Pair { one, two, .. }: Pair) {
-    let ids = [
-        SessionId::new("a", None),
-        SessionId::new("a", Some("x")),
-        SessionId::new("a", Some("y")),
-        SessionId::new("a/x", None),
-        SessionId::new("é \"'%", Some("\u{1f36a}")),
-    ];
-    for (n, id) in (1..).zip(&ids) {
-        let mut change = to(n);
-        change.cookies = Cookies::Replace(vec![cookie("sid", &n.to_string())]);
-        done(&one, id, 0, change).await;
-    }
-    let mut expected = ids.to_vec();
-    expected.sort();
-    assert_eq!(two.list().await.unwrap(), expected);
-    two.forget(&ids[1]).await.unwrap();
-    for (n, id) in (1..).zip(&ids) {
-        let stored = held(&two, id).await;
-        let sid = format!("sid={n}");
-        let (generation, cookies) = if n == 2 { (3, "") } else { (n, &*sid) };
-        assert_eq!(stored.generation, Generation(generation), "{id}");
-        assert_eq!(values(&stored), cookies, "{id}");
-    }
-}
-
-async fn changes_are_told(Pair { one, two, .. }: Pair) {
-    let (mut ours, mut theirs) = (one.changes(), two.changes());
-    let within = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 100 });
-    done(&one, &id(), 0, to(1)).await;
-    for (changes, foreign) in [(&mut ours, false), (&mut theirs, true)] {
-        let changed = timeout(within, changes.next()).await.unwrap();
-        assert_eq!(changed, Some(Changed { id: id(), foreign }));
-    }
-    // A conflict is no change; a cookie and a logout are.
-    let stale = one
-        .commit(&id(), Generation(0), to(1), Durability::Written)
-        .await
-        .unwrap();
-    assert!(matches!(stale, Committed::Conflict(_)));
-    done(&two, &id(), 1, patch(&[cookie("a", "1")], &[])).await;
-    assert_eq!(
-        timeout(within, ours.next()).await.unwrap().unwrap().id,
-        id()
-    );
-    one.forget(&id()).await.unwrap();
-    let mut last = held(&one, &id()).await.generation;
-    assert_eq!(last, Generation(2));
-    // Who commits over a change that it was not told of yet is told of it all the same.
-    for _ in 0..20 {
-        done(&two, &id(), last.0, patch(&[cookie("b", "1")], &[])).await;
-        done(&one, &id(), last.0, to(last.0 + 1)).await;
-        last = last.next();
-        loop {
-            let changed = timeout(within, ours.next()).await.unwrap().unwrap();
-            if changed.foreign {
-                break;
-            }
-        }
-    }
-}
-
-async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
-    let lease = one.lease(&id()).await.unwrap();
-    assert!(lease.is_held());
-    let short = Duration::from_millis(50);
-    assert!(
-        timeout(short, one.lease(&id())).await.is_err(),
-        "another task"
-    );
-    assert!(
-        timeout(short, two.lease(&id())).await.is_err(),
-        "another process"
-    );
-    let other = SessionId::new("books", Some("alice"));
-    drop(timeout(short, two.lease(&other)).await.unwrap().unwrap());
-    drop(lease);
-    for store in [&two, &one, &one, &two] {
-        drop(
-            timeout(10 * short, store.lease(&id()))
-                .await
-                .unwrap()
-                .unwrap(),
-        );
-    }
-    // Under contention each holder is alone.
-    let inside = Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let tasks: Vec<_> = (0..20)
-        .map(|n| {
-            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
-            let inside = Arc::clone(&inside);
-            tokio::spawn(async move {
-                let lease = store.lease(&id()).await.unwrap();
-                let before = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                assert_eq!(before, 0);
-                tokio::task::yield_now().await;
-                inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
-                drop(lease);
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-}
-
-async fn a_waiter_that_gives_up_leaves_the_queue(Pair { one, two, .. }: Pair) {
-    let lease = one.lease(&id()).await.unwrap();
-    let short = Duration::from_millis(20);
-    for store in [&one, &two, &one] {
-        timeout(short, store.lease(&id())).await.unwrap_err();
-    }
-    drop(lease);
-    drop(
-        timeout(50 * short, one.lease(&id()))
-            .await
-            .unwrap()
-            .unwrap(),
-    );
-}
-
-async fn no_update_is_lost(Pair { one, two, .. }: Pair) {
-    let tasks: Vec<_> = (0..100)
-        .map(|n| {
-            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
-            tokio::spawn(async move {
-                let how = match n % 10 {
-                    0 => Durability::Synced,
-                    _ => Durability::Written,
-                };
-                let mut expected = Generation(0);
-                loop {
-                    let mut change = to(expected.0 + 1);
-                    change.cookies = patch(&[cookie(&format!("c{n}"), "1")], &[]).cookies;
-                    match store.commit(&id(), expected, change, how).await.unwrap() {
-                        Committed::Done => return,
-                        Committed::Conflict(stored) => expected = stored.generation,
-                    }
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    let stored = held(&one, &id()).await;
-    assert_eq!(stored.generation, Generation(100));
-    assert_eq!(stored.cookies.len(), 100);
-    assert_eq!(stored, held(&two, &id()).await);
-}
-
-async fn fingerprints_are_equal_in_all_handles(Pair { one, two, .. }: Pair) {
-    let print = one.fingerprint("journal", b"token");
-    assert_eq!(print, two.fingerprint("journal", b"token"));
-    assert_ne!(print, one.fingerprint("source", b"token"));
-    assert!(print.len() == 32 && print.bytes().all(|b| b.is_ascii_hexdigit()));
 }

@@ -1,0 +1,171 @@
+//! Cases of a store that several share: who is told, who may, and that no update is lost.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::*;
+
+pub(super) async fn changes_are_told(Pair { one, two, .. }: Pair) {
+    let (mut ours, mut theirs) = (one.changes(), two.changes());
+    let within = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 100 });
+    done(&one, &id(), 0, to(1)).await;
+    for (changes, foreign) in [(&mut ours, false), (&mut theirs, true)] {
+        let changed = timeout(within, changes.next()).await.unwrap();
+        assert_eq!(changed, Some(Changed { id: id(), foreign }));
+    }
+    // A conflict is no change; a cookie and a logout are.
+    let stale = one
+        .commit(&id(), Generation(0), to(1), Durability::Written)
+        .await
+        .unwrap();
+    assert!(matches!(stale, Committed::Conflict(_)));
+    done(&two, &id(), 1, patch(&[cookie("a", "1")], &[])).await;
+    assert_eq!(
+        timeout(within, ours.next()).await.unwrap().unwrap().id,
+        id()
+    );
+    one.forget(&id()).await.unwrap();
+    let mut last = held(&one, &id()).await.generation;
+    assert_eq!(last, Generation(2));
+    // Who commits over a change that it was not told of yet is told of it all the same.
+    for _ in 0..20 {
+        done(&two, &id(), last.0, patch(&[cookie("b", "1")], &[])).await;
+        done(&one, &id(), last.0, to(last.0 + 1)).await;
+        last = last.next();
+        loop {
+            let changed = timeout(within, ours.next()).await.unwrap().unwrap();
+            if changed.foreign {
+                break;
+            }
+        }
+    }
+}
+
+pub(super) async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
+    let lease = one.lease(&id()).await.unwrap();
+    assert!(lease.is_held());
+    let short = Duration::from_millis(50);
+    assert!(
+        timeout(short, one.lease(&id())).await.is_err(),
+        "another task"
+    );
+    assert!(
+        timeout(short, two.lease(&id())).await.is_err(),
+        "another process"
+    );
+    let other = SessionId::new("books", Some("alice"));
+    drop(timeout(short, two.lease(&other)).await.unwrap().unwrap());
+    drop(lease);
+    for store in [&two, &one, &one, &two] {
+        drop(
+            timeout(10 * short, store.lease(&id()))
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    // Under contention each holder is alone.
+    let inside = Arc::new(AtomicU32::new(0));
+    let tasks: Vec<_> = (0..20)
+        .map(|n| {
+            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
+            let inside = Arc::clone(&inside);
+            tokio::spawn(async move {
+                let lease = store.lease(&id()).await.unwrap();
+                let before = inside.fetch_add(1, SeqCst);
+                assert_eq!(before, 0);
+                tokio::task::yield_now().await;
+                inside.fetch_sub(1, SeqCst);
+                drop(lease);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+pub(super) async fn a_waiter_that_gives_up_leaves_the_queue(Pair { one, two, .. }: Pair) {
+    let lease = one.lease(&id()).await.unwrap();
+    let short = Duration::from_millis(20);
+    for store in [&one, &two, &one] {
+        timeout(short, store.lease(&id())).await.unwrap_err();
+    }
+    drop(lease);
+    drop(
+        timeout(50 * short, one.lease(&id()))
+            .await
+            .unwrap()
+            .unwrap(),
+    );
+}
+
+pub(super) async fn no_update_is_lost(Pair { one, two, .. }: Pair) {
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
+            tokio::spawn(async move {
+                let how = match n % 10 {
+                    0 => Durability::Synced,
+                    _ => Durability::Written,
+                };
+                let mut expected = Generation(0);
+                loop {
+                    let mut change = to(expected.0 + 1);
+                    change.cookies = patch(&[cookie(&format!("c{n}"), "1")], &[]).cookies;
+                    match store.commit(&id(), expected, change, how).await.unwrap() {
+                        Committed::Done => return,
+                        Committed::Conflict(stored) => expected = stored.generation,
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let stored = held(&one, &id()).await;
+    assert_eq!(stored.generation, Generation(100));
+    assert_eq!(stored.cookies.len(), 100);
+    assert_eq!(stored, held(&two, &id()).await);
+}
+
+pub(super) async fn fingerprints_are_equal_in_all_handles(Pair { one, two, .. }: Pair) {
+    let print = one.fingerprint("journal", b"token");
+    assert_eq!(print, two.fingerprint("journal", b"token"));
+    assert_ne!(print, one.fingerprint("source", b"token"));
+    assert!(print.len() == 32 && print.bytes().all(|b| b.is_ascii_hexdigit()));
+}
+
+pub(super) async fn sessions_are_apart(Pair { one, two, .. }: Pair) {
+    let ids = [
+        SessionId::new("a", None),
+        SessionId::new("a", Some("x")),
+        SessionId::new("a", Some("y")),
+        SessionId::new("a/x", None),
+        SessionId::new("é \"'%", Some("\u{1f36a}")),
+    ];
+    for (n, id) in (1..).zip(&ids) {
+        let mut change = to(n);
+        change.cookies = Cookies::Replace(vec![cookie("sid", &n.to_string())]);
+        done(&one, id, 0, change).await;
+    }
+    let mut expected = ids.to_vec();
+    expected.sort();
+    assert_eq!(two.list().await.unwrap(), expected);
+    two.forget(&ids[1]).await.unwrap();
+    for (n, id) in (1..).zip(&ids) {
+        let stored = held(&two, id).await;
+        let sid = format!("sid={n}");
+        let (generation, cookies) = if n == 2 { (3, "") } else { (n, &*sid) };
+        assert_eq!(stored.generation, Generation(generation), "{id}");
+        assert_eq!(values(&stored), cookies, "{id}");
+    }
+}
