@@ -171,7 +171,13 @@ impl Faults {
             let (shown, whole) = mask::unparsed(line);
             diagnostic.excerpt = Some(Excerpt {
                 before: if whole { diagnostic.column - 1 } else { 0 },
-                marked: if whole { 1 } else { shown.chars().count() },
+                marked: if whole {
+                    let end = fault.end.min(line_start + line.len());
+                    text.get(start..end)
+                        .map_or(1, |marked| marked.chars().count())
+                } else {
+                    shown.chars().count()
+                },
                 line: shown,
             });
             self.errors.borrow_mut().push(diagnostic);
@@ -221,6 +227,14 @@ impl Faults {
             return Diagnostic::without_place(key, message, hint);
         };
         let (line, column, excerpt) = file.excerpt(span);
+        // Hints speak of the session that is meant.
+        let session = key
+            .strip_prefix("session.")
+            .and_then(|rest| rest.split('.').next());
+        let hint = match session {
+            Some(name) => hint.replace("[session.NAME", &format!("[session.{name}")),
+            None => hint,
+        };
         Diagnostic {
             file: Some(file.path.clone()),
             line,
@@ -246,7 +260,10 @@ fn in_order(mut list: Vec<Diagnostic>) -> Vec<Diagnostic> {
 fn syntax_hint(message: &str) -> &'static str {
     if message.contains("duplicate key") {
         "a key and a `[table]` stand once in a file; put both parts under the first"
-    } else if message.contains("quote") || message.contains("string") {
+    } else if ["quote", "string", "float", "integer", "literal"]
+        .iter()
+        .any(|word| message.contains(word))
+    {
         "text stands in quotes: key = \"text\""
     } else {
         "a line is `key = value`, `[table]` or `[[list of tables]]`; text stands in quotes"

@@ -15,6 +15,7 @@ pub(super) const MASK: &str = "…";
 const PUBLIC: &[&str] = &[
     "accept",
     "again",
+    "body",
     "ahead",
     "admin",
     "cert",
@@ -40,7 +41,6 @@ const PUBLIC: &[&str] = &[
     "grant_type",
     "header",
     "health",
-    "host",
     "idle",
     "inherit",
     "json",
@@ -49,15 +49,12 @@ const PUBLIC: &[&str] = &[
     "level",
     "listen",
     "local_users",
-    "location",
-    "location_not",
     "merge",
     "method",
     "methods",
     "mode",
     "name",
     "on_dead",
-    "path",
     "per_client",
     "persist",
     "port",
@@ -87,8 +84,17 @@ const PUBLIC_TABLES: &[&str] = &["answer", "limits", "resolve"];
 const TEMPLATES: &[&str] = &["value", "expires"];
 const TEMPLATE_TABLES: &[&str] = &["derive", "headers", "params"];
 
-/// Keys whose value is a URL, shown without user information and query.
-const URLS: &[&str] = &["token_url", "url", "upstream_proxy", "webhook"];
+/// Keys whose value is a URL or a part of one, shown without user information and query.
+const URLS: &[&str] = &[
+    "host",
+    "location",
+    "location_not",
+    "path",
+    "token_url",
+    "upstream_proxy",
+    "url",
+    "webhook",
+];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Policy {
@@ -213,7 +219,7 @@ fn is_source(text: &str) -> bool {
 
 fn url(text: &str, range: Range<usize>, hide: &mut Vec<Range<usize>>) {
     let url = &text[range.clone()];
-    let authority = url.find("://").map_or(0, |at| at + 3);
+    let authority = url.find("://").map_or(1, |at| at + 3).min(url.len());
     let end = url[authority..]
         .find(['/', '?'])
         .map_or(url.len(), |at| authority + at);

@@ -23,6 +23,9 @@ pub(super) struct Prepared {
 /// Lists that add to the provider's.
 const ADDING: &[&str] = &["rejected", "block"];
 
+/// Stands for a value that is missing, so that only this is named.
+const PLACEHOLDER: &str = "missing";
+
 /// Keys that only the user's own file has.
 const NOT_A_PROVIDERS: &[(&str, &str)] = &[
     ("secrets", "secrets stand in the configuration, as sources"),
@@ -41,6 +44,7 @@ pub(super) fn prepare(at: &At<'_>) -> Option<Prepared> {
     };
     let mut table = written.clone();
     let mut provider = None;
+    let mut missing = Vec::new();
     if let Some(entry) = written.get("provider") {
         let at = at.below(entry, "provider");
         let name = at.text()?;
@@ -54,13 +58,17 @@ pub(super) fn prepare(at: &At<'_>) -> Option<Prepared> {
         }
         merge(&mut table, under, true);
         if let Some(params) = params {
-            defaults(&at, &mut table, &params);
+            missing = defaults(&at, &mut table, &params);
         }
         provider = Some(name.to_owned());
     }
+    let mut values = values(&table);
+    for name in missing {
+        values.insert(name, PLACEHOLDER.to_owned());
+    }
     let places = Places {
         at,
-        values: values(&table),
+        values,
         secrets: names(&table, "secrets"),
     };
     places.session(&mut table);
@@ -140,8 +148,9 @@ fn merge(over: &mut Table, under: Table, top: bool) {
     }
 }
 
-/// Fills `values` with the defaults of a provider's parameters; a required one that is missing is a fault.
-fn defaults(at: &At<'_>, table: &mut Table, params: &Entry) {
+/// Fills `values` with the defaults of a provider's parameters, and returns the required ones that are missing.
+fn defaults(at: &At<'_>, table: &mut Table, params: &Entry) -> Vec<String> {
+    let mut missing = Vec::new();
     let params_at = At {
         faults: at.faults,
         node: &params.node,
@@ -172,8 +181,10 @@ fn defaults(at: &At<'_>, table: &mut Table, params: &Entry) {
                 format!("the provider needs a value for `{}`", entry.key),
                 format!("values = {{ {} = \"…\" }}", entry.key),
             );
+            missing.push(entry.key.clone());
         }
     }
+    missing
 }
 
 fn add_value(table: &mut Table, value: Entry) {
@@ -212,6 +223,25 @@ fn names(table: &Table, key: &str) -> Vec<String> {
     }
 }
 
+/// Visits the table, or the tables of the list, under a key.
+fn each(table: &mut Table, path: &str, key: &str, visit: &mut dyn FnMut(&mut Table, &str)) {
+    let Some(entry) = table.0.iter_mut().find(|entry| entry.key == key) else {
+        return;
+    };
+    let path = format!("{path}.{key}");
+    match &mut entry.node.value {
+        Value::Table(table) => visit(table, &path),
+        Value::List(items) => {
+            for (n, item) in items.iter_mut().enumerate() {
+                if let Value::Table(table) = &mut item.value {
+                    visit(table, &format!("{path}[{n}]"));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The places of a session in which `{{ name }}` is put in at load.
 struct Places<'a> {
     at: &'a At<'a>,
@@ -223,50 +253,42 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn session(&self, table: &mut Table) {
-        self.each(table, "bind", &mut |entry| self.text(entry, "host"));
+        let path = self.at.path.as_str();
+        each(table, path, "bind", &mut |bind, path| {
+            self.text(bind, path, "host")
+        });
         for list in ["capture", "block"] {
-            self.each(table, list, &mut |entry| {
-                self.each(entry, "match", &mut |target| self.text(target, "host"));
+            each(table, path, list, &mut |entry, path| {
+                each(entry, path, "match", &mut |target, path| {
+                    self.text(target, path, "host")
+                });
             });
         }
-        self.each(table, "heartbeat", &mut |entry| self.text(entry, "url"));
-        self.each(table, "refresh", &mut |refresh| {
-            self.text(refresh, "token_url");
-            self.text(refresh, "url");
-            self.each(refresh, "verify", &mut |verify| self.text(verify, "url"));
-            self.each(refresh, "steps", &mut |step| {
-                self.each(step, "request", &mut |request| self.text(request, "url"));
+        each(table, path, "heartbeat", &mut |entry, path| {
+            self.text(entry, path, "url")
+        });
+        each(table, path, "refresh", &mut |refresh, path| {
+            self.text(refresh, path, "token_url");
+            self.text(refresh, path, "url");
+            each(refresh, path, "verify", &mut |verify, path| {
+                self.text(verify, path, "url")
+            });
+            each(refresh, path, "steps", &mut |step, path| {
+                each(step, path, "request", &mut |request, path| {
+                    self.text(request, path, "url")
+                });
             });
         });
     }
 
-    /// Visits the table, or the tables of the list, under a key.
-    fn each(&self, table: &mut Table, key: &str, visit: &mut dyn FnMut(&mut Table)) {
-        let Some(entry) = table.0.iter_mut().find(|entry| entry.key == key) else {
-            return;
-        };
-        match &mut entry.node.value {
-            Value::Table(table) => visit(table),
-            Value::List(items) => {
-                for item in items {
-                    if let Value::Table(table) = &mut item.value {
-                        visit(table);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn text(&self, table: &mut Table, key: &str) {
+    fn text(&self, table: &mut Table, path: &str, key: &str) {
         let Some(entry) = table.0.iter_mut().find(|entry| entry.key == key) else {
             return;
         };
         if let Value::Text(text) = &mut entry.node.value
             && text.contains("{{")
         {
-            let path = format!("{}: {key}", self.at.path);
-            *text = self.substitute(text, entry.node.span, &path);
+            *text = self.substitute(text, entry.node.span, &format!("{path}.{key}"));
         }
     }
 
@@ -288,8 +310,7 @@ impl Places<'_> {
                 None => {
                     let message = format!("there is no value `{name}` to put in here");
                     self.at.faults.error(span, path, message, self.hint(name));
-                    // Something that stands for it, so that only this is named.
-                    result.push_str("missing");
+                    result.push_str(PLACEHOLDER);
                 }
             }
             rest = after;

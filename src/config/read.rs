@@ -132,9 +132,13 @@ impl<'a> At<'a> {
             .collect();
         let hint = match nearest(text, words.iter().map(|(word, _)| *word)) {
             Some(word) => format!("did you mean \"{word}\"?"),
-            None => "see docs/configuration.md".to_owned(),
+            None => "write one of them, in quotes".to_owned(),
         };
-        self.fault(format!("expected {}", all.join(", ")), hint);
+        let all = match all.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            _ => all.concat(),
+        };
+        self.fault(format!("expected {all}"), hint);
         None
     }
 

@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     read::{At, Read},
-    tree::Span,
+    tree::{Span, Value},
 };
 use crate::secret::Secret;
 
@@ -215,7 +215,9 @@ impl fmt::Debug for Source {
 impl Read for Source {
     fn read(at: &At<'_>) -> Option<Self> {
         const HINT: &str = "put the secret into a file only you can read and write \"file:PATH\"; or \"env:NAME\", \"cmd:COMMAND\", \"keyring:NAME\"";
-        let text = at.text()?;
+        let Value::Text(text) = &at.node.value else {
+            return at.mismatch("a source", HINT);
+        };
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
         let source = match scheme {
             "env" => Self::Env(rest.to_owned()),

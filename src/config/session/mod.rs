@@ -20,7 +20,7 @@ use super::{
     provider,
     read::{At, Keys},
     source::{Pending, Slot, Source},
-    tree::Span,
+    tree::{Span, Value},
 };
 use crate::rule::{Bind, Concurrency, OnDead, Presigned, Recipe, matcher::Matcher};
 
@@ -151,6 +151,13 @@ fn bind(keys: &Keys<'_>, places: &mut Vec<(Span, String)>) -> Vec<Bind> {
     }
     let mut binds = Vec::new();
     for at in at.one_or_many() {
+        if let Value::Text(_) = at.node.value {
+            at.fault(
+                "expected a table, found a string",
+                "bind = [{ host = \"api.example.com\" }]",
+            );
+            continue;
+        }
         if let Some(bind) = at.table(target::bind).flatten() {
             binds.push(bind);
             places.push((at.node.span, at.path.clone()));

@@ -1,0 +1,63 @@
+//! Configurations that are refused, each with its place and its hint, and what they must never show.
+//!
+//! `tests/data/config/bad/NAME.toml` is refused with the text of `NAME.snap`; `INSTA_UPDATE=always` writes those anew.
+
+use std::path::{Path, PathBuf};
+
+use staysigned::config::{self, Diagnostics, Found, Place, Programs, Variables};
+
+const BAD: &str = "tests/data/config/bad";
+/// In the files wherever a secret may stand.
+const CANARY: &str = "hunter2";
+
+fn refused(path: &Path) -> Diagnostics {
+    let place = Place {
+        path: path.to_owned(),
+        found: Found::Option,
+        notes: Vec::new(),
+    };
+    let none = Variables::default();
+    let resolved = config::load(&place, &none)
+        .and_then(|loaded| loaded.resolve_sources(&none, Programs::Run, |_, _| false));
+    match resolved {
+        Ok(_) => panic!("{} is not refused", path.display()),
+        Err(errors) => errors,
+    }
+}
+
+fn bad_files() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(BAD)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn bad_files_are_refused_with_place_and_hint() {
+    let files = bad_files();
+    assert!(files.len() >= 60, "only {} files", files.len());
+    let here = std::env::current_dir().unwrap();
+    for path in files {
+        let errors = refused(&path);
+        for error in &errors.0 {
+            assert!(error.file.is_some() && error.line > 0, "{error}: no place");
+            assert!(!error.hint.is_empty(), "{error}: no hint");
+        }
+        let text = errors
+            .to_string()
+            .replace(&format!("{}/", here.display()), "");
+        assert!(!text.contains(CANARY), "a secret is shown:\n{text}");
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        insta::with_settings!({
+            snapshot_path => "data/config/bad",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, { insta::assert_snapshot!(name, text) });
+    }
+}
