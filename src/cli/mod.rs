@@ -1,3 +1,4 @@
 //! cli
 
 pub mod ca;
+pub mod run;
