@@ -1,1 +1,194 @@
-//! import
+//! What a session can be started from: cookies and tokens in the formats in which people have them.
+//!
+//! Text in, material out; no file is read here and nothing is stored. An import is whole or nothing: what cannot be
+//! read is one error that says where it is and what to do. What can be read but not kept (cookies that are over,
+//! or of other hosts than `--domain`) is left out and counted in a warning. No value is ever part of a message.
+//!
+//! The domain of a cookie is trusted as written, but never a public suffix.
+
+mod collect;
+mod cookies_txt;
+mod header;
+mod json;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::{fmt, str::FromStr, time::SystemTime};
+
+use crate::{
+    jar::{Bounds, Cookie},
+    origin::{self, Host, Scheme},
+    secret::Secret,
+};
+
+/// The formats (`--from`) that are read from text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Netscape's `cookies.txt`, in the dialects of curl, wget, Python, yt-dlp and browser extensions.
+    CookiesTxt,
+    /// Cookies as the extensions Cookie-Editor and EditThisCookie, Puppeteer and Playwright write them, cookies as
+    /// `{"name": "value"}`, or tokens as a token endpoint answers.
+    Json,
+    /// Playwright's `storageState`; its local storage is left out.
+    StorageState,
+    /// `Cookie`, `Set-Cookie` and `Authorization` fields of a request, or the value of the first alone.
+    Header,
+}
+
+/// What an import needs to know beside the text.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--domain`: where cookies belong whose format does not say (they go to its subdomains as well); of formats
+    /// that say it, only the cookies for this host are taken.
+    pub domain: Option<Host>,
+    /// The scheme of the session's origins: cookies whose format does not say are Secure unless it is `http`.
+    pub scheme: Scheme,
+    pub bounds: Bounds,
+    pub now: SystemTime,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Material {
+    pub cookies: Vec<Cookie>,
+    /// `access_token`, `refresh_token`, `id_token`.
+    pub fields: Vec<(String, Secret)>,
+    /// When the access token ends.
+    pub expires_at: Option<SystemTime>,
+    /// What a person should know about what was left out or guessed.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing was imported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("there is no import from `{0}`")]
+    Kind(String),
+    #[error("it is no UTF-8 text")]
+    Encoding,
+    #[error("it holds no cookie and no token")]
+    Empty,
+    #[error("every cookie in it is over or for another host: {0}")]
+    NothingLeft(String),
+    #[error("{0}")]
+    Lines(Lines),
+    #[error("it is no whole JSON: line {line}, column {column}: {problem}")]
+    Syntax {
+        line: usize,
+        column: usize,
+        problem: String,
+    },
+    #[error("{place}: {problem}")]
+    Entry { place: String, problem: String },
+    #[error("it does not say where its cookies belong")]
+    NeedsDomain,
+    #[error("it is {0}")]
+    OtherKind(Found),
+    #[error("it has {count} cookies{of}, more than limits.{limit} ({most})")]
+    TooMany {
+        count: usize,
+        of: String,
+        limit: &'static str,
+        most: usize,
+    },
+}
+
+/// Lines that cannot be read, each with its number and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines(pub Vec<(usize, String)>);
+
+/// What a text is instead of what it was said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Json,
+    CookiesTxt,
+    Something,
+}
+
+/// Reads `text` as `kind`.
+pub fn read(kind: Kind, text: &[u8], options: &Options) -> Result<Material, Error> {
+    // Windows programs begin UTF-8 with a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        return Err(Error::Encoding);
+    }
+    match kind {
+        Kind::CookiesTxt => cookies_txt::read(text, options),
+        Kind::Json => json::read(text, options),
+        Kind::StorageState => json::read_storage_state(text, options),
+        Kind::Header => header::read(text, options),
+    }
+}
+
+/// Reads the value of `--domain`, with or without a leading dot.
+pub fn domain(text: &str) -> Result<Host, origin::Error> {
+    text.strip_prefix('.').unwrap_or(text).parse()
+}
+
+// === impl Kind ===
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Error> {
+        match s {
+            "cookies-txt" => Ok(Self::CookiesTxt),
+            "json" => Ok(Self::Json),
+            "storage-state" => Ok(Self::StorageState),
+            "header" => Ok(Self::Header),
+            _ => Err(Error::Kind(s.to_owned())),
+        }
+    }
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Returns what a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Kind(_) => "there are cookies-txt, json, storage-state and header",
+            Self::Encoding => "save it as UTF-8",
+            Self::Empty => "export it again while you are signed in",
+            Self::NothingLeft(_) => "sign in again and export then, or name another --domain",
+            Self::Lines(_) => {
+                "a line has seven fields with a tab between: domain, TRUE or FALSE (subdomains), path, TRUE or FALSE (secure), expiry, name, value"
+            }
+            Self::Syntax { .. } => "the file may be cut off: export it again",
+            Self::NeedsDomain => "add --domain HOST, the host that the cookies are for",
+            Self::OtherKind(Found::Json) => "use --from json",
+            Self::OtherKind(Found::CookiesTxt) => "use --from cookies-txt",
+            Self::OtherKind(Found::Something) => {
+                "json is an array of cookies, an object with \"cookies\", {\"name\": \"value\"} or a token answer; header is `Cookie: a=b; c=d`, `a=b; c=d` or `Authorization: Bearer …`"
+            }
+            Self::TooMany { .. } => "add --domain HOST to take the cookies for that host alone",
+            Self::Entry { .. } => return None,
+        })
+    }
+}
+
+impl fmt::Display for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Enough to see what is wrong; a file of another kind would fill the screen.
+        const SHOWN: usize = 8;
+        for (n, (line, problem)) in self.0.iter().take(SHOWN).enumerate() {
+            let end = if n == 0 { "" } else { "; " };
+            write!(f, "{end}line {line}: {problem}")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more lines"),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "JSON",
+            Self::CookiesTxt => "a cookies.txt",
+            Self::Something => "not in the shape that was expected",
+        })
+    }
+}

@@ -13,7 +13,7 @@ pub(super) fn of_host(host: &Host) -> Cow<'_, str> {
 }
 
 /// Tells whether a canonical host is the domain or lies below it; an address is below nothing.
-pub(super) fn domain_match(host: &str, domain: &str) -> bool {
+pub fn domain_match(host: &str, domain: &str) -> bool {
     match host.strip_suffix(domain) {
         Some("") => true,
         Some(rest) => rest.ends_with('.') && !domain.is_empty() && !is_address(host),
@@ -50,7 +50,8 @@ pub fn is_listed_suffix(domain: &str) -> bool {
     psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix == domain)
 }
 
-fn is_address(host: &str) -> bool {
+/// Tells whether a canonical host is an address.
+pub fn is_address(host: &str) -> bool {
     // A host name whose last label is a number is no host name (`Host` refuses it), so this is enough.
     host.starts_with('[')
         || host
