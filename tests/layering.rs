@@ -9,9 +9,9 @@ use std::{
 /// The ranks of `src/lib.rs`, from the bottom up; the pure rules have an order among themselves.
 const RANKS: &[&[&str]] = &[
     &["origin", "secret", "env", "backoff", "limits"],
-    &["grant", "jar", "auth", "message"],
+    &["grant", "jar", "message"],
     &["rule"],
-    &["life", "provider"],
+    &["auth", "life", "provider"],
     &["store"],
     &["ca", "upstream"],
     &["import", "export"],

@@ -161,7 +161,9 @@ mod tests {
 
     use super::*;
 
-    fn seen(stdout: &str) -> Result<(Vec<(String, String)>, Option<u64>), Error> {
+    type Fields = Vec<(String, String)>;
+
+    fn seen(stdout: &str) -> Result<(Fields, Option<u64>), Error> {
         let printed = read(stdout.as_bytes(), UNIX_EPOCH + Duration::from_secs(1000))?;
         let fields = printed.fields.iter();
         let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();

@@ -1,15 +1,14 @@
-//! The messages of renewing: requests to token endpoints and what their answers mean, the steps of a login, JWTs,
-//! one-time passwords, what credential commands print. Pure: data in, data out; the time is an argument.
+//! The messages of renewing: requests to token endpoints and what their answers mean, the steps of a login, what
+//! credential commands print. Pure: data in, data out; the time is an argument.
 
 pub mod credentials;
-pub mod jwt;
 pub mod oauth2;
 pub mod step;
 pub mod token;
-pub mod totp;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE};
 
+pub use crate::rule::jwt;
 use crate::{
     rule::{
         Url,

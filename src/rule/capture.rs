@@ -93,13 +93,14 @@ pub(crate) fn usable(name: &str, value: Vec<u8>) -> Result<Secret, Error> {
 
 /// Returns the value of the last `Set-Cookie` of a name: two of one answer overwrite each other in order.
 fn cookie<'h>(headers: &'h HeaderMap, wanted: &[u8]) -> Option<&'h [u8]> {
-    let pairs = headers.get_all(SET_COOKIE).iter().filter_map(|field| {
+    let pairs = headers.get_all(SET_COOKIE).iter().rev();
+    let mut pairs = pairs.filter_map(|field| {
         let pair = field.as_bytes().split(|b| *b == b';').next()?;
         let equals = pair.iter().position(|b| *b == b'=')?;
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
         (name.trim_ascii() == wanted).then_some(value.trim_ascii())
     });
-    pairs.last()
+    pairs.next()
 }
 
 #[cfg(test)]

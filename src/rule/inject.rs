@@ -23,8 +23,9 @@ use http::{
 pub use self::cookie::join as join_cookies;
 use super::{
     Inject, Merge, Mode, Place, Presigned, Recipe,
+    encoding::percent_encode,
     matcher::Bound,
-    template::{self, Scope, Template, percent_encode},
+    template::{self, Scope, Template},
 };
 
 /// An injection, rendered for one generation of a session.

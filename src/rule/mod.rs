@@ -5,8 +5,10 @@
 //! Only `config` makes one.
 
 pub mod capture;
+mod encoding;
 pub mod glob;
 pub mod inject;
+pub mod jwt;
 pub mod matcher;
 pub mod path;
 pub mod pointer;
@@ -15,6 +17,7 @@ pub mod rejected;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod template;
+pub mod totp;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -47,7 +47,7 @@ pub fn resolve<'r>(base: &'r str, reference: &'r str) -> Cow<'r, str> {
 /// Returns where the `:` of a scheme ends, if the reference begins with a scheme.
 fn scheme_end(reference: &str) -> Option<usize> {
     let colon = reference.find(':')?;
-    let scheme = reference[..colon].as_bytes();
+    let scheme = &reference.as_bytes()[..colon];
     let first = scheme.first()?;
     let rest = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
     (first.is_ascii_alphabetic() && scheme.iter().all(rest)).then_some(colon + 1)

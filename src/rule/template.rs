@@ -5,7 +5,6 @@
 //! string. Errors name the failed step and the field, never a value.
 
 mod filters;
-mod lenient;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -15,7 +14,6 @@ use std::{fmt, sync::Arc};
 
 use minijinja::{Expression, Value};
 
-pub(crate) use self::lenient::{base64_decode, percent_decode, percent_encode};
 pub use self::scope::Scope;
 use self::words::Words;
 

@@ -1,6 +1,6 @@
 //! Parameters of a query; all others stay byte for byte, in place and order.
 
-use crate::rule::{Mode, template::percent_decode};
+use crate::rule::{Mode, encoding::percent_decode};
 
 /// Returns a path and query with the parameter put in as its mode says: where its first copy stood, else at the
 /// end. `pair` is `name=value` as it will stand there. `None`: the mode leaves the request as it is.

@@ -14,18 +14,17 @@ use minijinja::{
     value::{Object, ObjectRepr},
 };
 
-use super::lenient;
-use crate::auth::{jwt, totp};
+use crate::rule::{encoding, jwt, totp};
 
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.add_filter("url_encode", |value: Value| {
-        bytes("url_encode", &value).map(|value| lenient::percent_encode(&value))
+        bytes("url_encode", &value).map(|value| encoding::percent_encode(&value))
     });
     engine.add_filter("url_decode", |value: Value| {
         let value = bytes("url_decode", &value)?;
-        Ok::<_, Error>(from_bytes(lenient::percent_decode(&value).into_owned()))
+        Ok::<_, Error>(from_bytes(encoding::percent_decode(&value).into_owned()))
     });
     engine.add_filter("base64_encode", |value: Value| {
         let value = bytes("base64_encode", &value)?;
@@ -148,7 +147,7 @@ fn bytes<'v>(step: &'static str, value: &'v Value) -> Result<Cow<'v, [u8]>, Erro
 }
 
 fn base64_decode(step: &'static str, value: &Value) -> Result<Value, Error> {
-    lenient::base64_decode(&bytes(step, value)?)
+    encoding::base64_decode(&bytes(step, value)?)
         .map(from_bytes)
         .ok_or_else(|| failed(step, "it is not base64"))
 }

@@ -3,7 +3,7 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration, time::SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::secret::Secret;
+use crate::{rule::encoding::percent_encode, secret::Secret};
 
 /// `{"userId":7,"sessionId":"S/+","deep":{"a":[1,2.5,true,null]}}` and its relatives, as sites write them.
 const SESSION: &str = r#"{"user_id":7,"token":"T/+","deep":{"z":1,"a":[1,2.5,true,null]}}"#;

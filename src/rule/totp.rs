@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use aws_lc_rs::hmac;
 
-use crate::{rule::template::percent_decode, secret::Secret};
+use super::encoding::percent_decode;
+use crate::secret::Secret;
 
 /// A seed with its parameters: base32 alone, or an `otpauth://totp/…` URI.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::rule::template::base64_decode;
+use super::encoding::base64_decode;
 
 /// The last second that counts as a date: the end of the year 9999.
 const LAST: f64 = 253_402_300_799.0;
