@@ -154,3 +154,6 @@ pub(super) fn not_own(path: &Path) -> std::io::Result<Option<&'static str>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

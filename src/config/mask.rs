@@ -294,3 +294,6 @@ fn comments(text: &str, values: &[Range<usize>], hide: &mut Vec<Range<usize>>) {
         line_end_of_comment = end;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,3 +331,6 @@ impl Places<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -326,3 +326,6 @@ fn run(mut command: Command) -> Result<Vec<u8>, Run> {
         Err(_) => Err(Run::TooSlow),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use std::path::Path;
+
+use crate::{
+    config::{Config, Diagnostics, Found, Place, Variables, load},
+    rule::{HostPattern, Recipe, RefreshKind},
+};
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn loaded(provider: &str, session: &str, found: Found) -> Result<Config, Diagnostics> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "providers/shop.toml", provider);
+    let text = format!("[session.s]\nprovider = \"shop\"\n{session}");
+    write(folder.path(), "config.toml", &text);
+    let place = Place {
+        path: folder.path().join("config.toml"),
+        found,
+        notes: Vec::new(),
+    };
+    load(&place, &Variables::default()).map(|loaded| loaded.config)
+}
+
+fn recipe(session: &str) -> std::sync::Arc<Recipe> {
+    match loaded(SHOP, session, Found::Option) {
+        Ok(config) => config.recipes[0].clone(),
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+const SHOP: &str = r#"
+params = { tld = { default = "com" } }
+bind = [{ host = "www.shop.{{ tld }}" }, { host = "*.cdn.shop.{{ tld }}" }]
+values = { market = "one" }
+[cookies]
+required = ["sid", "csrf"]
+merge = "only"
+[[rejected]]
+status = [302]
+location = "*/signin*"
+[[block]]
+match = { host = "www.shop.{{ tld }}", path = "/signout" }
+[refresh]
+kind = "touch"
+url = "https://www.shop.{{ tld }}/"
+ahead = "1m"
+every = "1h"
+"#;
+
+#[test]
+fn a_provider_is_all_but_the_secrets() {
+    let recipe = recipe("");
+    assert_eq!(recipe.provider.as_deref(), Some("shop"));
+    assert_eq!(&*recipe.name, "s");
+    let HostPattern::Exact(host) = &recipe.bind[0].target.host else {
+        panic!("the first is exact")
+    };
+    assert_eq!(host.to_string(), "www.shop.com");
+    assert_eq!(recipe.values["market"], "one");
+    assert_eq!(recipe.values["tld"], "com");
+    assert_eq!(recipe.cookies.required, ["sid", "csrf"]);
+    assert_eq!((recipe.rejected.len(), recipe.blocks.len()), (1, 1));
+}
+
+#[test]
+fn tables_merge_and_lists_replace() {
+    let recipe = recipe(
+        r#"
+        bind = [{ host = "www.shop.{{ tld }}" }]
+        values = { tld = "co.uk" }
+        [session.s.cookies]
+        required = ["sid"]
+        [session.s.refresh]
+        ahead = "2m"
+        "#,
+    );
+    assert_eq!(recipe.bind.len(), 1);
+    assert_eq!(recipe.values["market"], "one");
+    assert_eq!(recipe.cookies.required, ["sid"]);
+    assert_eq!(recipe.cookies.merge, crate::rule::Merge::Only);
+    assert_eq!(recipe.refresh.ahead.as_secs(), 120);
+    assert_eq!(recipe.refresh.every.unwrap().as_secs(), 3600);
+    let RefreshKind::Touch(url) = &recipe.refresh.kind else {
+        panic!("the provider's kind stays")
+    };
+    assert_eq!(url.origin.to_string(), "https://www.shop.co.uk:443");
+}
+
+#[test]
+fn rejected_and_block_add_unless_not_inherited() {
+    let own = "[[session.s.rejected]]\nstatus = [403]\n[[session.s.block]]\nmatch = { host = \"x.shop.com\" }\n";
+    let both = recipe(own);
+    assert_eq!((both.rejected.len(), both.blocks.len()), (2, 2));
+    assert_eq!(both.rejected[0].status, Some(vec![403]));
+    let alone = recipe(&format!("inherit = false\n{own}"));
+    assert_eq!((alone.rejected.len(), alone.blocks.len()), (1, 1));
+}
+
+#[test]
+fn another_kind_leaves_the_providers_keys_alone() {
+    let recipe = recipe("[session.s.refresh]\nkind = \"none\"\n");
+    assert!(matches!(recipe.refresh.kind, RefreshKind::None));
+}
+
+#[test]
+fn found_in_the_folder_a_provider_must_be_the_users_own_too() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let command = format!("{SHOP}\ncommand = [\"true\"]\n").replace("\"touch\"", "\"command\"");
+    let command = command.replace("url = \"https://www.shop.{{ tld }}/\"", "");
+    assert!(loaded(&command, "", Found::Option).is_ok());
+    let error = loaded(&command, "", Found::Folder).unwrap_err();
+    assert!(error.to_string().contains("may name no command"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "providers/shop.toml", SHOP);
+    write(
+        folder.path(),
+        "config.toml",
+        "[session.s]\nprovider = \"shop\"\n",
+    );
+    let provider = folder.path().join("providers/shop.toml");
+    std::fs::set_permissions(&provider, std::fs::Permissions::from_mode(0o646)).unwrap();
+    let place = |found| Place {
+        path: folder.path().join("config.toml"),
+        found,
+        notes: Vec::new(),
+    };
+    let none = Variables::default();
+    assert!(load(&place(Found::Option), &none).is_ok());
+    let error = load(&place(Found::Folder), &none).unwrap_err();
+    assert!(error.to_string().contains("others may write"), "{error}");
+}
