@@ -35,9 +35,9 @@
     }
     const authority = (net.isIPv6(host) ? `[${host}]` : host) + ':' + port;
     const request = http.request({
-      host: proxy.hostname.replace(/^\[|\]$/g, ''), port: proxy.port || 80, method: 'CONNECT', path: authority,
-      headers: { host: authority, ...(login && { 'proxy-authorization': login }) },
-      agent: false,
+      method: 'CONNECT', path: authority, headers: { host: authority, ...(login && { 'proxy-authorization': login }) },
+      // Not by an agent: those are ours from here on.
+      createConnection: () => net.connect(proxy.port || 80, proxy.hostname.replace(/^\[|\]$/g, '')),
     });
     request.once('connect', (answer, socket) => {
       if (answer.statusCode === 200) return finish(socket);
@@ -48,14 +48,14 @@
     request.end();
   };
 
-  class Plain extends http.Agent {
-    createConnection(options, done) { open(options.host || 'localhost', options.port || 80, false, options, done); }
+  // All agents, also those that libraries make for themselves; one that is a proxy's overrides this method.
+  for (const [{ prototype }, secure] of [[http.Agent, false], [https.Agent, true]]) {
+    const unchanged = prototype.createConnection;
+    prototype.createConnection = function (options, done) {
+      if (options.socketPath) return unchanged.call(this, options, done);
+      open(options.host || 'localhost', options.port || (secure ? 443 : 80), secure, options, done);
+    };
   }
-  class Secure extends https.Agent {
-    createConnection(options, done) { open(options.host || 'localhost', options.port || 443, true, options, done); }
-  }
-  http.globalAgent = new Plain({ keepAlive: true });
-  https.globalAgent = new Secure({ keepAlive: true });
 
   // `fetch` asks the dispatcher under this symbol; its class is not exported, but reached through an instance.
   const symbol = Symbol.for('undici.globalDispatcher.1');
