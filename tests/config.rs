@@ -7,6 +7,19 @@ use std::path::{Path, PathBuf};
 use staysigned::config::{self, Diagnostics, Found, Place, Programs, Variables};
 
 const BAD: &str = "tests/data/config/bad";
+const GOOD: &str = "tests/data/config/good";
+/// What the good files' `env:` sources name.
+const VARIABLES: &[&str] = &[
+    "ALICE_KEY",
+    "ALICE_PROXY_PASSWORD",
+    "BOB_KEY",
+    "KEY",
+    "LWA_REFRESH",
+    "LWA_SECRET",
+    "PASSWORD",
+    "REFRESH",
+    "SECRET",
+];
 /// In the files wherever a secret may stand.
 const CANARY: &str = "hunter2";
 
@@ -25,8 +38,8 @@ fn refused(path: &Path) -> Diagnostics {
     }
 }
 
-fn bad_files() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(BAD)
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
@@ -40,7 +53,7 @@ fn bad_files() -> Vec<PathBuf> {
 
 #[test]
 fn bad_files_are_refused_with_place_and_hint() {
-    let files = bad_files();
+    let files = files(BAD);
     assert!(files.len() >= 60, "only {} files", files.len());
     let here = std::env::current_dir().unwrap();
     for path in files {
@@ -59,5 +72,27 @@ fn bad_files_are_refused_with_place_and_hint() {
             prepend_module_to_snapshot => false,
             omit_expression => true,
         }, { insta::assert_snapshot!(name, text) });
+    }
+}
+
+#[test]
+fn good_files_are_taken_without_a_warning() {
+    let variables: Variables = VARIABLES.iter().map(|name| (*name, CANARY)).collect();
+    for path in files(GOOD) {
+        let place = Place {
+            path: path.clone(),
+            found: Found::Option,
+            notes: Vec::new(),
+        };
+        let resolved = config::load(&place, &variables)
+            .and_then(|loaded| loaded.resolve_sources(&variables, Programs::Run, |_, _| false));
+        let (config, warnings) = resolved.unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let debug = format!("{config:?}");
+        assert!(
+            !debug.contains(CANARY),
+            "{}: Debug shows a secret",
+            path.display()
+        );
     }
 }

@@ -130,7 +130,8 @@ fn below(at: &At<'_>, suffix: &str) -> Option<HostPattern> {
         return None;
     };
     // Whatever is directly below a public suffix belongs to everybody.
-    if psl::domain_str(name.as_str()).is_none() && !is_local_name(name.as_str()) {
+    let known = psl::suffix(name.as_str().as_bytes()).is_some_and(|suffix| suffix.is_known());
+    if known && psl::domain_str(name.as_str()).is_none() {
         at.fault(
             format!("`{name}` is a public suffix: anybody can have a name below it"),
             format!("name the domain that is yours: \"*.example.{name}\""),
@@ -160,14 +161,7 @@ fn is_local_name(name: &str) -> bool {
         name.strip_suffix(suffix)
             .is_some_and(|rest| rest.ends_with('.'))
     };
-    !name.contains('.') && psl_unknown(name)
-        || name == "home.arpa"
-        || SUFFIXES.iter().any(|suffix| below(suffix))
-}
-
-/// Tells whether a name without a dot is no top-level domain.
-fn psl_unknown(name: &str) -> bool {
-    !psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known())
+    !name.contains('.') || name == "home.arpa" || SUFFIXES.iter().any(|suffix| below(suffix))
 }
 
 // === impl Read ===
