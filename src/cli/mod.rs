@@ -1,4 +1,5 @@
 //! cli
 
 pub mod ca;
+pub mod check;
 pub mod run;

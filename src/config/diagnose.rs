@@ -124,6 +124,13 @@ impl fmt::Display for Diagnostic {
 
 // === impl Diagnostics ===
 
+impl Diagnostics {
+    /// Makes a fault of what was asked about a configuration, not of the configuration.
+    pub fn of_question(message: String, hint: String) -> Self {
+        Diagnostic::without_place("", message, hint).into()
+    }
+}
+
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, diagnostic) in self.0.iter().enumerate() {

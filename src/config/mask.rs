@@ -197,9 +197,7 @@ fn policy(path: &[&str]) -> Policy {
         Policy::Template
     } else if path.iter().any(|key| PUBLIC_TABLES.contains(key)) {
         Policy::Show
-    } else if path.contains(&"json") && last != "json" {
-        Policy::Template
-    } else if TEMPLATES.contains(&last) {
+    } else if TEMPLATES.contains(&last) || (path.contains(&"json") && last != "json") {
         Policy::Template
     } else if URLS.contains(&last) {
         Policy::Url

@@ -1,0 +1,155 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::Found;
+
+const CONFIG: &str = r#"
+[session.api]
+bind = [{ host = "api.example.com", path = "/v1/*", methods = ["GET"] }]
+inject = [{ header = "authorization", value = "Bearer {{ access_token }}" }, { query = "k", value = "{{ cookies['sid'] }}", mode = "if_missing" }]
+cookies = { required = ["sid"] }
+secrets = { spare = "cmd:exit 1" }
+[[session.api.block]]
+match = { host = "api.example.com", path = "/v1/logout" }
+[[session.api.capture]]
+match = { host = "auth.example.com", path = "/token" }
+answer = { access_token = { json = "/access_token" } }
+[session.two]
+bind = [{ host = "api.example.com", path = "/v1/*", methods = ["GET"], when = { header = "x-account", value = "two" } }]
+inject = [{ header = "authorization", value = "Bearer {{ access_token }}" }]
+"#;
+
+fn check(text: &str, ask: Option<(&str, &str)>, json: bool) -> (Ended, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    let place = Place {
+        path,
+        found: Found::Option,
+        notes: Vec::new(),
+    };
+    let ask = ask.map(|(method, url)| Ask {
+        method: method.parse().unwrap(),
+        client: None,
+        url: url.to_owned(),
+    });
+    let params = Params {
+        place: &place,
+        variables: &Variables::default(),
+        ask,
+        json,
+    };
+    let mut out = Vec::new();
+    let ended = run(&params, |_, _| false, &mut out).unwrap();
+    let folder = PathBuf::from(folder.path());
+    let text = String::from_utf8(out).unwrap();
+    (ended, text.replace(&format!("{}/", folder.display()), ""))
+}
+
+/// Returns the answer about a request, as `--json` prints it.
+fn ask(method: &str, url: &str) -> serde_json::Value {
+    let (_, text) = check(CONFIG, Some((method, url)), true);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    report["request"].clone()
+}
+
+#[test]
+fn a_request_is_told_its_session() {
+    let cases = [
+        (
+            "GET",
+            "https://api.example.com/v1/me",
+            "session",
+            Some("api"),
+        ),
+        ("POST", "https://api.example.com/v1/me", "unbound", None),
+        ("GET", "https://api.example.com/v2/me", "unbound", None),
+        (
+            "GET",
+            "https://api.example.com/v1/../v2/me",
+            "unbound",
+            None,
+        ),
+        (
+            "GET",
+            "https://api.example.com/v1/logout",
+            "blocked",
+            Some("api"),
+        ),
+        (
+            "GET",
+            "https://api.example.com/v1/x?X-Amz-Signature=abc",
+            "presigned",
+            Some("api"),
+        ),
+        ("GET", "https://api.example.com:8443/v1/me", "tunnel", None),
+        ("GET", "https://other.example.com/", "tunnel", None),
+        ("GET", "http://api.example.com/v1/me", "forward", None),
+        ("POST", "https://auth.example.com/token", "unbound", None),
+    ];
+    for (method, url, decision, session) in cases {
+        let answer = ask(method, url);
+        assert_eq!(answer["decision"], decision, "{method} {url}");
+        assert_eq!(answer["session"].as_str(), session, "{method} {url}");
+        assert!(
+            !answer.to_string().contains("abc"),
+            "the query is not shown"
+        );
+    }
+    let captured_by = &ask("POST", "https://auth.example.com/token")["captured_by"];
+    assert_eq!(captured_by, &serde_json::json!(["api"]));
+}
+
+#[test]
+fn the_answer_names_what_is_sent() {
+    let (ended, text) = check(
+        CONFIG,
+        Some(("GET", "https://api.example.com/v1/me")),
+        false,
+    );
+    assert_eq!(ended, Ended::Right);
+    insta::assert_snapshot!(text, @r"
+    config.toml is right: 2 sessions
+
+    GET https://api.example.com/v1/me
+      sent with session api
+      rule: https://api.example.com:443/v1/*
+      header authorization (replace, from access_token)
+      query k (if_missing, from cookies['sid'])
+      cookies of the jar (replace, from sid)
+      note: with the right field x-account: session two
+    ");
+}
+
+#[test]
+fn a_configuration_is_summed_up() {
+    let (_, text) = check(CONFIG, None, false);
+    insta::assert_snapshot!(text, @r"
+    config.toml is right: 2 sessions
+      api: https://api.example.com:443/v1/*
+      two: https://api.example.com:443/v1/*
+    ");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_both_forms() {
+    let (ended, text) = check("[proxy]\nadmin = 1\n", None, false);
+    assert_eq!(ended, Ended::Wrong);
+    insta::assert_snapshot!(text, @r#"
+    config.toml:2:9: proxy.admin: expected a string, found a number
+      2 | admin = 1
+        |         ^
+      hint: put it in quotes
+
+    config.toml: 1 fault; nothing was started
+    "#);
+    let (_, json) = check("[proxy]\nadmin = 1\n", None, true);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["valid"], false);
+    assert_eq!(value["errors"][0]["line"], 2);
+    assert_eq!(value["errors"][0]["key"], "proxy.admin");
+
+    let (ended, text) = check(CONFIG, Some(("GET", "example.com")), false);
+    assert_eq!(ended, Ended::Wrong);
+    assert!(text.contains("not a URL"), "{text}");
+}
