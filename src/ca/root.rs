@@ -66,20 +66,22 @@ impl Root {
         constrain: Option<&[HostPattern]>,
         now: SystemTime,
     ) -> Result<Self, Error> {
-        let (pem, key) = (folder.join(PEM), folder.join(KEY));
-        if !file::exists(&pem)? && !file::exists(&key)? {
-            file::make_folder(folder)?;
-            // Another process may have made them in the meantime.
-            let _held = file::lock(folder)?;
-            if !file::exists(&pem)? && !file::exists(&key)? {
-                make(folder, constrain, now)?;
-                return Ok(Self {
-                    new: true,
-                    ..Self::load(folder, now)?
-                });
-            }
+        match Self::load(folder, now) {
+            // Another process may be making or renewing it at this moment: its files come one after the other.
+            Err(Error::Missing(_) | Error::Half(..) | Error::Mismatch(..)) => {}
+            result => return result,
         }
-        Self::load(folder, now)
+        file::make_folder(folder)?;
+        let _held = file::lock(folder)?;
+        match Self::load(folder, now) {
+            Err(Error::Missing(_)) => {}
+            result => return result,
+        }
+        make(folder, constrain, now)?;
+        Ok(Self {
+            new: true,
+            ..Self::load(folder, now)?
+        })
     }
 
     /// Loads the root; makes nothing.
