@@ -215,6 +215,11 @@ impl Faults {
         self.warnings.borrow_mut().push(diagnostic);
     }
 
+    /// Adds a fault that stands in no file.
+    pub(super) fn push(&self, diagnostic: Diagnostic) {
+        self.errors.borrow_mut().push(diagnostic);
+    }
+
     pub(super) fn any(&self) -> bool {
         !self.errors.borrow().is_empty()
     }

@@ -10,11 +10,13 @@ use super::{
     Ca, Client, Config, Listen, ListenTls, LocalUsers, Log, LogFormat, Store, Unmatched,
     UpstreamProxy, Variables,
     address::LISTEN,
-    clients, limits,
+    clients,
+    diagnose::Diagnostic,
+    limits,
     read::{At, Keys},
     scalar::OneOrMany,
     session,
-    source::{Pending, Source},
+    source::{Pending, Slot, Source},
 };
 use crate::{
     origin::{Authority, Host},
@@ -40,7 +42,7 @@ pub(super) fn read(
         let url = keys.at("url").and_then(|at| store_url(&at, &proxy.state));
         Store {
             url: url.unwrap_or_else(|| store::Kind::Sqlite(proxy.state.join("staysigned.db"))),
-            key: keys.or("key", Source::File(path(keys, "certs/store.key"))),
+            key: store_key(keys, pending),
         }
     })?;
     let log = section(keys, "log", |keys| log(keys, variables))?;
@@ -48,7 +50,7 @@ pub(super) fn read(
     let sessions = session::read(keys, &clients, pending);
     session::conflicts(&sessions, keys.at.faults);
     let recipes = sessions.recipes;
-    let source_variables = source_variables(&store.key, pending);
+    let source_variables = source_variables(pending);
     let ProxyKeys {
         listen,
         listen_tls,
@@ -235,6 +237,23 @@ fn resolve(at: &At<'_>) -> BTreeMap<(Host, u16), SocketAddr> {
     map
 }
 
+fn store_key(keys: &Keys<'_>, pending: &mut Vec<Pending>) -> Source {
+    let default = Source::File(path(keys, "certs/store.key"));
+    let Some(at) = keys.at("key") else {
+        return default;
+    };
+    let Some(source) = at.get::<Source>() else {
+        return default;
+    };
+    pending.push(Pending {
+        slot: Slot::StoreKey,
+        source: source.clone(),
+        span: at.node.span,
+        path: at.path.clone(),
+    });
+    source
+}
+
 fn store_url(at: &At<'_>, state: &Path) -> Option<store::Kind> {
     const HINT: &str = "\"sqlite:PATH\" or \"memory:\"";
     match store::Kind::parse(at.text()?, state) {
@@ -250,6 +269,8 @@ fn store_url(at: &At<'_>, state: &Path) -> Option<store::Kind> {
     }
 }
 
+const LEVEL: &str = "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"; for parts: \"info,staysigned::upstream=debug\"";
+
 fn log(keys: &Keys<'_>, variables: &Variables) -> Log {
     let mut level = "info".to_owned();
     if let Some(at) = keys.at("level")
@@ -257,14 +278,18 @@ fn log(keys: &Keys<'_>, variables: &Variables) -> Log {
     {
         let parsed = tracing_subscriber::EnvFilter::builder().parse(text);
         if text.trim().is_empty() || parsed.is_err() {
-            at.fault(
-                "not a log level",
-                "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"; for parts: \"info,staysigned::upstream=debug\"",
-            );
+            at.fault("not a log level", LEVEL);
         }
         level = text.to_owned();
     }
     if let Some(text) = variables.text("STAYSIGNED_LOG") {
+        let parsed = tracing_subscriber::EnvFilter::builder().parse(text);
+        if parsed.is_err() {
+            let message = "$STAYSIGNED_LOG is not a log level".to_owned();
+            keys.at
+                .faults
+                .push(Diagnostic::without_place("", message, LEVEL.to_owned()));
+        }
         level = text.to_owned();
     }
     let formats = [
@@ -278,11 +303,10 @@ fn log(keys: &Keys<'_>, variables: &Variables) -> Log {
     }
 }
 
-fn source_variables(key: &Source, pending: &[Pending]) -> Vec<String> {
+fn source_variables(pending: &[Pending]) -> Vec<String> {
     let mut names: Vec<String> = pending
         .iter()
         .map(|pending| &pending.source)
-        .chain([key])
         .filter_map(|source| match source {
             Source::Env(name) => Some(name.clone()),
             _ => None,

@@ -21,6 +21,7 @@ impl Config {
                 self.upstream_proxy != new.upstream_proxy,
             ),
             ("proxy.extra_roots", self.extra_roots != new.extra_roots),
+            ("proxy.resolve", self.resolve != new.resolve),
             ("ca.dir", self.ca.dir != new.ca.dir),
             ("store.url", self.store.url != new.store.url),
             ("store.key", self.store.key != new.store.key),
@@ -30,10 +31,8 @@ impl Config {
                 "clients.*.port",
                 ports(&self.clients) != ports(&new.clients),
             ),
-            (
-                "limits.connections",
-                self.limits.connections != new.limits.connections,
-            ),
+            // Some are taken up by new sessions; a restart makes all of them count.
+            ("limits", self.limits != new.limits),
         ];
         let changed = checks.into_iter().filter(|(_, changed)| *changed);
         changed.map(|(key, _)| key).collect()

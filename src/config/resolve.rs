@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{
     Config, Diagnostics, Loaded, Store, Variables,
     diagnose::Diagnostic,
-    source::{Pending, Slot, Source},
+    source::{self, Pending, Slot, Source},
 };
-use crate::store;
+use crate::{secret::Secret, store};
 
 /// What to do about sources that run a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,33 +17,36 @@ pub enum Programs {
     Leave,
 }
 
-// === impl Store ===
-
-impl Store {
-    /// Returns what the store is opened with; reads its key, unless that is in a file, which the store reads and makes
-    /// itself.
-    pub fn to_open(&self, variables: &Variables) -> Result<store::Config, Diagnostics> {
-        let store::Kind::Sqlite(path) = &self.url else {
-            return Ok(store::Config::memory());
-        };
-        let key = match &self.key {
-            Source::File(path) => store::key::Source::File(path.clone()),
-            source => {
-                let text = source.read(variables).map_err(|error| {
-                    let message = format!("the source cannot be read: {error}");
-                    Diagnostic::without_place("store.key", message, source.hint(&error))
-                })?;
-                let place = source.shown();
-                store::key::Source::Text { place, text }
-            }
-        };
-        Ok(store::Config::sqlite(path, key))
-    }
-}
-
 // === impl Loaded ===
 
 impl Loaded {
+    /// Returns what the store is opened with; reads its key, unless that is in a file, which the store reads and makes
+    /// itself. Blocks while a command runs.
+    pub fn store(&self, variables: &Variables) -> Result<store::Config, Diagnostics> {
+        let Store { url, key } = &self.config.store;
+        let store::Kind::Sqlite(path) = url else {
+            return Ok(store::Config::memory());
+        };
+        let key = match key {
+            Source::File(path) => store::key::Source::File(path.clone()),
+            source => store::key::Source::Text {
+                place: source.shown(),
+                text: self.key(source, variables)?,
+            },
+        };
+        Ok(store::Config::sqlite(path, key))
+    }
+
+    fn key(&self, source: &Source, variables: &Variables) -> Result<Secret, Diagnostics> {
+        source.read(variables).map_err(|error| {
+            let mut places = self.pending.iter();
+            if let Some(at) = places.find(|pending| pending.slot == Slot::StoreKey) {
+                self.faults
+                    .error(at.span, &at.path, unreadable(&error), source.hint(&error));
+            }
+            self.faults.errors()
+        })
+    }
     /// Reads the secrets from their sources. `held` tells whether the store has this field of this session: then a
     /// source that cannot be read is a warning. Blocks while commands run.
     pub fn resolve_sources(
@@ -54,7 +57,7 @@ impl Loaded {
     ) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
         let Self {
             mut config,
-            warnings: _,
+            mut warnings,
             pending,
             faults,
         } = self;
@@ -65,6 +68,10 @@ impl Loaded {
                 span,
                 path,
             } = pending;
+            // The store has read it.
+            if slot == Slot::StoreKey {
+                continue;
+            }
             if source.runs() && programs == Programs::Leave {
                 continue;
             }
@@ -85,9 +92,9 @@ impl Loaded {
                             let recipe = &config.recipes[*recipe];
                             held(&recipe.name, name)
                         }
-                        Slot::Password(_) => false,
+                        Slot::Password(_) | Slot::StoreKey => false,
                     };
-                    let message = format!("the source cannot be read: {error}");
+                    let message = unreadable(&error);
                     if stored {
                         let hint = "the store holds this field: it is used";
                         faults.warn(span, &path, message, hint);
@@ -98,6 +105,7 @@ impl Loaded {
                 }
             };
             match slot {
+                Slot::StoreKey => {}
                 Slot::Password(client) => config.clients[client].password = Some(secret),
                 Slot::Secret { recipe, name } => {
                     Arc::make_mut(&mut config.recipes[recipe])
@@ -109,6 +117,11 @@ impl Loaded {
         if faults.any() {
             return Err(faults.errors());
         }
-        Ok((config, faults.warnings()))
+        warnings.extend(faults.warnings());
+        Ok((config, warnings))
     }
+}
+
+fn unreadable(error: &source::Error) -> String {
+    format!("the source cannot be read: {error}")
 }

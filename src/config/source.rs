@@ -54,6 +54,8 @@ pub(super) struct Pending {
 pub(super) enum Slot {
     /// The password of the client with this index.
     Password(usize),
+    /// The key of the store.
+    StoreKey,
     /// A secret of the recipe with this index.
     Secret { recipe: usize, name: String },
 }
@@ -275,9 +277,7 @@ fn one_line(mut bytes: Vec<u8>) -> Result<Secret, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
     }
-    // A key in PEM has lines by nature, and goes into signatures alone.
-    let pem = bytes.starts_with(b"-----BEGIN ") && !bytes.contains(&0);
-    if !pem && bytes.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+    if bytes.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
         return Err(Error::Lines);
     }
     String::from_utf8(bytes)

@@ -232,3 +232,60 @@ fn what_the_store_holds_needs_no_source() {
     assert!(!config.recipes[0].secrets.contains_key("refresh_token"));
     assert!(resolve(false).is_err());
 }
+
+#[test]
+fn a_secret_that_nothing_uses_is_warned_of() {
+    let text = APP.replace(
+        "refresh_token = \"env:REFRESH\"",
+        "refrsh_token = \"env:REFRESH\"",
+    );
+    let variables: Variables = [("SECRET", "s"), ("REFRESH", "r")].into_iter().collect();
+    let (_, warnings) = loaded(&text)
+        .unwrap()
+        .resolve_sources(&variables, Programs::Run, |_, _| false)
+        .unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let text = warnings[0].to_string();
+    assert!(
+        text.contains("warning: session.app.secrets.refrsh_token"),
+        "{text}"
+    );
+    assert_eq!(warnings[0].hint, "did you mean `refresh_token`?");
+}
+
+#[test]
+fn a_store_key_that_cannot_be_read_has_its_place() {
+    let loaded = loaded("[store]\nkey = \"env:NO_KEY\"\n").unwrap();
+    let errors = loaded.store(&Variables::default()).unwrap_err();
+    assert_eq!((errors.0[0].line, errors.0[0].column), (2, 7));
+    let variables: Variables = [("NO_KEY", "x")].into_iter().collect();
+    assert!(loaded.store(&variables).unwrap().key.is_some());
+}
+
+#[test]
+fn changes_that_need_a_restart_are_named() {
+    let config = |text: &str| loaded(text).unwrap().config;
+    let before = Config {
+        state: "/state".into(),
+        ..config("[store]\nurl = \"memory:\"\nkey = \"env:KEY\"\n[ca]\ndir = \"/ca\"\n")
+    };
+    assert!(before.needs_restart(&before.clone()).is_empty());
+    let cases: [(&str, fn(&mut Config)); 5] = [
+        ("proxy.listen", |config| config.listen.clear()),
+        ("proxy.admin", |config| config.admin = None),
+        ("ca.dir", |config| config.ca.dir = "/other".into()),
+        ("store.key", |config| {
+            config.store.key = Source::Env("B".into())
+        }),
+        ("limits", |config| config.limits.fields += 1),
+    ];
+    for (key, change) in cases {
+        let mut after = before.clone();
+        change(&mut after);
+        assert_eq!(before.needs_restart(&after), [key]);
+    }
+    let mut after = before.clone();
+    after.unmatched = Unmatched::Deny;
+    after.recipes = config(APP).recipes;
+    assert!(before.needs_restart(&after).is_empty());
+}

@@ -12,7 +12,16 @@ use crate::{
 /// What a login or an import brings, whatever the refresh is.
 const BROUGHT: &[&str] = &["access_token", "refresh_token", "id_token"];
 
-/// What the output of a command may bring (AWS `credential_process`).
+/// What the token requests of the standard ask for (RFC 6749, RFC 7523).
+const ASKED_FOR: &[&str] = &[
+    "assertion",
+    "client_id",
+    "client_secret",
+    "password",
+    "username",
+];
+
+/// What the output of a command brings, unless it says more (AWS `credential_process`).
 const OF_COMMANDS: &[&str] = &[
     "access_token",
     "access_key_id",
@@ -39,6 +48,7 @@ pub(super) fn check(
     for used in uses {
         templates(keys, recipe, used, &known);
     }
+    unused(keys, &produced, uses);
     order(keys, &mut recipe.derive);
     recipe.seeds = secrets.intersection(&produced).cloned().collect();
 }
@@ -109,27 +119,34 @@ fn credentials(keys: &Keys<'_>, recipe: &Recipe, known: &BTreeSet<String>) {
     let RefreshKind::Oauth2(oauth2) = &recipe.refresh.kind else {
         return;
     };
-    let given =
-        |name: &str| known.contains(name) || oauth2.params.iter().any(|(param, _)| param == name);
-    let mut needed: Vec<&str> = match oauth2.client_auth {
-        ClientAuth::Basic => vec!["client_id", "client_secret"],
-        ClientAuth::Post => vec!["client_id"],
-        ClientAuth::None => Vec::new(),
+    let param = |name: &str| oauth2.params.iter().any(|(param, _)| param == name);
+    let mut missing = match oauth2.grant_type {
+        GrantType::Password => vec!["username", "password"],
+        GrantType::JwtBearer => vec!["assertion"],
+        GrantType::RefreshToken | GrantType::ClientCredentials => Vec::new(),
     };
-    match oauth2.grant_type {
-        GrantType::Password => needed.extend(["username", "password"]),
-        GrantType::RefreshToken | GrantType::ClientCredentials | GrantType::JwtBearer => {}
+    if oauth2.client_auth == ClientAuth::Post {
+        missing.extend(["client_id", "client_secret"]);
     }
-    let missing: Vec<_> = needed.into_iter().filter(|name| !given(name)).collect();
+    missing.retain(|name| !param(name));
+    // These two go into a field, which no parameter takes the place of.
+    if oauth2.client_auth == ClientAuth::Basic {
+        missing.extend(["client_id", "client_secret"]);
+    }
+    missing.retain(|name| !known.contains(*name));
     if missing.is_empty() {
         return;
     }
     let Some(at) = keys.at("refresh") else { return };
+    let client = missing.iter().any(|name| name.starts_with("client"));
     let hint = match oauth2.client_auth {
-        ClientAuth::None => "add it under `secrets`, as a source",
-        _ => {
-            "add it under `values` or `secrets`; for a client without a secret: client_auth = \"none\""
+        ClientAuth::Basic if client => {
+            "add them under `values` and `secrets`; for a client without a secret: client_auth = \"none\""
         }
+        ClientAuth::Post if client => {
+            "add them under `values` and `secrets`; for a client without a secret: params = { client_secret = \"\" }"
+        }
+        _ => "add it under `values` or, as a source, under `secrets`",
     };
     at.fault(
         format!("the token request needs {}", missing.join(" and ")),
@@ -137,10 +154,38 @@ fn credentials(keys: &Keys<'_>, recipe: &Recipe, known: &BTreeSet<String>) {
     );
 }
 
+/// Warns of secrets that nothing asks for: mostly a name that was mistyped.
+fn unused(keys: &Keys<'_>, produced: &BTreeSet<String>, uses: &[Use]) {
+    let Some(at) = keys.at("secrets") else { return };
+    for (entry, at) in at.entries().unwrap_or_default() {
+        let name = entry.key.as_str();
+        let used = produced.contains(name)
+            || ASKED_FOR.contains(&name)
+            || uses
+                .iter()
+                .any(|used| used.template.fields().any(|field| field == name));
+        if used {
+            continue;
+        }
+        let candidates = produced
+            .iter()
+            .map(String::as_str)
+            .chain(ASKED_FOR.iter().copied());
+        let hint = match nearest(name, candidates) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("use it in a template, {{{{ {name} }}}}, or leave it out"),
+        };
+        let message = "nothing uses this secret";
+        at.faults.warn(entry.key_span, &at.path, message, hint);
+    }
+}
+
 fn templates(keys: &Keys<'_>, recipe: &Recipe, used: &Use, known: &BTreeSet<String>) {
     let faults = keys.at.faults;
     for field in used.template.fields() {
-        if known.contains(field) {
+        // A command may print fields of any name.
+        let any = matches!(recipe.refresh.kind, RefreshKind::Command(_));
+        if known.contains(field) || any {
             continue;
         }
         let hint = match nearest(field, known.iter().map(String::as_str)) {
