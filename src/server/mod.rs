@@ -203,7 +203,9 @@ impl Server {
             });
         }
         let state = admin::State::new(proxy.clone(), reload);
+        let mut sides = 0;
         for side in [admin, health].into_iter().flatten() {
+            sides += 1;
             tasks.spawn(side.serve(state.clone(), now.clone()));
         }
         let sweep = {
@@ -217,7 +219,6 @@ impl Server {
         tasks.close();
         sweep.abort();
         // The admin side goes on answering probes while connections end, and is cut with the rest.
-        let sides = 2;
         let connections_done = async {
             while tasks.len() > sides {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
