@@ -78,7 +78,7 @@ pub(super) struct Exchange<'s> {
     /// The target in origin form, as the client sent it.
     pub uri: Uri,
     peer: Arc<Peer>,
-    version: Version,
+    wants: Alpn,
     absolute: bool,
     websocket: bool,
     on_upgrade: Option<OnUpgrade>,
@@ -172,13 +172,21 @@ impl<'s> Exchange<'s> {
             .headers
             .get(EXPECT)
             .is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        // HTTP/2 pays where several requests share a connection, and where trailers are asked for (gRPC); a single
+        // stream is cheaper over HTTP/1.1 on both sides.
+        let shared = scope.activity.exchanges() > 1 || hop::wants_trailers(&parts.headers);
+        let wants = if parts.version == Version::HTTP_2 && shared {
+            Alpn::Http2
+        } else {
+            Alpn::Http1
+        };
         let exchange = Exchange {
             proxy,
             origin,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             peer,
-            version: parts.version,
+            wants,
             absolute,
             websocket,
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
@@ -374,11 +382,7 @@ impl<'s> Exchange<'s> {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, crate::upstream::Error> {
-        let wants = if self.version == Version::HTTP_2 {
-            Alpn::Http2
-        } else {
-            Alpn::Http1
-        };
+        let wants = self.wants;
         if self.websocket {
             return self.peer.send_upgrade(request).await;
         }

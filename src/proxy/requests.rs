@@ -41,6 +41,8 @@ pub struct Scope {
     pub origin: Option<Origin>,
     /// The origin's connections, once a request has gone there.
     pub peer: OnceLock<Arc<Peer>>,
+    /// What the connection is doing.
+    pub activity: Arc<Activity>,
 }
 
 // === impl Scope ===
@@ -52,6 +54,7 @@ impl Scope {
             client,
             origin,
             peer: OnceLock::new(),
+            activity: Activity::new(),
         }
     }
 }
@@ -72,7 +75,7 @@ pub async fn serve_plain<S: Io + 'static>(
 pub async fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
     let scope = Arc::new(scope);
     let proxy = scope.proxy.clone();
-    let activity = Activity::new();
+    let activity = scope.activity.clone();
     let service = service_fn({
         let activity = activity.clone();
         move |request: Request<Incoming>| {
@@ -132,7 +135,7 @@ async fn serve_unknown<S: Io + 'static>(proxy: Arc<Proxy>, io: S) -> Result<(), 
 pub async fn serve_http2<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
     let scope = Arc::new(scope);
     let proxy = scope.proxy.clone();
-    let activity = Activity::new();
+    let activity = scope.activity.clone();
     let service = service_fn({
         let activity = activity.clone();
         move |request: Request<Incoming>| {

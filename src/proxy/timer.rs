@@ -79,6 +79,11 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// Returns how many exchanges are under way.
+    pub fn exchanges(&self) -> u32 {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
     fn now(&self) -> u64 {
         // Never 0, which means "no head".
         u64::try_from(self.started.elapsed().as_millis())

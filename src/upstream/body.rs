@@ -410,39 +410,35 @@ impl HttpBody for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let mut driven = false;
-        loop {
-            match Pin::new(&mut this.inner).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.silence.broken();
-                    if this.inner.is_end_stream()
-                        && let Some(lease) = this.lease.take()
-                    {
-                        lease.give_back(cx);
-                    }
-                    return Poll::Ready(Some(Ok(frame)));
+        // The connection has no task of its own: whoever wants the body drives it.
+        let frame = match &mut this.lease {
+            Some(lease) => lease.poll_frame(&mut this.inner, cx),
+            None => Pin::new(&mut this.inner).poll_frame(cx),
+        };
+        match frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.silence.broken();
+                if this.inner.is_end_stream()
+                    && let Some(lease) = this.lease.take()
+                {
+                    lease.give_back(cx);
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    this.lease = None;
-                    return Poll::Ready(Some(Err(Error::http(error, Sent::Maybe))));
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.lease = None;
+                Poll::Ready(Some(Err(Error::http(error, Sent::Maybe))))
+            }
+            Poll::Ready(None) => {
+                if let Some(lease) = this.lease.take() {
+                    lease.give_back(cx);
                 }
-                Poll::Ready(None) => {
-                    if let Some(lease) = this.lease.take() {
-                        lease.give_back(cx);
-                    }
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {
-                    // The connection has no task of its own: whoever wants the body drives it.
-                    if let Some(lease) = this.lease.as_mut().filter(|_| !driven) {
-                        lease.drive(cx);
-                        driven = true;
-                        continue;
-                    }
-                    ready!(this.silence.poll(cx));
-                    this.lease = None;
-                    return Poll::Ready(Some(Err(Error::new(Kind::Silence, Sent::Maybe))));
-                }
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(this.silence.poll(cx));
+                this.lease = None;
+                Poll::Ready(Some(Err(Error::new(Kind::Silence, Sent::Maybe))))
             }
         }
     }

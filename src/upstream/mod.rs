@@ -8,6 +8,7 @@ mod body;
 pub mod dial;
 pub mod egress;
 mod error;
+mod hush;
 pub mod io;
 mod peer;
 pub mod roots;

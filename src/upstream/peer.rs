@@ -4,6 +4,7 @@
 //! there, then the response body until its end. That spares two wake-ups for every request.
 
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
@@ -14,8 +15,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::client::conn::{http1, http2};
+use http_body::{Body as _, Frame};
+use hyper::{
+    body::Incoming as HyperBody,
+    client::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
@@ -25,6 +31,7 @@ use super::{
     Shared, adapt,
     body::{Body, Incoming},
     error::{Error, Kind, Sent},
+    hush::Hush,
     io::{Filling, Stream},
     server_name,
     tls::Alpn,
@@ -37,13 +44,17 @@ pub struct Peer {
     origin: Origin,
     shared: Arc<Shared>,
     tls: Arc<ClientConfig>,
-    idle: Mutex<Vec<Http1>>,
+    /// The one that was used last at the back.
+    idle: Mutex<VecDeque<Http1>>,
     http2: Mutex<Option<http2::SendRequest<Body>>>,
     /// One handshake at a time where its result may be shared.
     dialing: tokio::sync::Mutex<()>,
     /// What the origin speaks, once a handshake has told.
     speaks: AtomicU8,
 }
+
+/// How long a connection beyond the limit of idle ones is kept at least.
+const BURST: Duration = Duration::from_secs(1);
 
 const UNKNOWN: u8 = 0;
 const ONLY_HTTP1: u8 = 1;
@@ -61,6 +72,7 @@ struct Connection {
     driver: http1::Connection<Io, Body>,
     /// Whether the driver has ended.
     ended: bool,
+    hush: Hush,
     idle_since: Instant,
 }
 
@@ -178,7 +190,7 @@ impl Peer {
                     .idle
                     .lock()
                     .expect("no panic while connections are held");
-                idle.pop()?
+                idle.pop_back()?
             };
             if connection.0.idle_since.elapsed() > self.shared.limits.upstream_idle_for {
                 continue;
@@ -246,6 +258,7 @@ impl Peer {
             sender,
             driver,
             ended: false,
+            hush: Hush::new(),
             idle_since: Instant::now(),
         };
         Ok(Fresh::Http1(Http1(Box::new(connection))))
@@ -324,15 +337,23 @@ impl Peer {
         let request = adapt::to_http1(request, &self.origin);
         let mut answer = pin!(connection.0.sender.try_send_request(request));
         let sent = poll_fn(|cx| {
-            connection.0.drive(cx);
-            let answer = answer.as_mut().poll(cx);
-            if let Poll::Ready(Ok(response)) = &answer
-                && http_body::Body::is_end_stream(response.body())
-            {
-                // Nothing will poll this body: one more look lets the connection end the exchange.
-                connection.0.drive(cx);
-            }
-            answer
+            let Connection {
+                driver,
+                ended,
+                hush,
+                ..
+            } = &mut *connection.0;
+            hush.drive(cx, |cx| {
+                drive(driver, ended, cx);
+                let answer = answer.as_mut().poll(cx);
+                if let Poll::Ready(Ok(response)) = &answer
+                    && response.body().is_end_stream()
+                {
+                    // Nothing will poll this body: one more look lets the connection end the exchange.
+                    drive(driver, ended, cx);
+                }
+                answer
+            })
         })
         .await;
         match sent {
@@ -341,7 +362,7 @@ impl Peer {
                     connection,
                     peer: self.clone(),
                 });
-                if http_body::Body::is_end_stream(response.body())
+                if response.body().is_end_stream()
                     && let Some(lease) = lease.take()
                 {
                     lease.keep_if_ready();
@@ -398,9 +419,14 @@ impl Peer {
             .lock()
             .expect("no panic while connections are held");
         idle.retain(|connection| connection.0.idle_since.elapsed() <= keep_for);
-        if idle.is_empty() {
-            *idle = Vec::new();
+        while idle.len() > self.shared.limits.upstream_idle
+            && idle
+                .front()
+                .is_some_and(|oldest| oldest.0.idle_since.elapsed() > BURST)
+        {
+            idle.pop_front();
         }
+        idle.shrink_to_fit();
         let mut http2 = self
             .http2
             .lock()
@@ -420,45 +446,68 @@ impl Peer {
     }
 }
 
-// === impl Connection, Http1 ===
+// === impl Http1 ===
 
-impl Connection {
+impl Http1 {
     /// Lets the connection read and write; tells whether it has ended.
-    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.ended {
-            match Pin::new(&mut self.driver).poll(cx) {
-                Poll::Pending => {}
-                Poll::Ready(result) => {
-                    self.ended = true;
-                    if let Err(error) = result {
-                        tracing::debug!(
-                            error = &error as &dyn std::error::Error,
-                            "upstream connection ended"
-                        );
-                    }
-                }
-            }
-        }
-        self.ended
+    fn drive(&mut self, cx: &Context<'_>) -> bool {
+        let Connection {
+            driver,
+            ended,
+            hush,
+            ..
+        } = &mut *self.0;
+        let driven: Poll<()> = hush.drive(cx, |cx| {
+            drive(driver, ended, cx);
+            Poll::Pending
+        });
+        debug_assert!(driven.is_pending());
+        *ended
     }
 }
 
-impl Http1 {
-    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        self.0.drive(cx)
+/// Polls a connection that has not ended.
+fn drive(driver: &mut http1::Connection<Io, Body>, ended: &mut bool, cx: &mut Context<'_>) {
+    if *ended {
+        return;
+    }
+    if let Poll::Ready(result) = Pin::new(driver).poll(cx) {
+        *ended = true;
+        if let Err(error) = result {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "upstream connection ended"
+            );
+        }
     }
 }
 
 // === impl Lease ===
 
 impl Lease {
-    /// Lets the connection read and write.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        self.connection.drive(cx);
+    /// Polls a body together with the connection that it comes from.
+    pub(super) fn poll_frame(
+        &mut self,
+        body: &mut HyperBody,
+        cx: &Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let Connection {
+            driver,
+            ended,
+            hush,
+            ..
+        } = &mut *self.connection.0;
+        hush.drive(cx, |cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+                return Poll::Ready(frame);
+            }
+            drive(driver, ended, cx);
+            Pin::new(&mut *body).poll_frame(cx)
+        })
     }
 
     /// Gives the connection back to the pool, if it is ready for another request.
-    pub(super) fn give_back(mut self, cx: &mut Context<'_>) {
+    pub(super) fn give_back(mut self, cx: &Context<'_>) {
         self.connection.drive(cx);
         self.keep_if_ready();
     }
@@ -475,8 +524,15 @@ impl Lease {
             .idle
             .lock()
             .expect("no panic while connections are held");
-        if idle.len() < self.peer.shared.limits.upstream_idle {
-            idle.push(self.connection);
+        idle.push_back(self.connection);
+        // What was used a moment ago will be wanted again, also beyond the limit: otherwise as many clients at once
+        // as connections would make new ones all the time.
+        if idle.len() > self.peer.shared.limits.upstream_idle
+            && idle
+                .front()
+                .is_some_and(|oldest| oldest.0.idle_since.elapsed() > BURST)
+        {
+            idle.pop_front();
         }
     }
 }
