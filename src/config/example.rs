@@ -7,24 +7,34 @@ pub const EXAMPLE: &str = include_str!("../../config.toml");
 mod tests {
     use std::collections::BTreeSet;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::{Found, Loaded, Place, Programs, Variables, load};
 
     const PROVIDER: &str =
         "params = { tenant = { default = \"na\" }, zone = { required = false } }\n";
 
-    fn loaded(text: &str) -> (tempfile::TempDir, Loaded) {
+    fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        std::fs::write(&path, text).unwrap();
         std::fs::create_dir(folder.path().join("providers")).unwrap();
         std::fs::write(folder.path().join("providers/example.toml"), PROVIDER).unwrap();
-        let place = Place {
+        folder
+    }
+
+    fn written(folder: &tempfile::TempDir, text: &str) -> Place {
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        Place {
             path,
             found: Found::Option,
             notes: Vec::new(),
-        };
-        let loaded = load(&place, &Variables::default());
+        }
+    }
+
+    fn loaded(text: &str) -> (tempfile::TempDir, Loaded) {
+        let folder = folder();
+        let loaded = load(&written(&folder, text), &Variables::default());
         (folder, loaded.unwrap_or_else(|errors| panic!("{errors}")))
     }
 
@@ -68,6 +78,31 @@ mod tests {
             BTreeSet::new(),
             "keys without a line in config.toml"
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Whatever becomes of the text: it is taken or refused, and every fault has its place.
+        #[test]
+        fn a_damaged_file_is_refused_in_good_order(
+            cut in any::<prop::sample::Index>(),
+            length in 0usize..60,
+            put in "[ -~\u{e9}\u{1f512}\n\"'#={}\\[\\]]{0,6}",
+        ) {
+            let mut text = uncommented();
+            let floor = |at: usize| (0..=at.min(text.len())).rfind(|at| text.is_char_boundary(*at));
+            let start = floor(cut.index(text.len())).unwrap_or(0);
+            let end = floor(start + length).unwrap_or(start);
+            text.replace_range(start..end, &put);
+            let folder = folder();
+            if let Err(errors) = load(&written(&folder, &text), &Variables::default()) {
+                prop_assert!(!errors.0.is_empty());
+                for error in errors.0 {
+                    prop_assert!(error.line > 0 && error.column > 0, "{error}");
+                }
+            }
+        }
     }
 
     #[test]

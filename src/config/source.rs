@@ -31,8 +31,11 @@ const LARGEST: u64 = 64 * 1024;
 pub enum Source {
     Env(String),
     File(PathBuf),
-    /// A line for `sh -c`.
-    Command(String),
+    /// A line for `sh -c`, run in the folder of the configuration.
+    Command {
+        line: String,
+        folder: PathBuf,
+    },
     /// The value of the attribute `staysigned` in the desktop's keyring.
     Keyring(String),
 }
@@ -109,6 +112,13 @@ impl Variables {
         (!value.is_empty()).then(|| value.into())
     }
 
+    /// Returns a program to be run with this environment.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.0);
+        command
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str().filter(|text| !text.is_empty())
     }
@@ -135,19 +145,19 @@ impl Source {
                 return one_line(text.to_owned().into_bytes());
             }
             Self::File(path) => self::file(path)?,
-            Self::Command(line) => {
-                let mut command = Command::new("sh");
-                command.arg("-c").arg(line);
-                run(command).map_err(|error| match error {
+            Self::Command { line, folder } => {
+                let mut command = variables.command("sh");
+                command.arg("-c").arg(line).current_dir(folder);
+                run(command, PATIENCE).map_err(|error| match error {
                     Run::Start(error) => Error::Start(error),
                     Run::Failed(status) => Error::Failed(status),
                     Run::TooSlow => Error::TooSlow,
                 })?
             }
             Self::Keyring(name) => {
-                let mut command = Command::new("secret-tool");
+                let mut command = variables.command("secret-tool");
                 command.args(["lookup", "staysigned", name]);
-                run(command).map_err(|error| match error {
+                run(command, PATIENCE).map_err(|error| match error {
                     Run::Start(_) => Error::NoKeyring,
                     Run::Failed(_) => Error::NotInKeyring,
                     Run::TooSlow => Error::TooSlow,
@@ -159,7 +169,7 @@ impl Source {
 
     /// Tells whether reading it runs a program.
     pub fn runs(&self) -> bool {
-        matches!(self, Self::Command(_) | Self::Keyring(_))
+        matches!(self, Self::Command { .. } | Self::Keyring(_))
     }
 
     /// Returns the source as a message names it.
@@ -182,7 +192,7 @@ impl Source {
                 "relative paths are relative to the configuration file".to_owned()
             }
             (Self::File(_), _) => "look at the file".to_owned(),
-            (Self::Command(_), _) => "run the command by hand to see what it says".to_owned(),
+            (Self::Command { .. }, _) => "run the command by hand to see what it says".to_owned(),
             (Self::Keyring(_), Error::NoKeyring) => {
                 "install libsecret's `secret-tool`, or use file: or cmd: instead".to_owned()
             }
@@ -208,7 +218,7 @@ impl fmt::Debug for Source {
         match self {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Command(_) => f.write_str("cmd:…"),
+            Self::Command { .. } => f.write_str("cmd:…"),
             Self::Keyring(name) => write!(f, "keyring:{name}"),
         }
     }
@@ -224,7 +234,10 @@ impl Read for Source {
         let source = match scheme {
             "env" => Self::Env(rest.to_owned()),
             "file" => Self::File(at.faults.folder.borrow().join(rest)),
-            "cmd" => Self::Command(rest.to_owned()),
+            "cmd" => Self::Command {
+                line: rest.to_owned(),
+                folder: at.faults.folder.borrow().clone(),
+            },
             "keyring" => Self::Keyring(rest.to_owned()),
             _ => {
                 at.fault("a secret does not stand in the configuration itself", HINT);
@@ -293,8 +306,8 @@ enum Run {
 
 /// Runs a program without input and returns what it wrote to its standard output. It stays in our process group, so
 /// that it can ask for a passphrase on the terminal; what it writes elsewhere is dropped, for it may name the secret.
-fn run(mut command: Command) -> Result<Vec<u8>, Run> {
-    let deadline = Instant::now() + PATIENCE;
+fn run(mut command: Command, patience: Duration) -> Result<Vec<u8>, Run> {
+    let deadline = Instant::now() + patience;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -308,7 +321,7 @@ fn run(mut command: Command) -> Result<Vec<u8>, Run> {
         let read = stdout.take(LARGEST + 1).read_to_end(&mut bytes);
         let _ = done.send(read.map(|_| bytes));
     });
-    let output = result.recv_timeout(PATIENCE);
+    let output = result.recv_timeout(patience);
     loop {
         match child.try_wait().map_err(Run::Start)? {
             Some(status) if !status.success() => return Err(Run::Failed(status.to_string())),

@@ -1,9 +1,12 @@
 use super::*;
 use crate::rule::RefreshKind;
 
-/// Loads a text as `config.toml` of a folder of its own.
+/// Loads a text as `config.toml` of a folder of its own, which is gone afterwards.
 fn loaded(text: &str) -> Result<Loaded, Diagnostics> {
-    let folder = tempfile::tempdir().unwrap();
+    loaded_in(&tempfile::tempdir().unwrap(), text)
+}
+
+fn loaded_in(folder: &tempfile::TempDir, text: &str) -> Result<Loaded, Diagnostics> {
     let path = folder.path().join("config.toml");
     std::fs::write(&path, text).unwrap();
     let place = Place {
@@ -128,7 +131,9 @@ fn a_secret_in_the_file_is_refused_and_masked() {
 fn secrets_are_read_in_a_second_step() {
     let text = "[clients.a]\npassword = \"env:A\"\n[clients.b]\npassword = \"cmd:echo b\"\n";
     let variables: Variables = [("A", "alpha")].into_iter().collect();
-    let (config, _) = loaded(text)
+    // The command runs in the folder.
+    let folder = tempfile::tempdir().unwrap();
+    let (config, _) = loaded_in(&folder, text)
         .unwrap()
         .resolve_sources(&variables, Programs::Run, |_, _| false)
         .unwrap();
@@ -270,7 +275,8 @@ fn changes_that_need_a_restart_are_named() {
         ..config("[store]\nurl = \"memory:\"\nkey = \"env:KEY\"\n[ca]\ndir = \"/ca\"\n")
     };
     assert!(before.needs_restart(&before.clone()).is_empty());
-    let cases: [(&str, fn(&mut Config)); 5] = [
+    type Edit = fn(&mut Config);
+    let cases: [(&str, Edit); 5] = [
         ("proxy.listen", |config| config.listen.clear()),
         ("proxy.admin", |config| config.admin = None),
         ("ca.dir", |config| config.ca.dir = "/other".into()),

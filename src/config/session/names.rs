@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::values::Use;
 use crate::{
-    config::{nearest::nearest, read::Keys},
+    config::{nearest::nearest, read::Keys, tree::Value},
     rule::{ClientAuth, GrantType, Recipe, RefreshKind, template::Template},
 };
 
@@ -44,6 +44,7 @@ pub(super) fn check(
     known.extend(secrets.iter().cloned());
     known.extend(recipe.derive.iter().map(|(name, _)| name.clone()));
     credentials(keys, recipe, &known);
+    fruitless(keys, recipe);
     known.extend(BROUGHT.iter().map(|name| (*name).to_owned()));
     for used in uses {
         templates(keys, recipe, used, &known);
@@ -152,6 +153,37 @@ fn credentials(keys: &Keys<'_>, recipe: &Recipe, known: &BTreeSet<String>) {
         format!("the token request needs {}", missing.join(" and ")),
         hint,
     );
+}
+
+/// Notes a renewal from which nothing is learnt.
+fn fruitless(keys: &Keys<'_>, recipe: &Recipe) {
+    let what = match &recipe.refresh.kind {
+        RefreshKind::Touch(_) => "a touch renews cookies",
+        RefreshKind::Steps(_) if !captures(keys) => "the steps capture nothing",
+        _ => return,
+    };
+    if !recipe.cookies.enabled {
+        keys.fault(
+            "refresh",
+            format!("{what}, and the session keeps no cookies"),
+            "add [session.NAME.cookies]",
+        );
+    }
+}
+
+/// Tells whether a step is written to capture something, be it right or wrong.
+fn captures(keys: &Keys<'_>) -> bool {
+    let steps = keys.at("refresh").and_then(|at| match &at.node.value {
+        Value::Table(refresh) => refresh.get("steps"),
+        _ => None,
+    });
+    let Some(Value::List(steps)) = steps.map(|entry| &entry.node.value) else {
+        return true;
+    };
+    steps.iter().any(|step| match &step.value {
+        Value::Table(step) => step.get("capture").is_some(),
+        _ => true,
+    })
 }
 
 /// Warns of secrets that nothing asks for: mostly a name that was mistyped.

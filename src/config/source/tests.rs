@@ -3,7 +3,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 
 fn command(line: &str) -> Result<String, Error> {
-    let secret = Source::Command(line.to_owned()).read(&Variables::default())?;
+    let source = Source::Command {
+        line: line.to_owned(),
+        folder: "/".into(),
+    };
+    let secret = source.read(&Variables::default())?;
     Ok(secret.expose().clone())
 }
 
@@ -73,12 +77,57 @@ fn a_command_that_fails_shows_nothing_of_what_it_said() {
 }
 
 #[test]
+fn a_command_that_does_not_end_is_ended() {
+    for line in ["sleep 60", "exec 1>&-; sleep 60"] {
+        let mut command = Variables::default().command("sh");
+        command.arg("-c").arg(line);
+        let started = Instant::now();
+        let run = run(command, Duration::from_millis(200));
+        assert!(matches!(run, Err(Run::TooSlow)), "{line}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{line}");
+    }
+}
+
+#[test]
+fn the_keyring_is_asked_through_its_tool() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("secret-tool");
+    let source = Source::Keyring("books".to_owned());
+    let variables: Variables = [("PATH", folder.path())].into_iter().collect();
+    assert!(matches!(source.read(&variables), Err(Error::NoKeyring)));
+
+    let script = "#!/bin/sh\n[ \"$*\" = 'lookup staysigned books' ] && printf secret\n";
+    std::fs::write(&tool, script).unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(source.read(&variables).unwrap().expose(), "secret");
+    let other = Source::Keyring("other".to_owned());
+    assert!(matches!(other.read(&variables), Err(Error::NotInKeyring)));
+}
+
+#[test]
+fn a_command_runs_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "beside\n").unwrap();
+    let source = Source::Command {
+        line: "cat secret".to_owned(),
+        folder: folder.path().to_owned(),
+    };
+    assert_eq!(
+        source.read(&Variables::default()).unwrap().expose(),
+        "beside"
+    );
+}
+
+#[test]
 fn a_command_has_no_input() {
     assert_eq!(command("cat; echo end").unwrap(), "end");
 }
 
 #[test]
 fn a_command_line_is_in_no_debug_output() {
-    let source = Source::Command("login --password hunter2".to_owned());
+    let source = Source::Command {
+        line: "login --password hunter2".to_owned(),
+        folder: "/".into(),
+    };
     assert_eq!(format!("{source:?}"), "cmd:…");
 }
