@@ -91,6 +91,14 @@ impl Env {
         }
     }
 
+    /// Returns 16 random bytes.
+    pub fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.random().to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.random().to_ne_bytes());
+        bytes
+    }
+
     /// Sets a simulated wall clock forward or back; does nothing to the real one.
     pub fn jump(&self, millis: i64) {
         if let Kind::Virtual(v) = &*self.0 {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use super::{Attempt, Cause, Holding};
+use super::{Attempt, Cause, Doubt, Holding};
 use crate::grant::Generation;
 
 /// What happened.
@@ -20,8 +20,15 @@ pub enum Event {
     Asked,
     /// A probe reached the host that could not be reached.
     Reachable,
-    /// This is held now: learnt from an answer, or stored by another process.
+    /// This is held now: learnt from an answer.
     Changed(Holding),
+    /// Another process has stored this, and what it remembers beside it.
+    Stored {
+        held: Holding,
+        doubt: Option<Doubt>,
+        ended: Option<Reason>,
+        vain_at: Option<SystemTime>,
+    },
     /// This is held now, by a login, an import, a restore, or an answer that came late.
     Imported(Holding),
     /// The call of the flight ended.
@@ -32,8 +39,10 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Renewed(Holding),
-    /// Another process was faster; this is what it stored.
-    Superseded(Holding),
+    /// Another process was faster; what it stored has come as [`Event::Stored`].
+    Superseded,
+    /// The refresh token has moved, and this is held now; but what came with it was not accepted.
+    Unverified(Holding, String),
     Failed(Failure),
 }
 

@@ -111,6 +111,11 @@ impl Life {
         (held.usable(now) && !ended).then_some(held)
     }
 
+    /// Returns what is known of a refresh token whose use was not answered.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
     /// Returns when a vain forced refresh ended; it is stored with the session.
     pub fn vain_at(&self) -> Option<SystemTime> {
         self.vain.map(|vain| vain.at)
@@ -157,6 +162,14 @@ impl Life {
             Event::Accepted(seen) => self.accepted(seen, &mut effects),
             Event::Changed(held) => self.changed(held, &mut effects),
             Event::Imported(held) => self.imported(held, &mut effects),
+            Event::Stored {
+                held,
+                doubt,
+                ended,
+                vain_at,
+            } => {
+                self.shared(held, doubt, ended, vain_at, &mut effects);
+            }
             Event::Outcome(outcome) => self.outcome(outcome, now, rules, &mut effects),
         }
         if let Some(at) = self.wake_at(now.wall, rules) {

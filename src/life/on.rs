@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::{Cause, Effect, Failure, Holding, Life, Notice, Now, Reason, Rules, State, What, when};
+use super::{
+    Cause, Doubt, Effect, Failure, Holding, Life, Notice, Now, Reason, Rules, State, What,
+    cooldown::Vain, when,
+};
 use crate::grant::Generation;
 
 impl Life {
@@ -138,6 +141,39 @@ impl Life {
             self.imported(held, effects);
         } else {
             self.hold(held);
+        }
+    }
+
+    /// Takes up what another process knows of the same credential.
+    pub(super) fn shared(
+        &mut self,
+        held: Holding,
+        doubt: Option<Doubt>,
+        ended: Option<Reason>,
+        vain_at: Option<SystemTime>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let newer = held.generation > self.state.holding().generation;
+        match self.state {
+            // The other process knows of no end: it has healed it.
+            State::NeedsLogin { .. } if newer && ended.is_none() => self.imported(held, effects),
+            _ => self.changed(held, effects),
+        }
+        if matches!(self.state, State::Refreshing { .. }) {
+            // The flight finds out the rest by itself.
+            self.doubt = self.doubt.or(doubt);
+            return;
+        }
+        let generation = self.state.holding().generation;
+        self.doubt = doubt;
+        self.vain = vain_at.map(|at| Vain { at, generation });
+        if let (Some(reason), None) = (ended, self.ended()) {
+            self.rejected = true;
+            self.state = State::NeedsLogin {
+                stale: self.state.holding().clone(),
+                reason,
+            };
+            effects.push(Effect::Tell(Notice::NeedsLogin));
         }
     }
 

@@ -22,9 +22,20 @@ impl Life {
         let superseded = attempt.overtaken || stale.token != attempt.spends;
         match outcome {
             Outcome::Renewed(held) => self.renewed(held, &stale, &attempt, now, effects),
-            Outcome::Superseded(held) => {
-                self.hold(held.clone());
-                self.settle(held);
+            Outcome::Superseded => {
+                if stale.token != attempt.spends {
+                    self.doubt = None;
+                }
+                self.settle(stale);
+            }
+            Outcome::Unverified(held, why) => {
+                self.hold(held);
+                let failure = Failure::NotAnAnswer(why);
+                let attempt = Attempt {
+                    spends: None,
+                    ..attempt
+                };
+                self.failed(failure, &attempt, now, rules, effects);
             }
             Outcome::Failed(_) if superseded => self.settle(stale),
             Outcome::Failed(failure) => self.failed(failure, &attempt, now, rules, effects),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::{
-    Effect, Event, Failure, Holding, Life, Notice, Now, Outcome, Reason, Rules, State, What,
+    Doubt, Effect, Event, Failure, Holding, Life, Notice, Now, Outcome, Reason, Rules, State, What,
 };
 use crate::grant::Generation;
 
@@ -33,7 +33,14 @@ enum Step {
         changed: bool,
         expires_in: Option<u64>,
     },
+    Stored {
+        newer: bool,
+        doubt: bool,
+        ended: bool,
+        vain_ago: Option<u64>,
+    },
     Superseded,
+    Unverified,
     Failed(Failure),
 }
 
@@ -69,7 +76,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => expires_in().prop_map(|expires_in| Step::Token { expires_in }),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(whole, renewable)| Step::Imported { whole, renewable }),
         4 => (any::<bool>(), expires_in()).prop_map(|(changed, expires_in)| Step::Renewed { changed, expires_in }),
+        1 => (any::<[bool; 3]>(), proptest::option::of(0u64..90))
+            .prop_map(|([newer, doubt, ended], vain_ago)| Step::Stored { newer, doubt, ended, vain_ago }),
         1 => Just(Step::Superseded),
+        1 => Just(Step::Unverified),
         4 => failure().prop_map(Step::Failed),
     ]
 }
@@ -127,8 +137,10 @@ impl World {
     fn on(&mut self, event: Event) -> Result<(), TestCaseError> {
         let before = self.life.clone();
         let given = match &event {
-            Event::Changed(held) | Event::Imported(held) => Some(held.clone()),
-            Event::Outcome(Outcome::Renewed(held) | Outcome::Superseded(held)) => {
+            Event::Changed(held) | Event::Imported(held) | Event::Stored { held, .. } => {
+                Some(held.clone())
+            }
+            Event::Outcome(Outcome::Renewed(held) | Outcome::Unverified(held, _)) => {
                 Some(held.clone())
             }
             _ => None,
@@ -140,6 +152,7 @@ impl World {
             ))
         );
         let outcome = matches!(event, Event::Outcome(_));
+        let ended_elsewhere = matches!(event, Event::Stored { ended: Some(_), .. });
         let forced = matches!(event, Event::Rejected(_));
         let now = Now {
             wall: self.wall,
@@ -180,7 +193,8 @@ impl World {
             };
             let hopeless =
                 *reason == Reason::Expired && !stale.renewable && stale.expired(self.wall);
-            prop_assert!(terminal && self.flying_before(&before) || hopeless);
+            let answered = terminal && matches!(before.state, State::Refreshing { .. });
+            prop_assert!(answered || ended_elsewhere || hopeless);
             prop_assert!(effects.contains(&Effect::Tell(Notice::NeedsLogin)));
         }
 
@@ -199,10 +213,6 @@ impl World {
         }
         self.life = life;
         Ok(())
-    }
-
-    fn flying_before(&self, before: &Life) -> bool {
-        matches!(before.state, State::Refreshing { .. })
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -237,7 +247,9 @@ impl World {
                 };
                 Event::Imported(held)
             }
-            Step::Renewed { .. } | Step::Superseded | Step::Failed(_) if !self.flying => {
+            Step::Renewed { .. } | Step::Superseded | Step::Unverified | Step::Failed(_)
+                if !self.flying =>
+            {
                 return Ok(());
             }
             Step::Renewed {
@@ -251,7 +263,26 @@ impl World {
                 };
                 Event::Outcome(Outcome::Renewed(held))
             }
-            Step::Superseded => Event::Outcome(Outcome::Superseded(self.moved(Some(60), true))),
+            Step::Stored {
+                newer,
+                doubt,
+                ended,
+                vain_ago,
+            } => Event::Stored {
+                held: if newer {
+                    self.moved(Some(60), true)
+                } else {
+                    self.holding()
+                },
+                doubt: doubt.then(|| Doubt::new(self.wall)),
+                ended: ended.then(|| Reason::Terminal("x".into())),
+                vain_at: vain_ago.map(|secs| self.wall - Duration::from_secs(secs)),
+            },
+            Step::Superseded => Event::Outcome(Outcome::Superseded),
+            Step::Unverified => {
+                let held = self.moved(Some(60), true);
+                Event::Outcome(Outcome::Unverified(held, "x".into()))
+            }
             Step::Failed(failure) => Event::Outcome(Outcome::Failed(failure)),
         };
         self.on(event)

@@ -116,6 +116,19 @@ impl State {
         }
     }
 
+    /// Returns why the state is no good one.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Empty(_) | Self::Fresh(_) | Self::Refreshing { .. } => None,
+            Self::Incomplete(held) => match &held.what {
+                What::Lacks(missing) => Some(format!("{missing} is missing")),
+                What::Nothing | What::Whole => None,
+            },
+            Self::Degraded { failure, .. } => Some(failure.to_string()),
+            Self::NeedsLogin { reason, .. } => Some(reason.to_string()),
+        }
+    }
+
     pub(super) fn holding_mut(&mut self) -> &mut Holding {
         match self {
             Self::Empty(held) | Self::Incomplete(held) | Self::Fresh(held) => held,

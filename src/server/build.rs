@@ -155,14 +155,17 @@ fn leads_to_us(url: &str, ours: &[std::net::SocketAddr]) -> bool {
 }
 
 /// Makes what a reload replaces.
+///
+/// `volatile` holds the sessions that are not to persist.
 pub async fn world(
     config: &Config,
-    store: &Store,
+    (store, volatile): (&Store, &Store),
     upstream: &Upstream,
     env: &Env,
 ) -> Result<World, Error> {
     let context = Context {
         store: store.clone(),
+        volatile: volatile.clone(),
         upstream: upstream.clone(),
         env: env.clone(),
         limits: config.limits.clone(),

@@ -40,6 +40,8 @@ struct Reloader {
     variables: Variables,
     config: Mutex<Config>,
     store: Store,
+    /// Of the sessions that are not to persist.
+    volatile: Store,
     upstream: Upstream,
     env: Env,
     proxy: Arc<Proxy>,
@@ -118,7 +120,8 @@ impl Server {
             .map(admin::Bound::address);
         let ours: Vec<Listen> = addresses.chain(sides).collect();
         let upstream = build::upstream(&config, &variables, &ca, &ours)?;
-        let world = build::world(&config, &store, &upstream, &env).await?;
+        let volatile = Store::memory();
+        let world = build::world(&config, (&store, &volatile), &upstream, &env).await?;
         let proxy = Arc::new(Proxy {
             world: ArcSwap::from_pointee(world),
             ca,
@@ -132,6 +135,7 @@ impl Server {
             variables,
             config: Mutex::new(config),
             store,
+            volatile,
             upstream,
             env,
             proxy: proxy.clone(),
@@ -326,7 +330,8 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let loaded = config::load(&self.place, &self.variables).map_err(Error::Config)?;
         let config = resolve(loaded, &self.variables, &self.store).await?;
-        let world = build::world(&config, &self.store, &self.upstream, &self.env).await?;
+        let stores = (&self.store, &self.volatile);
+        let world = build::world(&config, stores, &self.upstream, &self.env).await?;
         let before = self.proxy.world.swap(Arc::new(world));
         before.sessions.retire();
         let mut current = self

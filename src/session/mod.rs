@@ -3,52 +3,102 @@
 //! The data path asks four things of a session: what a request is sent with ([`Session::ready`],
 //! [`Session::current`]), whose turn it is ([`Session::turn`]), what an answer taught ([`Session::learn`]), and what
 //! to do about a rejection ([`Session::reject`]). `ready` is one atomic load when nothing is new.
+//!
+//! Decisions are made by [`crate::life`]; what is held lies behind one small lock for each session; what must
+//! outlive the process goes through the store before it is published. A refresh runs in a task of its own, which no
+//! client can cancel.
 
-use std::{sync::Arc, time::Duration};
+mod ask;
+mod confirm;
+mod counters;
+mod flight;
+mod held;
+mod history;
+mod keep;
+mod learn;
+mod lesson;
+mod opening;
+mod people;
+pub mod refresh;
+mod renew;
+mod runner;
+mod seeds;
+mod sessions;
+mod shared;
+mod status;
+mod write;
 
+#[cfg(test)]
+mod double;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderValue};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, watch};
 
+pub use self::{
+    counters::Counters,
+    history::Event,
+    people::Material,
+    sessions::{Context, Error, Sessions},
+    status::{LastRefresh, Status},
+};
+use self::{held::Definition, history::History, refresh::Refresh, runner::Inner, shared::Shared};
 use crate::{
     env::Env,
     grant::{Generation, Grant},
     jar::Jar,
-    limits::Limits,
     origin::Origin,
     rule::{
         Recipe, inject,
-        matcher::{Conflict, Matcher},
         template::{self, Template},
     },
     secret::Secret,
-    store::{self, SessionId, Store},
-    upstream::Upstream,
+    store::{SessionId, Store},
 };
 
-/// All sessions of one configuration.
-#[derive(Debug)]
-pub struct Sessions;
-
-/// What sessions live on.
-#[derive(Clone, Debug)]
-pub struct Context {
-    pub store: Store,
-    pub upstream: Upstream,
-    pub env: Env,
-    pub limits: Limits,
-}
-
-/// Why the sessions of a configuration cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Conflict(#[from] Conflict),
-    #[error("a session cannot be read from the store")]
-    Store(#[from] store::Error),
-}
-
 /// One session (of one client, if it is `per_client`).
-#[derive(Debug)]
-pub struct Session;
+pub struct Session {
+    id: SessionId,
+    definition: Definition,
+    shared: Arc<Shared>,
+    store: Store,
+    refresh: Arc<dyn Refresh>,
+    me: Weak<Self>,
+    /// What is held, once it was read from the store.
+    opened: OnceCell<()>,
+    /// What requests are sent with; `None` when nothing usable is held.
+    current: ArcSwapOption<Current>,
+    generation: AtomicU64,
+    inner: Mutex<Inner>,
+    /// Held from reading what a change is based on until the change is published.
+    writing: tokio::sync::Mutex<()>,
+    /// Ticks whenever the life or what is held has changed.
+    moved: watch::Sender<u64>,
+    /// Wakes the keeper.
+    wake: Arc<Notify>,
+    /// Whether the keeper was woken by a request already.
+    woken: AtomicBool,
+    /// Whether it matters that a request was accepted.
+    attentive: AtomicBool,
+    probing: AtomicBool,
+    /// When the last request came, in milliseconds since the epoch; kept only for `idle`.
+    used_at: AtomicU64,
+    reads: write::Reads,
+    turns: Option<Arc<Semaphore>>,
+    counters: Counters,
+    history: Mutex<History>,
+}
 
 /// What a request is sent with: a snapshot that never changes.
 #[derive(Debug)]
@@ -57,11 +107,15 @@ pub struct Current {
     pub grant: Arc<Grant>,
     pub jar: Arc<Jar>,
     /// The injections, rendered for this generation.
-    pub ready: Vec<inject::Ready>,
+    pub ready: Arc<[inject::Ready]>,
+    env: Env,
+    /// Milliseconds since the epoch: until when it may be used, and from when on the keeper must look.
+    usable_until: u64,
+    look_at: u64,
 }
 
 /// Why a request cannot be sent with the session's credential.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// Nothing is held that can be used, and only a person or new material can help.
     #[error("the session needs a login: {hint}")]
@@ -80,7 +134,7 @@ pub enum Unusable {
 /// What an answer has that the session may learn.
 #[derive(Debug)]
 pub struct Answer<'a> {
-    /// The generation that the request was sent with.
+    /// The generation that the request was sent with ([`Session::generation`] if it was sent without).
     pub seen: Generation,
     pub origin: &'a Origin,
     /// The request's path, for cookies without one.
@@ -89,7 +143,8 @@ pub struct Answer<'a> {
     /// Whether the answer was a rejection: what it sets never makes that rejection look stale, and a deletion of a
     /// required cookie is held back until the refresh has spoken.
     pub rejected: bool,
-    /// Fields captured from the answer (`capture`).
+    /// Fields captured from the answer (`capture`); `expires_in` and `expires_at` among them are read as the
+    /// token's expiry.
     pub fields: Vec<(String, Secret)>,
 }
 
@@ -104,107 +159,22 @@ pub enum Verdict {
 
 /// The turn of one request in a serial session; the next one's begins when it is dropped.
 #[derive(Debug)]
-pub struct Turn;
+pub struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// The session's queue did not move for `limits.serial_wait`.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another request of this session takes too long")]
 pub struct Busy;
 
-// === impl Sessions ===
-
-impl Sessions {
-    /// Reads what the store holds of these sessions, and begins to look after them.
-    pub async fn open(recipes: Vec<Arc<Recipe>>, context: Context) -> Result<Arc<Self>, Error> {
-        let _ = (recipes, context);
-        todo!()
-    }
-
-    /// Stops looking after the sessions: others have taken their place (a reload). Flights under way go on.
-    pub fn retire(&self) {
-        todo!()
-    }
-
-    /// Waits for the flights under way, a moment, and stops.
-    pub async fn close(&self) {
-        todo!()
-    }
-
-    pub fn matcher(&self) -> &Matcher {
-        todo!()
-    }
-
-    /// Returns the session that the recipe with this index is for this client.
-    pub fn session(&self, recipe: usize, client: Option<&Arc<str>>) -> Arc<Session> {
-        let _ = (recipe, client);
-        todo!()
-    }
-}
-
 // === impl Session ===
 
-impl Session {
-    pub fn id(&self) -> &SessionId {
-        todo!()
-    }
-
-    pub fn recipe(&self) -> &Arc<Recipe> {
-        todo!()
-    }
-
-    /// Returns the generation that is held; 0 if nothing is.
-    pub fn generation(&self) -> Generation {
-        todo!()
-    }
-
-    /// Counts a request that was sent again.
-    pub fn replayed(&self) {
-        todo!()
-    }
-
-    /// Tells whether this answer to this question stayed the same after a refresh (`confirm`).
-    pub fn is_confirmed(&self, question: &str, answer: &[u8]) -> bool {
-        let _ = (question, answer);
-        todo!()
-    }
-
-    /// Remembers that this answer to this question stayed the same after a refresh.
-    pub async fn confirm(&self, question: &str, answer: &[u8]) {
-        let _ = (question, answer);
-        todo!()
-    }
-
-    /// Returns what a request is sent with if it is usable now (a look at the wall clock included); starts a
-    /// background refresh if one is due.
-    pub fn ready(&self) -> Option<Arc<Current>> {
-        todo!()
-    }
-
-    /// As [`ready`](Self::ready), but waits for a refresh, at most `limits.refresh_wait`, when nothing usable is held.
-    pub async fn current(&self) -> Result<Arc<Current>, Unusable> {
-        todo!()
-    }
-
-    /// Waits for this request's turn, at most `limits.serial_wait`; at once in a parallel session.
-    pub async fn turn(&self) -> Result<Turn, Busy> {
-        todo!()
-    }
-
-    /// Learns what an answer taught, and returns when it is stored; at once if nothing is new.
-    pub async fn learn(&self, answer: Answer<'_>) -> Result<(), store::Error> {
-        let _ = answer;
-        todo!()
-    }
-
-    /// Reports that a request sent with generation `seen` was rejected; waits for the one refresh.
-    pub async fn reject(&self, seen: Generation) -> Verdict {
-        let _ = seen;
-        todo!()
-    }
-
-    /// Reports that a request sent with generation `seen` was accepted.
-    pub fn accepted(&self, seen: Generation) {
-        let _ = seen;
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -218,13 +188,22 @@ impl Current {
         origin: &Origin,
         path: &str,
     ) -> Option<HeaderValue> {
-        let _ = (recipe, origin, path);
-        todo!()
+        if !recipe.cookies.enabled {
+            return None;
+        }
+        self.jar.cookie_string(origin, path, self.env.wall())
     }
 
     /// Renders a template that has another value each time (`now()`, `uuid()`, `totp()`).
     pub fn render(&self, recipe: &Recipe, template: &Template) -> Result<String, template::Error> {
-        let _ = (recipe, template);
-        todo!()
+        let env = &self.env;
+        held::scope(
+            recipe,
+            &self.grant,
+            &self.jar,
+            env.wall(),
+            env.bytes(),
+            |scope| template.render(scope),
+        )
     }
 }

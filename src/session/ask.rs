@@ -1,0 +1,219 @@
+//! What the data path asks of a session.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{
+    Busy, Counters, Current, Session, Turn, Unusable, Verdict, history::name, runner::millis,
+};
+use crate::{
+    grant::Generation,
+    life::{Event, State, What},
+    rule::Recipe,
+    store::SessionId,
+};
+
+/// How exactly it is known when a session was used last.
+const USED: u64 = 1000;
+
+// === impl Session ===
+
+impl Session {
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    pub fn recipe(&self) -> &Arc<Recipe> {
+        &self.definition.recipe
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Returns the generation that is held now.
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
+    }
+
+    /// Returns what a request is sent with if it is usable now (a look at the wall clock included); starts a
+    /// background refresh if one is due.
+    pub fn ready(&self) -> Option<Arc<Current>> {
+        let current = self.current.load_full()?;
+        let now = millis(self.shared.env.wall());
+        self.note_use(now);
+        if now >= current.look_at.min(current.usable_until) {
+            self.kick();
+        }
+        (now < current.usable_until).then_some(current)
+    }
+
+    fn note_use(&self, now: u64) {
+        if self.definition.rules.idle.is_none() {
+            return;
+        }
+        let before = self.used_at.load(Ordering::Relaxed);
+        // A clock that went back is followed too.
+        if now.abs_diff(before) >= USED {
+            self.used_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`ready`](Self::ready), but waits for a refresh, at most `limits.refresh_wait`, when nothing usable is held.
+    pub async fn current(&self) -> Result<Arc<Current>, Unusable> {
+        if let Some(current) = self.ready() {
+            return Ok(current);
+        }
+        if let Err(error) = self.open().await {
+            tracing::warn!(session = %self.id, %error, "the session cannot be read");
+            return Err(Unusable::Degraded {
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        self.note_use(millis(self.shared.env.wall()));
+        let deadline = Instant::now() + self.shared.limits.refresh_wait;
+        let mut moved = self.moved.subscribe();
+        self.happen(Event::Needed);
+        loop {
+            moved.borrow_and_update();
+            if let Some(current) = self.ready() {
+                return Ok(current);
+            }
+            if let Some(unusable) = self.unusable() {
+                return Err(unusable);
+            }
+            if timeout_at(deadline, moved.changed()).await.is_err() {
+                return Err(Unusable::Waiting);
+            }
+        }
+    }
+
+    /// Returns why nothing can be sent; `None` while a refresh may change that.
+    fn unusable(&self) -> Option<Unusable> {
+        let inner = self.inner();
+        match &inner.life.state {
+            State::Refreshing { .. } => None,
+            State::Degraded { retry_at, .. } => {
+                let wait = retry_at.duration_since(self.shared.env.wall());
+                Some(Unusable::Degraded {
+                    retry_after: wait.unwrap_or_default(),
+                })
+            }
+            State::Incomplete(held) => Some(Unusable::Incomplete {
+                missing: match &held.what {
+                    What::Lacks(missing) => missing.clone(),
+                    What::Nothing | What::Whole => String::new(),
+                },
+            }),
+            State::Empty(_) | State::Fresh(_) | State::NeedsLogin { .. } => {
+                drop(inner);
+                Some(Unusable::NeedsLogin { hint: self.hint() })
+            }
+        }
+    }
+
+    /// Waits for this request's turn, at most `limits.serial_wait`; at once in a parallel session. Turns are given in
+    /// the order in which they were asked for; who no longer waits has left the queue. Every request begins here.
+    pub async fn turn(&self) -> Result<Turn, Busy> {
+        Counters::add(&self.counters.requests);
+        let Some(turns) = &self.turns else {
+            return Ok(Turn { _permit: None });
+        };
+        let permit = Arc::clone(turns).acquire_owned();
+        match timeout(self.shared.limits.serial_wait, permit).await {
+            Ok(Ok(permit)) => Ok(Turn {
+                _permit: Some(permit),
+            }),
+            Ok(Err(_)) | Err(_) => Err(Busy),
+        }
+    }
+
+    /// Reports that a request sent with generation `seen` was rejected; waits for the one refresh.
+    pub async fn reject(&self, seen: Generation) -> Verdict {
+        Counters::add(&self.counters.rejected);
+        self.record(name::REJECTED, format!("generation {seen}"));
+        if let Some(newer) = self.newer(seen) {
+            return Verdict::Again(newer);
+        }
+        let in_flight = matches!(self.inner().life.state, State::Refreshing { .. });
+        if !in_flight {
+            // Another process may have rotated: seen here before anything is spent for it.
+            let read = async {
+                self.open().await?;
+                self.read_again().await
+            };
+            if let Err(error) = read.await {
+                tracing::warn!(session = %self.id, %error, "the store was not read again");
+            }
+            if let Some(newer) = self.newer(seen) {
+                return Verdict::Again(newer);
+            }
+        }
+        let patience = self.shared.limits.refresh_wait + self.definition.rules.timeout;
+        let deadline = Instant::now() + patience;
+        let mut moved = self.moved.subscribe();
+        self.happen(Event::Rejected(seen));
+        loop {
+            moved.borrow_and_update();
+            if let Some(newer) = self.newer(seen) {
+                return Verdict::Again(newer);
+            }
+            if let Some(reason) = self.no_help() {
+                return Verdict::Pass(reason);
+            }
+            if timeout_at(deadline, moved.changed()).await.is_err() {
+                return Verdict::Pass("the refresh takes too long");
+            }
+        }
+    }
+
+    fn newer(&self, seen: Generation) -> Option<Arc<Current>> {
+        self.ready().filter(|current| current.generation > seen)
+    }
+
+    /// Returns why a rejection is passed on; `None` while a refresh may change that.
+    fn no_help(&self) -> Option<&'static str> {
+        let inner = self.inner();
+        Some(match &inner.life.state {
+            State::Refreshing { .. } => return None,
+            State::NeedsLogin { .. } => "the session needs a login",
+            State::Degraded { .. } => "the refresh failed",
+            State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
+                let cooling = inner
+                    .life
+                    .cooling(self.shared.env.wall(), &self.definition.rules);
+                if !held.renewable {
+                    "the session has no refresh"
+                } else if cooling {
+                    "the last refresh was vain"
+                } else {
+                    "the refresh brought nothing new"
+                }
+            }
+        })
+    }
+
+    /// Reports that a request sent with generation `seen` was accepted.
+    pub fn accepted(&self, seen: Generation) {
+        if self.attentive.load(Ordering::Acquire) {
+            self.happen(Event::Accepted(seen));
+        }
+    }
+
+    /// Counts a request that was sent again.
+    pub fn replayed(&self) {
+        Counters::add(&self.counters.replayed);
+        self.record(name::REPLAYED, format!("generation {}", self.generation()));
+    }
+
+    /// Names the command that repairs a session which nothing else can.
+    pub(super) fn hint(&self) -> String {
+        let client = self.id.client.as_ref();
+        let client = client.map_or_else(String::new, |client| format!(" --client {client}"));
+        format!("staysigned import {}{client} --from KIND", self.id.name)
+    }
+}

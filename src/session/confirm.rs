@@ -1,0 +1,60 @@
+//! Answers that stayed the same after a refresh (`confirm`): they are believed, and cause no further one.
+//!
+//! Only keyed hashes are kept, of the question and of the answer; they survive a restart.
+
+use std::sync::Arc;
+
+use super::Session;
+use crate::store::{Durability, Notes};
+
+/// Answers remembered of one session.
+const REMEMBERED: usize = 1000;
+
+// === impl Session ===
+
+impl Session {
+    /// Tells whether this answer to this question stayed the same after a refresh.
+    pub fn is_confirmed(&self, question: &str, answer: &[u8]) -> bool {
+        let (question, answer) = self.prints(question, answer);
+        self.inner().held.notes.confirmed.get(&question) == Some(&answer)
+    }
+
+    /// Remembers that this answer to this question stayed the same after a refresh.
+    pub async fn confirm(&self, question: &str, answer: &[u8]) {
+        let (question, answer) = self.prints(question, answer);
+        let remember = move |notes: &mut Notes| {
+            let confirmed = &mut notes.confirmed;
+            if confirmed.len() >= REMEMBERED && !confirmed.contains_key(&question) {
+                // Keys are hashes: the first is any.
+                confirmed.pop_first();
+            }
+            confirmed.insert(question.clone(), answer.clone());
+        };
+        {
+            let mut inner = self.inner();
+            remember(Arc::make_mut(&mut inner.held.notes));
+        }
+        let Some(session) = self.me.upgrade() else {
+            return;
+        };
+        self.shared.spawn(async move {
+            let Ok(_lease) = session.store.lease(&session.id).await else {
+                return;
+            };
+            if let Err(error) = session.note(Durability::Written, remember).await {
+                tracing::warn!(session = %session.id, %error, "a confirmed answer was not stored");
+            }
+        });
+    }
+
+    fn prints(&self, question: &str, answer: &[u8]) -> (String, String) {
+        let print = |purpose: &str, bytes: &[u8]| {
+            let purpose = format!("{purpose} {}", self.id);
+            self.store.fingerprint(&purpose, bytes)
+        };
+        (
+            print("question", question.as_bytes()),
+            print("answer", answer),
+        )
+    }
+}

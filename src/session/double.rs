@@ -1,0 +1,315 @@
+//! A refresh for tests: an authorization server with one-time refresh tokens, reuse detection and a grace, whose
+//! answers can be late, lost, or something else; and everything a test needs around it.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Session, Sessions,
+    refresh::{Outcome, Refresh, Renewed, Spend},
+};
+use crate::{
+    env::Env,
+    life::Failure,
+    limits::Limits,
+    origin::Origin,
+    rule::{
+        ClientAuth, Encoding, GrantType, Inject, Mode, Oauth2, Place, Recipe, RefreshKind, Url,
+        sample, template::Template,
+    },
+    store::Store,
+};
+
+/// What happens to one call.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// The server acts on it, and the answer is lost.
+    LoseAnswer,
+    /// It never arrives, but that cannot be known.
+    LoseRequest,
+    /// The answer takes this long.
+    Late(Duration),
+    /// Nothing comes back; the server acts on it.
+    Silence,
+    /// This instead.
+    Say(Failure),
+}
+
+/// The authorization server.
+#[derive(Debug)]
+pub(super) struct Authority {
+    pub(super) grace: Duration,
+    pub(super) latency: Duration,
+    pub(super) lifetime: Duration,
+    /// Whether a new refresh token comes with each answer.
+    pub(super) rotates: bool,
+    pub(super) calls: AtomicUsize,
+    pub(super) redemptions: AtomicUsize,
+    pub(super) reachable: AtomicBool,
+    pub(super) revoked: AtomicBool,
+    pub(super) verdict: Mutex<Option<String>>,
+    faults: Mutex<VecDeque<Fault>>,
+    tokens: Mutex<Tokens>,
+    pub(super) called_at: Mutex<Vec<Instant>>,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    newest: usize,
+    /// The one that the newest came of, and when it was spent: it works again while the newest is not used.
+    parent: Option<(usize, Instant)>,
+    issued: usize,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        Self {
+            grace: Duration::from_secs(10),
+            latency: Duration::from_millis(100),
+            lifetime: Duration::from_secs(3600),
+            rotates: true,
+            calls: AtomicUsize::new(0),
+            redemptions: AtomicUsize::new(0),
+            reachable: AtomicBool::new(true),
+            revoked: AtomicBool::new(false),
+            verdict: Mutex::default(),
+            faults: Mutex::default(),
+            tokens: Mutex::new(Tokens {
+                newest: 0,
+                parent: None,
+                issued: 0,
+            }),
+            called_at: Mutex::default(),
+        }
+    }
+
+    pub(super) fn then(&self, fault: Fault) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+
+    pub(super) fn forget_faults(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn redemptions(&self) -> usize {
+        self.redemptions.load(Ordering::SeqCst)
+    }
+
+    fn redeem(&self, token: Option<&str>) -> Outcome {
+        let mut tokens = self.tokens.lock().unwrap();
+        if let Some(token) = token {
+            let number: usize = token.strip_prefix("rt-").unwrap().parse().unwrap();
+            let parent = tokens
+                .parent
+                .filter(|(parent, spent_at)| *parent == number && spent_at.elapsed() < self.grace);
+            if number != tokens.newest && parent.is_none() {
+                self.revoked.store(true, Ordering::SeqCst);
+            }
+            if self.revoked.load(Ordering::SeqCst) {
+                return Outcome::Failed(Failure::Terminal("invalid_grant".to_owned()));
+            }
+            if self.rotates {
+                tokens.parent = parent.or(Some((number, Instant::now())));
+                tokens.newest = tokens.issued + 1;
+            }
+        }
+        tokens.issued += 1;
+        self.redemptions.fetch_add(1, Ordering::SeqCst);
+        let mut fields = vec![(
+            "access_token".to_owned(),
+            format!("at-{}", tokens.issued).into(),
+        )];
+        if self.rotates && token.is_some() {
+            let token = format!("rt-{}", tokens.newest);
+            fields.push(("refresh_token".to_owned(), token.into()));
+        }
+        Outcome::Renewed(Renewed {
+            fields,
+            ..Renewed::default()
+        })
+    }
+}
+
+/// The client's side of the authority.
+#[derive(Debug)]
+pub(super) struct Double {
+    pub(super) authority: Arc<Authority>,
+    pub(super) env: Env,
+    host: Origin,
+}
+
+impl Refresh for Double {
+    fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
+        async move {
+            let authority = &self.authority;
+            authority.calls.fetch_add(1, Ordering::SeqCst);
+            authority.called_at.lock().unwrap().push(Instant::now());
+            let fault = authority.faults.lock().unwrap().pop_front();
+            let token = spend.grant.field("refresh_token");
+            let token = token.map(|token| token.expose().clone());
+            let reset = || {
+                Outcome::Failed(Failure::InDoubt {
+                    why: "reset".to_owned(),
+                    answered: false,
+                })
+            };
+            sleep(authority.latency / 2).await;
+            let answer = match fault {
+                Some(Fault::Say(failure)) => return Outcome::Failed(failure),
+                Some(Fault::LoseRequest) => return reset(),
+                Some(Fault::LoseAnswer) => {
+                    let _ = authority.redeem(token.as_deref());
+                    return reset();
+                }
+                Some(Fault::Silence) => {
+                    let _ = authority.redeem(token.as_deref());
+                    std::future::pending().await
+                }
+                Some(Fault::Late(by)) => {
+                    let answer = authority.redeem(token.as_deref());
+                    sleep(by).await;
+                    answer
+                }
+                None => authority.redeem(token.as_deref()),
+            };
+            sleep(authority.latency / 2).await;
+            match answer {
+                Outcome::Renewed(renewed) => Outcome::Renewed(Renewed {
+                    expires_at: Some(self.env.wall() + authority.lifetime),
+                    ..renewed
+                }),
+                failed @ Outcome::Failed(_) => failed,
+            }
+        }
+        .boxed()
+    }
+
+    fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {
+        let verdict = self.authority.verdict.lock().unwrap().clone();
+        async move { verdict.map_or(Ok(()), Err) }.boxed()
+    }
+
+    fn host(&self) -> Option<&Origin> {
+        Some(&self.host)
+    }
+
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        let reachable = self.authority.reachable.load(Ordering::SeqCst);
+        async move { reachable }.boxed()
+    }
+}
+
+/// What a test stands on; a clone is another process on the same store.
+#[derive(Clone, Debug)]
+pub(super) struct Bench {
+    pub(super) env: Env,
+    pub(super) store: Store,
+    pub(super) authority: Arc<Authority>,
+    pub(super) limits: Limits,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::of(Authority::new())
+    }
+
+    pub(super) fn of(authority: Authority) -> Self {
+        Self {
+            env: Env::simulated(
+                SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+                7,
+            ),
+            store: Store::memory(),
+            authority: Arc::new(authority),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Another process on the same store.
+    pub(super) fn peer(&self) -> Self {
+        let Store::Memory(store) = &self.store else {
+            unreachable!("tests are in memory")
+        };
+        Self {
+            store: Store::Memory(store.peer()),
+            ..self.clone()
+        }
+    }
+
+    pub(super) async fn open(&self, recipe: Recipe) -> (Arc<Sessions>, Arc<Session>) {
+        let (authority, env) = (Arc::clone(&self.authority), self.env.clone());
+        let make = move |_: &Arc<Recipe>, _: &crate::store::SessionId| -> Arc<dyn Refresh> {
+            Arc::new(Double {
+                authority: Arc::clone(&authority),
+                env: env.clone(),
+                host: "https://auth.example".parse().unwrap(),
+            })
+        };
+        let sessions = Sessions::open_with(
+            &[Arc::new(recipe)],
+            (self.store.clone(), Store::memory()),
+            self.env.clone(),
+            self.limits.clone(),
+            Box::new(make),
+        )
+        .await
+        .unwrap();
+        let session = sessions.session(0, None);
+        (sessions, session)
+    }
+}
+
+/// A session of bearer tokens, seeded with the first refresh token.
+pub(super) fn bearer() -> Recipe {
+    let mut recipe = sample::recipe("app", &[], &["https://api.example/"]);
+    recipe.inject = vec![Inject {
+        place: Place::Header(http::header::AUTHORIZATION),
+        value: Template::parse("Bearer {{ access_token }}").unwrap(),
+        mode: Mode::Replace,
+    }];
+    recipe.refresh.kind = RefreshKind::Oauth2(Oauth2 {
+        token_url: Url {
+            origin: "https://auth.example".parse().unwrap(),
+            path: "/token".to_owned(),
+        },
+        grant_type: GrantType::RefreshToken,
+        client_auth: ClientAuth::None,
+        encoding: Encoding::Form,
+        params: Vec::new(),
+        headers: Vec::new(),
+        answer: ["access_token", "refresh_token", "expires_in"]
+            .map(|name| (name.to_owned(), vec![format!("/{name}").parse().unwrap()]))
+            .to_vec(),
+    });
+    recipe.secrets = [("refresh_token".to_owned(), "rt-0".into())].into();
+    recipe.seeds = ["refresh_token".to_owned()].into();
+    recipe
+}
+
+/// A session of cookies that nothing renews.
+pub(super) fn cookies(required: &[&str]) -> Recipe {
+    let mut recipe = sample::recipe("site", &[], &["https://site.example/"]);
+    recipe.cookies.enabled = true;
+    recipe.cookies.required = required.iter().map(|name| (*name).to_owned()).collect();
+    recipe
+}
+
+impl Session {
+    /// Ends all that this process is doing, as a crash would.
+    pub(super) fn crash(&self) {
+        self.shared.crash.cancel();
+    }
+}

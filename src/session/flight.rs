@@ -1,0 +1,369 @@
+//! One flight of a session's refresh: lease, read again, journal, call, store, publish; in this order, in a task that
+//! no client can cancel.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    Session,
+    held::{Held, REFRESH_TOKEN},
+    refresh::{self, Renewed, Spend},
+    renew::Stored,
+    write::doubt,
+};
+use crate::{
+    life::{Attempt, Effect, Event, Failure, Outcome, State},
+    store::{self, Durability, Lease},
+};
+
+/// How long a flight waits for another one, of another process on the same store.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// The waits between readings of the store after a refusal: another process may just be writing what it obtained.
+const AFTER_A_REFUSAL: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+];
+
+/// How long an answer that nobody waits for any more is still worth having.
+const LATE: Duration = Duration::from_secs(120);
+
+/// The calls of one flight: those that were given up may still be answered.
+#[derive(Debug)]
+struct Calls {
+    set: JoinSet<(u32, Instant, refresh::Outcome)>,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
+        let mut calls = Calls {
+            set: JoinSet::new(),
+        };
+        let _permits = self.shared.permits(self.refresh.host()).await;
+        let lease = self.lease().await;
+        loop {
+            let next = match &lease {
+                Ok(lease) => self.call(lease, &attempt, &mut calls).await,
+                Err(failure) => self.report(Outcome::Failed(failure.clone())),
+            };
+            match next {
+                Some(next) => attempt = next,
+                None => break,
+            }
+        }
+        if lease.is_ok()
+            && let Err(error) = self.settle().await
+        {
+            tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
+        }
+        drop(lease);
+        if attempt.spends.is_some() && !calls.set.is_empty() {
+            self.shared
+                .spawn(self.clone().wait_for_late(calls, attempt));
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease, Failure> {
+        match timeout(LEASE, self.store.lease(&self.id)).await {
+            Ok(Ok(lease)) => Ok(lease),
+            Ok(Err(error)) => Err(Failure::Store(error.to_string())),
+            Err(_) => Err(Failure::Store("another process refreshes it".to_owned())),
+        }
+    }
+
+    /// Tells the life of an outcome; returns the next call of the same flight, if there is one.
+    fn report(&self, outcome: Outcome) -> Option<Attempt> {
+        let effects = {
+            let mut inner = self.inner();
+            self.step(&mut inner, Event::Outcome(outcome))
+        };
+        self.go_on(effects)
+    }
+
+    fn go_on(&self, effects: Vec<Effect>) -> Option<Attempt> {
+        let (calls, rest) = effects
+            .into_iter()
+            // The flight itself writes down what the life remembers.
+            .filter(|effect| *effect != Effect::Persist)
+            .partition::<Vec<_>, _>(|effect| matches!(effect, Effect::Refresh(_)));
+        self.perform(rest);
+        calls.into_iter().find_map(|effect| match effect {
+            Effect::Refresh(attempt) => Some(attempt),
+            _ => None,
+        })
+    }
+
+    async fn call(&self, lease: &Lease, attempt: &Attempt, calls: &mut Calls) -> Option<Attempt> {
+        let began = Instant::now();
+        if let Some(renewed) = calls.late(attempt.wait).await {
+            return self.renewed(renewed, attempt, began.elapsed()).await;
+        }
+        if let Err(outcome) = self.prepare(lease, attempt).await {
+            return self.report(outcome);
+        }
+        let began = Instant::now();
+        let answer = calls.ask(self, attempt).await;
+        let took = began.elapsed();
+        match answer {
+            refresh::Outcome::Renewed(renewed) => {
+                self.counters.attempt("ok", took);
+                self.renewed(renewed, attempt, took).await
+            }
+            refresh::Outcome::Failed(failure) => {
+                self.counters.attempt(failure.name(), took);
+                let outcome = self.failed(failure, attempt, took).await;
+                self.report(outcome)
+            }
+        }
+    }
+
+    /// Looks again, and notes what is about to be spent.
+    async fn prepare(&self, lease: &Lease, attempt: &Attempt) -> Result<(), Outcome> {
+        let failed = |error: store::Error| Outcome::Failed(Failure::Store(error.to_string()));
+        // All of it: another process may have left its journal.
+        self.take_up(true).await.map_err(failed)?;
+        if let Some(outcome) = self.overtaken(attempt) {
+            return Err(outcome);
+        }
+        if !lease.is_held() {
+            let why = "the right to refresh was taken away during a pause".to_owned();
+            return Err(Outcome::Failed(Failure::Store(why)));
+        }
+        let Some(token) = &attempt.spends else {
+            return Ok(());
+        };
+        self.store.writable().await.map_err(failed)?;
+        self.note(Durability::Synced, |notes| {
+            if doubt(notes, Some(token)).is_none() {
+                notes.attempt = Some(store::Attempt {
+                    token: token.clone(),
+                    generation: attempt.generation,
+                    started: attempt.started,
+                });
+            }
+        })
+        .await
+        .map_err(failed)?;
+        // The journal was written on top of what is stored now.
+        self.overtaken(attempt).map_or(Ok(()), Err)
+    }
+
+    /// Returns the flight's outcome if it is no longer needed for what is held.
+    fn overtaken(&self, attempt: &Attempt) -> Option<Outcome> {
+        let inner = self.inner();
+        let held = inner.life.state.holding();
+        let overtaken = if attempt.spends.is_some() {
+            held.token != attempt.spends
+        } else {
+            held.generation > attempt.generation && held.usable(self.shared.env.wall())
+        };
+        overtaken.then_some(Outcome::Superseded)
+    }
+
+    async fn renewed(
+        &self,
+        mut renewed: Renewed,
+        attempt: &Attempt,
+        took: Duration,
+    ) -> Option<Attempt> {
+        let refused = self.verify(&renewed).await.err();
+        if refused.is_some() {
+            // The refresh token was spent: its successor is all that is taken.
+            renewed.keep_only(REFRESH_TOKEN);
+        }
+        let writing = self.writing.lock().await;
+        let before = self.generation();
+        let (held, taught) = match self.store_renewed(&renewed, attempt, took).await {
+            Ok(Stored::InUse(held, taught)) => (held, taught),
+            Ok(Stored::Superseded) => return self.report(Outcome::Superseded),
+            Err(error) => return self.report(Outcome::Failed(Failure::Store(error.to_string()))),
+        };
+        let (effects, after) = {
+            let mut inner = self.inner();
+            inner.held_back.clear();
+            let in_flight = matches!(inner.life.state, State::Refreshing { .. });
+            let ok = refused.is_none();
+            let effects = self.put(&mut inner, held, taught, |held| match refused {
+                Some(why) => Event::Outcome(Outcome::Unverified(held, why)),
+                None if in_flight => Event::Outcome(Outcome::Renewed(held)),
+                // The answer came when the flight was over.
+                None => Event::Imported(held),
+            });
+            if ok {
+                inner.last_error = None;
+            }
+            (effects, ok.then_some(inner.held.generation))
+        };
+        drop(writing);
+        if let Some(after) = after {
+            self.tell_renewed(before, after, took);
+        }
+        self.go_on(effects)
+    }
+
+    /// Asks whether the new credential is good, if the session says how; else says why it is not.
+    async fn verify(&self, renewed: &Renewed) -> Result<(), String> {
+        if self.definition.recipe.refresh.verify.is_none() {
+            return Ok(());
+        }
+        let spend = {
+            let inner = self.inner();
+            let now = self.shared.env.wall();
+            let merged = self.merge(&inner.held, renewed, inner.held.generation, now);
+            Spend {
+                grant: Arc::new(merged.grant),
+                jar: Arc::new(merged.jar),
+            }
+        };
+        let limit = self.definition.rules.timeout;
+        let verified = timeout(limit, Arc::clone(&self.refresh).verify(spend)).await;
+        verified
+            .unwrap_or_else(|_| Err("the check of the new credential was not answered".to_owned()))
+    }
+
+    async fn failed(&self, failure: Failure, attempt: &Attempt, took: Duration) -> Outcome {
+        if let Failure::Terminal(_) = failure {
+            for wait in AFTER_A_REFUSAL {
+                sleep(wait).await;
+                // A store that cannot be read has nothing newer to show.
+                let _ = self.take_up(false).await;
+                if let Some(outcome) = self.overtaken(attempt) {
+                    return outcome;
+                }
+            }
+            self.let_go().await;
+        }
+        let mut inner = self.inner();
+        let mut notes = (*inner.held.notes).clone();
+        let now = self.shared.env.wall();
+        notes.last_refresh = Some((now, failure.name().to_owned(), took.as_millis() as u64));
+        inner.held.notes = Arc::new(notes);
+        Outcome::Failed(failure)
+    }
+
+    /// The refresh has spoken: what rejected answers deleted is deleted.
+    async fn let_go(&self) {
+        let _writing = self.writing.lock().await;
+        let (held, keys, taught) = {
+            let mut inner = self.inner();
+            let keys = std::mem::take(&mut inner.held_back);
+            (inner.held.clone(), keys, Arc::clone(&inner.taught))
+        };
+        if keys.is_empty() {
+            return;
+        }
+        let mut jar = crate::jar::Jar::clone(&held.jar);
+        let remove: Vec<_> = keys
+            .into_iter()
+            .filter(|key| jar.remove(key).is_some())
+            .collect();
+        let change = store::Change {
+            generation: held.generation,
+            cookies: store::Cookies::Patch {
+                put: Vec::new(),
+                remove,
+            },
+            keep_previous: true,
+            ..store::Change::default()
+        };
+        let committed = self
+            .store
+            .commit(&self.id, held.generation, change, Durability::Written)
+            .await;
+        // What was not written now is found out again by the next rejection.
+        if let Ok(store::Committed::Done) = committed {
+            let held = Held {
+                jar: Arc::new(jar),
+                ..held
+            };
+            self.install(held, Arc::unwrap_or_clone(taught), Event::Changed);
+        }
+    }
+
+    /// Takes an answer to a call that was given up, if the store still has the token that it spent.
+    async fn wait_for_late(self: Arc<Self>, mut calls: Calls, attempt: Attempt) {
+        let began = Instant::now();
+        let stop = self.shared.stop.clone();
+        let Some(Some(renewed)) = stop.run_until_cancelled(calls.late(LATE)).await else {
+            return;
+        };
+        let Ok(_lease) = self.lease().await else {
+            return;
+        };
+        if self.take_up(false).await.is_err() {
+            return;
+        }
+        let _ = self.renewed(renewed, &attempt, began.elapsed()).await;
+    }
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Asks once more and returns the answer, or that of an earlier call if that comes first and is good.
+    async fn ask(&mut self, session: &Session, attempt: &Attempt) -> refresh::Outcome {
+        let spend = {
+            let inner = session.inner();
+            Spend {
+                grant: Arc::clone(&inner.held.grant),
+                jar: Arc::clone(&inner.held.jar),
+            }
+        };
+        let number = attempt.number;
+        let call = Arc::clone(&session.refresh).refresh(spend);
+        self.set
+            .spawn(call.map(move |outcome| (number, Instant::now(), outcome)));
+        let answered = timeout(attempt.limit, async {
+            loop {
+                match self.set.join_next().await {
+                    Some(Ok((_, _, outcome @ refresh::Outcome::Renewed(_)))) => return outcome,
+                    Some(Ok((n, _, outcome))) if n == number => return outcome,
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return broken(&error.to_string()),
+                    None => return broken("it was not answered"),
+                }
+            }
+        });
+        let outcome = answered.await.unwrap_or_else(|_| {
+            refresh::Outcome::Failed(Failure::InDoubt {
+                why: format!("no answer within {} ms", attempt.limit.as_millis()),
+                answered: false,
+            })
+        });
+        if attempt.spends.is_none() {
+            // Nothing was spent: a late answer is worth nothing.
+            self.set.abort_all();
+        }
+        outcome
+    }
+
+    /// Waits, and returns a good answer to an earlier call if one comes meanwhile.
+    async fn late(&mut self, wait: Duration) -> Option<Renewed> {
+        let answered = timeout(wait, async {
+            while let Some(joined) = self.set.join_next().await {
+                if let Ok((_, _, refresh::Outcome::Renewed(renewed))) = joined {
+                    return renewed;
+                }
+            }
+            std::future::pending().await
+        });
+        answered.await.ok()
+    }
+}
+
+/// A call that ended without an answer of its own: whether anything was sent is not known.
+fn broken(why: &str) -> refresh::Outcome {
+    refresh::Outcome::Failed(Failure::InDoubt {
+        why: why.to_owned(),
+        answered: false,
+    })
+}

@@ -1,0 +1,97 @@
+//! What happened to a session: a short history, a live stream, and the log, with the same fixed names and no secrets.
+
+use std::{collections::VecDeque, time::SystemTime};
+
+use serde::{Serialize, Serializer};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Events kept of one session.
+const KEPT: usize = 100;
+
+/// Events that a slow listener of the stream may lag behind.
+pub(super) const LAG: usize = 1024;
+
+/// The names of events.
+pub mod name {
+    pub const ROTATED: &str = "session.rotated";
+    pub const STARTED: &str = "refresh.started";
+    pub const SUCCEEDED: &str = "refresh.succeeded";
+    pub const FAILED: &str = "refresh.failed";
+    pub const EXPIRING: &str = "session.expiring";
+    pub const EXPIRED: &str = "session.expired";
+    pub const REJECTED: &str = "request.rejected";
+    pub const REPLAYED: &str = "request.replayed";
+    pub const NEEDS_LOGIN: &str = "session.needs_login";
+    pub const RECOVERED: &str = "session.recovered";
+    pub const RESTORED: &str = "session.restored";
+}
+
+/// Something that happened to a session.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    pub name: &'static str,
+    pub session: String,
+    pub client: Option<String>,
+    #[serde(serialize_with = "rfc3339")]
+    pub at: SystemTime,
+    /// Why, or what of it; never a secret.
+    pub detail: String,
+}
+
+/// The last events of a session.
+#[derive(Debug, Default)]
+pub(super) struct History(VecDeque<Event>);
+
+// === impl History ===
+
+impl History {
+    pub(super) fn push(&mut self, event: Event) {
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(event);
+    }
+
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.0.iter().cloned().collect()
+    }
+}
+
+/// Writes a time as RFC 3339 in UTC, to the second.
+pub(super) fn format(time: SystemTime) -> String {
+    OffsetDateTime::from(time)
+        .replace_nanosecond(0)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format(*time))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_history_is_bounded_and_in_utc() {
+        let mut history = History::default();
+        for n in 0..KEPT as u64 + 5 {
+            history.push(Event {
+                name: name::ROTATED,
+                session: "a".into(),
+                client: None,
+                at: SystemTime::UNIX_EPOCH + Duration::from_millis(n * 1000 + 999),
+                detail: String::new(),
+            });
+        }
+        let events = history.events();
+        assert_eq!(events.len(), KEPT);
+        let json = serde_json::to_value(&events[0]).unwrap();
+        assert_eq!(json["at"], "1970-01-01T00:00:05Z");
+        assert_eq!(json["name"], "session.rotated");
+    }
+}

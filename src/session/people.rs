@@ -1,0 +1,200 @@
+//! What people ask of a session: to refresh it now, to put material in, to go back, to forget.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Session, Status,
+    held::Held,
+    history::name,
+    lesson::{Taught, is_field},
+    write::{TRIES, contended},
+};
+use crate::{
+    grant::{Generation, Grant},
+    jar::{Cookie, Jar},
+    life::{Event, State},
+    secret::Secret,
+    store::{self, Change, Committed, Cookies, Durability, Notes},
+};
+
+/// Material for a session: imported, or put in by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Material {
+    /// Fields of the grant; those that are not named stay.
+    pub fields: BTreeMap<String, Secret>,
+    /// When the token ends, if that is known.
+    pub expires_at: Option<SystemTime>,
+    /// The cookies of the jar from now on; none: the jar stays as it is.
+    pub cookies: Vec<Cookie>,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Refreshes now, whatever the clock says, and returns how that ended; when a refresh is under way, that one.
+    pub async fn refresh_now(&self) -> Result<Status, store::Error> {
+        self.open().await?;
+        self.read_again().await?;
+        let deadline =
+            Instant::now() + self.shared.limits.refresh_wait + self.definition.rules.timeout;
+        let mut moved = self.moved.subscribe();
+        self.happen(Event::Asked);
+        loop {
+            moved.borrow_and_update();
+            let in_flight = matches!(self.inner().life.state, State::Refreshing { .. });
+            if !in_flight || timeout_at(deadline, moved.changed()).await.is_err() {
+                return Ok(self.status());
+            }
+        }
+    }
+
+    /// Puts material in as the credential from now on: it heals every end.
+    pub async fn put_material(&self, material: Material) -> Result<Status, store::Error> {
+        self.open().await?;
+        let Material {
+            mut fields,
+            expires_at,
+            cookies,
+        } = material;
+        fields.retain(|_, value| is_field(value.expose()));
+        let now = self.shared.env.wall();
+        let replace = |held: &Held| {
+            let mut grant = Grant::clone(&held.grant);
+            if !fields.is_empty() {
+                grant.fields.extend(fields.clone());
+                grant.expires_at = expires_at;
+            }
+            grant.obtained_at = Some(now);
+            let jar = if cookies.is_empty() {
+                Jar::clone(&held.jar)
+            } else {
+                let names = self.definition.recipe.cookies.required.iter();
+                let mut jar = Jar::new(self.definition.bounds).keeping(names);
+                for cookie in &cookies {
+                    // What does not fit is left out; what was evicted was never stored.
+                    let _ = jar.insert(cookie.clone(), now);
+                }
+                jar
+            };
+            (grant, jar)
+        };
+        self.replace(replace).await?;
+        self.record(name::ROTATED, "imported".to_owned());
+        Ok(self.status())
+    }
+
+    /// Brings back the grant and the cookies from before the last change that kept them; `false`: there are none.
+    pub async fn restore(&self) -> Result<bool, store::Error> {
+        self.open().await?;
+        let Some(previous) = self.store.previous(&self.id).await? else {
+            return Ok(false);
+        };
+        let jar = self.definition.jar(&previous);
+        self.replace(|_| (previous.grant.clone(), jar.clone()))
+            .await?;
+        let from = previous.generation;
+        self.record(name::RESTORED, format!("as it was at generation {from}"));
+        Ok(true)
+    }
+
+    async fn replace(&self, make: impl Fn(&Held) -> (Grant, Jar)) -> Result<(), store::Error> {
+        // No flight of another process may journal or store meanwhile what this would write over.
+        let _lease = self.store.lease(&self.id).await?;
+        let _writing = self.writing.lock().await;
+        for _ in 0..TRIES {
+            let held = self.inner().held.clone();
+            let (grant, jar) = make(&held);
+            let generation = held.generation.next();
+            let notes = Notes {
+                attempt: None,
+                needs_login: None,
+                vain_at: None,
+                confirmed: BTreeMap::new(),
+                ..(*held.notes).clone()
+            };
+            let now = self.shared.env.wall();
+            let change = Change {
+                generation,
+                grant: Some(grant.clone()),
+                cookies: Cookies::Replace(jar.iter(now).cloned().collect()),
+                notes: Some(notes.clone()),
+                keep_previous: true,
+            };
+            let committed = self
+                .store
+                .commit(&self.id, held.generation, change, Durability::Synced)
+                .await?;
+            match committed {
+                Committed::Done => {
+                    let new = Held {
+                        generation,
+                        token: self.definition.fingerprint(&self.store, &self.id, &grant),
+                        grant: Arc::new(grant),
+                        jar: Arc::new(jar),
+                        notes: Arc::new(notes),
+                        learnt_at: None,
+                        skew: held.skew,
+                        ageless: false,
+                    };
+                    self.inner().unsaved = None;
+                    self.install(new, Taught::anew(generation), Event::Imported);
+                    return Ok(());
+                }
+                Committed::Conflict(stored) => {
+                    self.inner().unsaved = None;
+                    self.adopt(*stored);
+                }
+            }
+        }
+        Err(contended())
+    }
+
+    /// Forgets all that is held, also what `restore` would bring back. Seeds that were taken are not taken again.
+    pub async fn forget(&self) -> Result<(), store::Error> {
+        self.open().await?;
+        let _lease = self.store.lease(&self.id).await?;
+        let _writing = self.writing.lock().await;
+        self.store.forget(&self.id).await?;
+        let stored = self.store.load(&self.id).await?.unwrap_or_default();
+        let generation = stored.generation.max(self.generation().next());
+        let notes = Notes {
+            taken: self.inner().held.notes.taken.clone(),
+            ..Notes::default()
+        };
+        let change = Change {
+            generation,
+            notes: Some(notes.clone()),
+            ..Change::default()
+        };
+        let committed = self
+            .store
+            .commit(&self.id, stored.generation, change, Durability::Synced)
+            .await?;
+        self.inner().unsaved = None;
+        match committed {
+            Committed::Done => {
+                let held = Held {
+                    notes: Arc::new(notes),
+                    ..Held::nothing(&self.definition, generation)
+                };
+                self.install(held, Taught::anew(generation), Event::Imported);
+            }
+            Committed::Conflict(stored) => self.adopt(*stored),
+        }
+        Ok(())
+    }
+
+    /// Returns what is held, for whoever exports it.
+    pub async fn held(&self) -> Result<(Generation, Arc<Grant>, Arc<Jar>), store::Error> {
+        self.open().await?;
+        let inner = self.inner();
+        let held = &inner.held;
+        Ok((
+            held.generation,
+            Arc::clone(&held.grant),
+            Arc::clone(&held.jar),
+        ))
+    }
+}

@@ -1,0 +1,262 @@
+//! Performs what a life decides: the lock around it, the snapshot for requests, the tasks.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Counters, Current, Session,
+    held::Held,
+    history::{self, Event as HistoryEvent, name},
+    lesson::Taught,
+};
+use crate::{
+    grant::Generation,
+    jar::Key,
+    life::{self, Attempt, Cause, Effect, Event, Holding, Life, Notice, Now},
+    rule::inject::Ready,
+};
+
+/// How often a host that could not be reached is tried, without sending anything.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// What a session's small lock guards.
+pub(super) struct Inner {
+    pub(super) life: Life,
+    pub(super) held: Held,
+    pub(super) ready: Option<Arc<[Ready]>>,
+    pub(super) taught: Arc<Taught>,
+    /// Required cookies that rejected answers deleted, until the refresh has spoken.
+    pub(super) held_back: BTreeSet<Key>,
+    /// What could not be stored is in memory only.
+    pub(super) unsaved: Option<Unsaved>,
+    /// When the keeper looks next, in milliseconds since the epoch.
+    pub(super) planned: u64,
+    pub(super) last_error: Option<(SystemTime, String)>,
+}
+
+/// Newer material than the store's.
+#[derive(Clone, Debug)]
+pub(super) struct Unsaved {
+    /// The generation that the store was last seen with.
+    pub(super) stored: Generation,
+    /// The refresh token that the store had then.
+    pub(super) token: Option<String>,
+    pub(super) why: String,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Every change under this lock is one assignment: a panic elsewhere leaves nothing half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            wall: self.shared.env.wall(),
+            chance: self.shared.env.random(),
+        }
+    }
+
+    /// Lets the life go on by an event, and does what follows.
+    pub(super) fn happen(&self, event: Event) {
+        let effects = {
+            let mut inner = self.inner();
+            self.step(&mut inner, event)
+        };
+        self.perform(effects);
+    }
+
+    /// Takes in what is held now, and lets the life go on by the event made of it.
+    pub(super) fn install(&self, held: Held, taught: Taught, event: impl FnOnce(Holding) -> Event) {
+        let effects = {
+            let mut inner = self.inner();
+            self.put(&mut inner, held, Arc::new(taught), event)
+        };
+        self.perform(effects);
+    }
+
+    pub(super) fn put(
+        &self,
+        inner: &mut Inner,
+        held: Held,
+        taught: Arc<Taught>,
+        event: impl FnOnce(Holding) -> Event,
+    ) -> Vec<Effect> {
+        let view = held.view(&self.definition, self.shared.env.wall());
+        inner.held = held;
+        inner.ready = view.ready;
+        inner.taught = taught;
+        self.step(inner, event(view.holding))
+    }
+
+    pub(super) fn step(&self, inner: &mut Inner, event: Event) -> Vec<Effect> {
+        let now = self.now();
+        let (life, effects) = inner.life.clone().on(event, now, &self.definition.rules);
+        inner.life = life;
+        self.publish(inner, now.wall);
+        effects
+    }
+
+    /// Makes the snapshot that requests are sent with, and tells those who wait.
+    pub(super) fn publish(&self, inner: &Inner, now: SystemTime) {
+        let rules = &self.definition.rules;
+        let current = match (inner.life.serving(now), &inner.ready) {
+            (Some(holding), Some(ready)) => Some(Arc::new(Current {
+                generation: inner.held.generation,
+                grant: Arc::clone(&inner.held.grant),
+                jar: Arc::clone(&inner.held.jar),
+                ready: Arc::clone(ready),
+                env: self.shared.env.clone(),
+                usable_until: holding.expires_at.map_or(u64::MAX, millis),
+                look_at: inner.life.due_at(now, rules).map_or(u64::MAX, millis),
+            })),
+            _ => None,
+        };
+        self.current.store(current);
+        self.generation
+            .store(inner.held.generation.0, Ordering::Release);
+        self.attentive
+            .store(inner.life.awaits_acceptance(), Ordering::Release);
+        let wake = inner.life.wake_at(now, rules).map_or(u64::MAX, millis);
+        if wake < inner.planned {
+            self.wake.notify_one();
+        }
+        self.moved.send_modify(|tick| *tick = tick.wrapping_add(1));
+    }
+
+    pub(super) fn perform(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Refresh(attempt) => self.take_off(attempt),
+                Effect::Persist => self.settle_later(),
+                Effect::Probe => self.probe_later(),
+                Effect::Tell(notice) => self.tell(notice),
+                // The flight journals before each call whatever is not journalled; the keeper knows when to wake.
+                Effect::Journal | Effect::WakeAt(_) => {}
+            }
+        }
+    }
+
+    fn take_off(&self, attempt: Attempt) {
+        let Some(session) = self.me.upgrade() else {
+            return;
+        };
+        self.shared.spawn(session.fly(attempt));
+    }
+
+    fn probe_later(&self) {
+        let Some(session) = self.me.upgrade() else {
+            return;
+        };
+        if self.probing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let stop = self.shared.stop.clone();
+        self.shared.spawn(async move {
+            let reached = stop.run_until_cancelled(session.probe()).await;
+            session.probing.store(false, Ordering::Release);
+            if reached == Some(true) {
+                session.happen(Event::Reachable);
+            }
+        });
+    }
+
+    /// Waits until the refresh's host can be reached; `false` when that is of no interest any more.
+    async fn probe(&self) -> bool {
+        loop {
+            tokio::time::sleep(PROBE).await;
+            let unsent = matches!(
+                self.inner().life.state,
+                life::State::Degraded {
+                    failure: life::Failure::Unsent(_),
+                    ..
+                }
+            );
+            if !unsent {
+                return false;
+            }
+            if Arc::clone(&self.refresh).probe().await {
+                return true;
+            }
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        match notice {
+            Notice::Started(cause) => {
+                let why = match cause {
+                    Cause::Background => "ahead of expiry",
+                    Cause::Needed => "a request waits",
+                    Cause::Rejected => "a request was rejected",
+                    Cause::Asked => "asked for",
+                };
+                self.record(name::STARTED, why.to_owned());
+            }
+            // The flight records it with its time.
+            Notice::Succeeded => {}
+            Notice::Failed(failure) => {
+                let text = failure.to_string();
+                self.inner().last_error = Some((self.shared.env.wall(), text.clone()));
+                self.record(name::FAILED, text);
+            }
+            Notice::Degraded => {}
+            Notice::Expiring => {
+                self.record(name::EXPIRING, self.generation().to_string());
+            }
+            Notice::Expired => {
+                Counters::add(&self.counters.expiries);
+                self.record(name::EXPIRED, self.generation().to_string());
+            }
+            Notice::NeedsLogin => {
+                let text = self.inner().life.state.reason().unwrap_or_default();
+                self.record(name::NEEDS_LOGIN, format!("{text}: {}", self.hint()));
+            }
+            Notice::Recovered => self.record(name::RECOVERED, String::new()),
+        }
+    }
+
+    /// Writes an event into the history, the stream and the log.
+    pub(super) fn record(&self, name: &'static str, detail: String) {
+        let Self { id, shared, .. } = self;
+        match name {
+            name::FAILED | name::NEEDS_LOGIN | name::EXPIRED => {
+                tracing::warn!(session = %id, event = name, detail, "session");
+            }
+            name::REJECTED | name::REPLAYED => {
+                tracing::debug!(session = %id, event = name, detail, "session");
+            }
+            _ => tracing::info!(session = %id, event = name, detail, "session"),
+        }
+        let event = HistoryEvent {
+            name,
+            session: id.name.to_string(),
+            client: id.client.as_deref().map(str::to_owned),
+            at: shared.env.wall(),
+            detail,
+        };
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.push(event.clone());
+        drop(history);
+        // Nobody listens: nothing is lost.
+        let _ = shared.events.send(event);
+    }
+
+    /// Returns the last events, the oldest first.
+    pub fn history(&self) -> Vec<history::Event> {
+        let history = self.history.lock();
+        history.unwrap_or_else(PoisonError::into_inner).events()
+    }
+}
+
+/// Returns milliseconds since the epoch.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}

@@ -1,0 +1,287 @@
+//! All sessions of one configuration.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tokio::sync::broadcast;
+
+use super::{
+    Session,
+    held::Definition,
+    history::Event,
+    keep,
+    refresh::{self, Refresh},
+    seeds,
+    shared::Shared,
+};
+use crate::{
+    env::Env,
+    jar::Bounds,
+    life::Rules,
+    limits::Limits,
+    rule::{
+        Recipe,
+        matcher::{Conflict, Matcher},
+    },
+    store::{self, SessionId, Store},
+    upstream::Upstream,
+};
+
+/// What sessions stand on.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub store: Store,
+    /// Holds the sessions with `persist = false`; handed on at a reload, it keeps them.
+    pub volatile: Store,
+    pub upstream: Upstream,
+    pub env: Env,
+    pub limits: Limits,
+}
+
+/// All sessions of one configuration.
+pub struct Sessions {
+    shared: Arc<Shared>,
+    matcher: Matcher,
+    slots: Vec<Slot>,
+    make: Box<Make>,
+    volatile: Store,
+    store: Store,
+}
+
+/// Makes a session's refresh.
+pub(super) type Make = dyn Fn(&Arc<Recipe>, &SessionId) -> Arc<dyn Refresh> + Send + Sync;
+
+/// One recipe with its sessions: one, or one for each client.
+struct Slot {
+    definition: Definition,
+    sessions: RwLock<HashMap<Option<Arc<str>>, Arc<Session>>>,
+}
+
+/// Why sessions cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error("the session {session} cannot be read")]
+    Store {
+        session: SessionId,
+        #[source]
+        source: store::Error,
+    },
+    #[error("the store cannot be listed")]
+    List(#[source] store::Error),
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    /// Reads what is held of every session, takes new seeds, and begins to keep them.
+    pub async fn open(recipes: Vec<Arc<Recipe>>, context: Context) -> Result<Arc<Self>, Error> {
+        let Context {
+            upstream,
+            env,
+            limits,
+            ..
+        } = &context;
+        let world = refresh::World {
+            upstream: upstream.clone(),
+            env: env.clone(),
+            limits: limits.clone(),
+        };
+        let make = move |recipe: &Arc<Recipe>, id: &SessionId| refresh::of(recipe, id, &world);
+        let Context {
+            store,
+            volatile,
+            env,
+            limits,
+            ..
+        } = context;
+        Self::open_with(&recipes, (store, volatile), env, limits, Box::new(make)).await
+    }
+
+    pub(super) async fn open_with(
+        recipes: &[Arc<Recipe>],
+        (store, volatile): (Store, Store),
+        env: Env,
+        limits: Limits,
+        make: Box<Make>,
+    ) -> Result<Arc<Self>, Error> {
+        let slots: Vec<Slot> = recipes.iter().map(|r| Slot::new(r, &limits)).collect();
+        let recipes: Vec<_> = slots.iter().map(|s| s.definition.recipe.clone()).collect();
+        let sessions = Arc::new(Self {
+            matcher: Matcher::new(&recipes)?,
+            shared: Arc::new(Shared::new(env, limits)),
+            slots,
+            make,
+            volatile,
+            store,
+        });
+        sessions.open_stored().await?;
+        for store in [&sessions.store, &sessions.volatile] {
+            let follow = keep::follow(
+                Arc::downgrade(&sessions),
+                store.clone(),
+                sessions.shared.stop.clone(),
+            );
+            sessions.shared.spawn(follow);
+        }
+        Ok(sessions)
+    }
+
+    async fn open_stored(&self) -> Result<(), Error> {
+        let mut ids = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            if !slot.definition.recipe.per_client {
+                ids.push((index, None));
+            }
+        }
+        for store in [&self.store, &self.volatile] {
+            for id in store.list().await.map_err(Error::List)? {
+                let slot = self.slots.iter().position(|slot| {
+                    let recipe = &slot.definition.recipe;
+                    recipe.per_client && recipe.name == id.name
+                });
+                if let (Some(index), Some(client)) = (slot, id.client) {
+                    ids.push((index, Some(client)));
+                }
+            }
+        }
+        for (index, client) in ids {
+            let session = self.session(index, client.as_ref());
+            session.open().await.map_err(|source| Error::Store {
+                session: session.id.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    pub fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
+    /// Returns the session that the recipe with this index is for this client. One that is a client's own is read
+    /// from the store when it is first asked for something.
+    pub fn session(&self, recipe: usize, client: Option<&Arc<str>>) -> Arc<Session> {
+        let slot = &self.slots[recipe];
+        let client = client
+            .filter(|_| slot.definition.recipe.per_client)
+            .cloned();
+        {
+            let sessions = slot.sessions.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(session) = sessions.get(&client) {
+                return Arc::clone(session);
+            }
+        }
+        let mut sessions = slot
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let session = sessions
+            .entry(client.clone())
+            .or_insert_with(|| self.make(slot, client));
+        Arc::clone(session)
+    }
+
+    fn make(&self, slot: &Slot, client: Option<Arc<str>>) -> Arc<Session> {
+        let recipe = &slot.definition.recipe;
+        let id = SessionId {
+            name: Arc::clone(&recipe.name),
+            client,
+        };
+        let refresh = (self.make)(recipe, &id);
+        let store = if recipe.persist {
+            &self.store
+        } else {
+            &self.volatile
+        };
+        Session::new(id, &slot.definition, store, refresh, &self.shared)
+    }
+
+    /// Returns the session with this name; one that is a client's own by the client too.
+    pub fn find(&self, name: &str, client: Option<&str>) -> Option<Arc<Session>> {
+        let index = self.slots.iter().position(|slot| {
+            let recipe = &slot.definition.recipe;
+            &*recipe.name == name && (!recipe.per_client || client.is_some())
+        })?;
+        Some(self.session(index, client.map(Arc::from).as_ref()))
+    }
+
+    /// Returns the sessions that are known: those that clients share, and those of clients that have one.
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        let mut all = Vec::new();
+        for slot in &self.slots {
+            let sessions = slot.sessions.read().unwrap_or_else(PoisonError::into_inner);
+            let mut of_slot: Vec<_> = sessions.values().cloned().collect();
+            of_slot.sort_by(|a, b| a.id.cmp(&b.id));
+            all.extend(of_slot);
+        }
+        all
+    }
+
+    pub(super) fn known(&self, id: &SessionId) -> Option<Arc<Session>> {
+        let slot = self
+            .slots
+            .iter()
+            .find(|slot| slot.definition.recipe.name == id.name)?;
+        let sessions = slot.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id.client).cloned()
+    }
+
+    /// Tells of all events from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Stops looking after the sessions: others have taken their place (a reload). Flights under way go on.
+    pub fn retire(&self) {
+        self.shared.stop.cancel();
+    }
+
+    /// Stops looking after the sessions, and waits a while for the refreshes and writes that are under way.
+    pub async fn close(&self) {
+        self.shared.close().await;
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.slots.iter().map(|slot| &slot.definition.recipe.name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn new(recipe: &Arc<Recipe>, limits: &Limits) -> Self {
+        let (recipe, seeds) = seeds::take(recipe);
+        let refresh = &recipe.refresh;
+        let rules = Rules {
+            ahead: refresh.ahead,
+            every: refresh.every,
+            idle: refresh.idle,
+            cooldown: refresh.cooldown,
+            timeout: refresh.timeout,
+            grace: refresh.grace,
+        };
+        Self {
+            definition: Definition {
+                rules,
+                bounds: Bounds::from(limits),
+                seeds,
+                recipe,
+            },
+            sessions: RwLock::default(),
+        }
+    }
+}

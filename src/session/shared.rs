@@ -1,0 +1,101 @@
+//! What all sessions share: the world around them, the places for refreshes, the tasks.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::history::{Event, LAG};
+use crate::{env::Env, limits::Limits, origin::Origin};
+
+/// How long the end of the process waits for refreshes and writes.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) env: Env,
+    pub(super) limits: Limits,
+    pub(super) events: broadcast::Sender<Event>,
+    tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+    refreshes: Arc<Semaphore>,
+    hosts: Mutex<HashMap<Origin, Arc<Semaphore>>>,
+    /// Ends all tasks where they are.
+    #[cfg(test)]
+    pub(super) crash: CancellationToken,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn new(env: Env, limits: Limits) -> Self {
+        let (events, _) = broadcast::channel(LAG);
+        Self {
+            refreshes: Arc::new(Semaphore::new(limits.refreshes.max(1))),
+            env,
+            limits,
+            events,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            hosts: Mutex::default(),
+            #[cfg(test)]
+            crash: CancellationToken::new(),
+        }
+    }
+
+    /// Starts a task that a drain waits for.
+    pub(super) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        #[cfg(test)]
+        let task = {
+            let crash = self.crash.clone();
+            async move {
+                match crash.run_until_cancelled_owned(task).await {
+                    Some(output) => output,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        self.tasks.spawn(task)
+    }
+
+    /// Waits until one more refresh may run, of all and of those to this host.
+    pub(super) async fn permits(&self, host: Option<&Origin>) -> Vec<OwnedSemaphorePermit> {
+        let of_host = host.map(|host| {
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            let most = self.limits.refreshes_per_host.max(1);
+            let semaphore = hosts
+                .entry(host.clone())
+                .or_insert_with(|| Arc::new(Semaphore::new(most)));
+            Arc::clone(semaphore)
+        });
+        let mut permits = Vec::new();
+        // The host's first: who waits for a slow host takes no place from others.
+        for semaphore in of_host.into_iter().chain([Arc::clone(&self.refreshes)]) {
+            // The semaphores are never closed.
+            permits.extend(semaphore.acquire_owned().await);
+        }
+        permits
+    }
+
+    /// Stops what only waits, and waits a while for the rest.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        // What is cut off then is found in the journal at the next start.
+        if timeout(CLOSING, self.tasks.wait()).await.is_err() {
+            tracing::warn!("refreshes are cut off: they are taken up again at the next start");
+        }
+    }
+}

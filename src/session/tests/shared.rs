@@ -1,0 +1,129 @@
+//! Two processes on one store act as one.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+
+use super::super::{
+    Verdict,
+    double::{Bench, Fault, bearer, cookies},
+};
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn one_refresh_among_two_processes() {
+    let (a, b) = {
+        let bench = Bench::new();
+        (bench.peer(), bench)
+    };
+    let (_a, one) = a.open(bearer()).await;
+    let (_b, two) = b.open(bearer()).await;
+    for round in 1..=20 {
+        let waiting = (0..16).map(|n| {
+            let session = if n % 2 == 0 { &one } else { &two };
+            async move {
+                let current = session.current().await.unwrap();
+                session.reject(current.generation).await
+            }
+        });
+        let verdicts = join_all(waiting).await;
+        assert!(
+            verdicts.iter().all(|v| matches!(v, Verdict::Again(_))),
+            "{round}"
+        );
+        let generation = one.generation().max(two.generation());
+        pass(0.2).await;
+        assert_eq!(
+            (one.generation(), two.generation()),
+            (generation, generation)
+        );
+        one.accepted(generation);
+        two.accepted(generation);
+        pass(0.2).await;
+    }
+    assert_eq!(a.authority.redemptions(), 21);
+    assert!(!a.authority.revoked.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_seen_by_the_other_without_asking() {
+    let bench = Bench::new();
+    let peer = bench.peer();
+    let (_a, one) = bench.open(cookies(&["sid"])).await;
+    let (_b, two) = peer.open(cookies(&["sid"])).await;
+    answer(&one, Generation(0), false, &["sid=1"]).await;
+    pass(0.1).await;
+    assert_eq!(sent(&two, &bench), "sid=1");
+    // Both learn at once: nothing is lost.
+    let old = one.generation();
+    let (first, second) = (["sid=2", "a=1"], ["b=2"]);
+    tokio::join!(
+        answer(&one, old, false, &first),
+        answer(&two, old, false, &second)
+    );
+    pass(0.1).await;
+    for session in [&one, &two] {
+        assert_eq!(sent(session, &bench), "sid=2; a=1; b=2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_merges_what_was_learnt() {
+    let bench = Bench::new();
+    let peer = bench.peer();
+    let (_a, one) = bench.open(cookies(&["sid", "csrf"])).await;
+    let (_b, two) = peer.open(cookies(&["sid", "csrf"])).await;
+    answer(&one, Generation(0), false, &["sid=1", "csrf=1"]).await;
+    // The second process has not looked yet; its answer is to nothing held.
+    answer(&two, Generation(0), false, &["lang=de"]).await;
+    pass(0.1).await;
+    for session in [&one, &two] {
+        assert_eq!(sent(session, &bench), "sid=1; csrf=1; lang=de");
+        assert_eq!(session.generation(), Generation(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loser_of_a_race_uses_what_the_winner_stored() {
+    let bench = Bench::new();
+    let peer = bench.peer();
+    let (_a, one) = bench.open(bearer()).await;
+    let (_b, two) = peer.open(bearer()).await;
+    // The first process is slow; the second waits for its lease and finds what it stored.
+    bench
+        .authority
+        .then(Fault::Late(std::time::Duration::from_secs(2)));
+    let (a, b) = tokio::join!(one.current(), two.current());
+    assert_eq!(injected(&a.unwrap()), injected(&b.unwrap()));
+    assert_eq!(bench.authority.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_and_its_healing_are_shared() {
+    let bench = Bench::new();
+    let peer = bench.peer();
+    let (_a, one) = bench.open(bearer()).await;
+    let (_b, two) = peer.open(bearer()).await;
+    let terminal = crate::life::Failure::Terminal("invalid_grant".to_owned());
+    bench.authority.then(Fault::Say(terminal));
+    assert!(one.current().await.is_err());
+    pass(0.2).await;
+    assert_eq!(two.status().state, "needs_login");
+    assert!(two.current().await.is_err());
+    assert_eq!(bench.authority.calls(), 1);
+
+    let fields = [
+        ("access_token".to_owned(), "imported".into()),
+        ("refresh_token".to_owned(), "rt-0".into()),
+    ];
+    let material = super::super::Material {
+        fields: fields.into(),
+        ..Default::default()
+    };
+    two.put_material(material).await.unwrap();
+    pass(0.2).await;
+    for session in [&one, &two] {
+        assert_eq!(session.status().state, "fresh");
+        assert_eq!(injected(&session.ready().unwrap()), "Bearer imported");
+    }
+}
