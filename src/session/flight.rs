@@ -17,7 +17,7 @@ use super::{
     write::doubt,
 };
 use crate::{
-    life::{Attempt, Effect, Event, Failure, Outcome, State},
+    life::{Attempt, Effect, Event, Failure, Outcome, State, What},
     store::{self, Durability, Lease},
 };
 
@@ -177,7 +177,7 @@ impl Session {
     ) -> Option<Attempt> {
         let refused = self.verify(&renewed).await.err();
         if refused.is_some() {
-            // The refresh token was spent: its successor is all that is taken.
+            // What is held stays; only the successor of the refresh token that was spent is taken.
             renewed.keep_only(REFRESH_TOKEN);
         }
         let writing = self.writing.lock().await;
@@ -210,19 +210,33 @@ impl Session {
         self.go_on(effects)
     }
 
-    /// Asks whether the new credential is good, if the session says how; else says why it is not.
+    /// Looks whether the new credential is whole, and asks whether it is good if the session says how; else says
+    /// what is wrong with it.
     async fn verify(&self, renewed: &Renewed) -> Result<(), String> {
+        let now = self.shared.env.wall();
+        let (new, what) = {
+            let held = self.inner().held.clone();
+            let merged = self.merge(&held, renewed, held.generation, now);
+            let new = Held {
+                grant: Arc::new(merged.grant),
+                jar: Arc::new(merged.jar),
+                ..held
+            };
+            let view = new.view(&self.definition, now);
+            (new, view.holding.what)
+        };
+        if let What::Lacks(missing) = what {
+            return Err(format!("{missing} is missing in what was obtained"));
+        }
+        if what == What::Nothing {
+            return Err("nothing was obtained".to_owned());
+        }
         if self.definition.recipe.refresh.verify.is_none() {
             return Ok(());
         }
-        let spend = {
-            let inner = self.inner();
-            let now = self.shared.env.wall();
-            let merged = self.merge(&inner.held, renewed, inner.held.generation, now);
-            Spend {
-                grant: Arc::new(merged.grant),
-                jar: Arc::new(merged.jar),
-            }
+        let spend = Spend {
+            grant: new.grant,
+            jar: new.jar,
         };
         let limit = self.definition.rules.timeout;
         let verified = timeout(limit, Arc::clone(&self.refresh).verify(spend)).await;

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -272,6 +273,24 @@ pub(super) fn scope<T>(
     let cookies = |name: &str| -> Option<Cow<'_, [u8]>> { Scope::cookie_of(jar, name, now) };
     let scope = Scope {
         cookies: &cookies,
+        ..Scope::of(recipe, grant, now, random)
+    };
+    with(&scope)
+}
+
+/// As [`scope`], with what the steps of a refresh captured so far.
+pub(super) fn scope_of_step<T>(
+    recipe: &Recipe,
+    (grant, jar): (&Grant, &Jar),
+    captured: &BTreeMap<String, Secret>,
+    now: SystemTime,
+    random: [u8; 16],
+    with: impl FnOnce(&Scope<'_>) -> T,
+) -> T {
+    let cookies = |name: &str| -> Option<Cow<'_, [u8]>> { Scope::cookie_of(jar, name, now) };
+    let scope = Scope {
+        cookies: &cookies,
+        captured,
         ..Scope::of(recipe, grant, now, random)
     };
     with(&scope)

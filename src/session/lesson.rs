@@ -275,12 +275,7 @@ fn age_of(times: jwt::Times, expires: Option<SystemTime>) -> Age {
 fn skew(answer: &Answer<'_>, now: SystemTime) -> Option<i64> {
     let date = answer.headers.get(DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
-    let millis = |by: Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    let skew = match date.duration_since(now) {
-        Ok(ahead) => millis(ahead),
-        Err(behind) => -millis(behind.duration()),
-    };
-    Some(if skew.abs() < 2000 { 0 } else { skew })
+    Some(super::refresh::skew(date, now))
 }
 
 /// Takes fields that no header could carry out of what was obtained.

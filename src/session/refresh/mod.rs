@@ -3,10 +3,21 @@
 //! A refresh only asks and sorts the answer. It stores nothing and knows nothing of flights, leases and generations:
 //! that is the runner's, the same for all kinds.
 
+mod answer;
+mod command;
+mod http;
+mod oauth2;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod touch;
+
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
 
+use self::http::Http;
+pub(super) use self::http::skew;
 use crate::{
     env::Env,
     grant::Grant,
@@ -14,7 +25,7 @@ use crate::{
     life::Failure,
     limits::Limits,
     origin::Origin,
-    rule::Recipe,
+    rule::{Recipe, RefreshKind, matcher::Matcher},
     secret::Secret,
     store::SessionId,
     upstream::Upstream,
@@ -62,6 +73,89 @@ pub struct Renewed {
     pub skew: Option<i64>,
 }
 
+/// What refreshes stand on.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) upstream: Upstream,
+    pub(super) env: Env,
+    pub(super) limits: Limits,
+}
+
+/// The refresh that a recipe asks for.
+#[derive(Debug)]
+struct Live {
+    recipe: Arc<Recipe>,
+    /// Proves that a request with the session's own credential goes where that may go.
+    matcher: Option<Matcher>,
+    http: Http,
+}
+
+/// Makes the refresh that a recipe asks for.
+pub(super) fn of(recipe: &Arc<Recipe>, id: &SessionId, world: &World) -> Arc<dyn Refresh> {
+    let client = match &id.client {
+        Some(client) => Arc::clone(client),
+        // Its connections are shared with nobody's.
+        None => format!("session {}", id.name).into(),
+    };
+    // Whoever may use the session: its own requests go where it is bound.
+    let alone = Recipe {
+        clients: None,
+        ..Recipe::clone(recipe)
+    };
+    Arc::new(Live {
+        matcher: Matcher::new(&[Arc::new(alone)]).ok(),
+        http: Http {
+            upstream: world.upstream.clone(),
+            env: world.env.clone(),
+            limits: world.limits.clone(),
+            client,
+            user_agent: recipe.user_agent.clone(),
+        },
+        recipe: Arc::clone(recipe),
+    })
+}
+
+// === impl Live ===
+
+impl Refresh for Live {
+    fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
+        async move {
+            let renewed = match &self.recipe.refresh.kind {
+                RefreshKind::None => Err(Failure::Misconfigured("the session has none".to_owned())),
+                RefreshKind::Oauth2(oauth2) => self.oauth2(oauth2, &spend).await,
+                RefreshKind::Steps(steps) => self.steps(steps, &spend).await,
+                RefreshKind::Command(argv) => self.command(argv).await,
+                RefreshKind::Touch(url) => self.touch(url, &spend).await,
+            };
+            renewed.map_or_else(Outcome::Failed, Outcome::Renewed)
+        }
+        .boxed()
+    }
+
+    fn verify(self: Arc<Self>, new: Spend) -> BoxFuture<'static, Result<(), String>> {
+        async move { self.is_accepted(&new).await }.boxed()
+    }
+
+    fn host(&self) -> Option<&Origin> {
+        match &self.recipe.refresh.kind {
+            RefreshKind::None | RefreshKind::Command(_) => None,
+            RefreshKind::Oauth2(oauth2) => Some(&oauth2.token_url.origin),
+            RefreshKind::Steps(steps) => steps.first().map(|step| &step.url.origin),
+            RefreshKind::Touch(url) => Some(&url.origin),
+        }
+    }
+
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        async move {
+            match self.host() {
+                Some(host) => self.http.upstream.probe(host).await.is_ok(),
+                None => false,
+            }
+        }
+        .boxed()
+    }
+}
+
 // === impl Renewed ===
 
 impl Renewed {
@@ -72,18 +166,4 @@ impl Renewed {
         self.cookies.clear();
         self.removed.clear();
     }
-}
-
-/// What refreshes stand on.
-#[derive(Clone, Debug)]
-pub(super) struct World {
-    pub(super) upstream: Upstream,
-    pub(super) env: Env,
-    pub(super) limits: Limits,
-}
-
-/// Makes the refresh that a recipe asks for.
-pub(super) fn of(recipe: &Arc<Recipe>, id: &SessionId, world: &World) -> Arc<dyn Refresh> {
-    let _ = (recipe, id, world);
-    todo!()
 }

@@ -1,0 +1,195 @@
+//! One HTTP request of a refresh, and its whole answer, bounded.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, RETRY_AFTER, USER_AGENT},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use crate::{
+    auth,
+    env::Env,
+    life::Failure,
+    limits::Limits,
+    message::decode,
+    upstream::{self, Body, Route, Sent, Upstream},
+};
+
+/// Who we are where nobody says otherwise.
+const OURSELVES: HeaderValue =
+    HeaderValue::from_static(concat!("staysigned/", env!("CARGO_PKG_VERSION")));
+
+/// How refreshes speak with servers.
+#[derive(Debug)]
+pub(super) struct Http {
+    pub(super) upstream: Upstream,
+    pub(super) env: Env,
+    pub(super) limits: Limits,
+    pub(super) client: Arc<str>,
+    pub(super) user_agent: Option<HeaderValue>,
+}
+
+/// A whole answer, its body decoded.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// When it came, by our clock.
+    pub(super) at: SystemTime,
+}
+
+// === impl Http ===
+
+impl Http {
+    /// Sends a request to its URL and nowhere else: a redirect is an answer.
+    pub(super) async fn ask(
+        &self,
+        request: auth::Request,
+        cookie: Option<HeaderValue>,
+    ) -> Result<Answered, Failure> {
+        let auth::Request {
+            method,
+            url,
+            headers,
+            body,
+        } = request;
+        let misconfigured = |what: &str| Failure::Misconfigured(format!("{what} cannot be sent"));
+        let uri: Uri = url.path.parse().map_err(|_| misconfigured("the URL"))?;
+        let bytes = Bytes::copy_from_slice(body.expose());
+        let has_body = !bytes.is_empty() || method == http::Method::POST;
+        let length = HeaderValue::from(bytes.len());
+        let mut outgoing = Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(if bytes.is_empty() {
+                Body::Empty
+            } else {
+                Body::Full(bytes)
+            })
+            .map_err(|_| misconfigured("the request"))?;
+        let fields = outgoing.headers_mut();
+        *fields = headers;
+        if !fields.contains_key(USER_AGENT) {
+            let user_agent = self.user_agent.clone().unwrap_or(OURSELVES);
+            fields.insert(USER_AGENT, user_agent);
+        }
+        if let Some(cookie) = cookie {
+            fields.insert(COOKIE, cookie);
+        }
+        if has_body {
+            fields.insert(CONTENT_LENGTH, length);
+        }
+        let route = Route {
+            client: Some(Arc::clone(&self.client)),
+            origin: url.origin,
+        };
+        self.send(&route, outgoing).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        route: &Route,
+        request: Request<Body>,
+    ) -> Result<Answered, Failure> {
+        let response = self.upstream.send(route, request).await.map_err(failure)?;
+        let (head, body) = response.into_parts();
+        let at = self.env.wall();
+        let most = self.limits.token_answer;
+        let body = Limited::new(body, most).collect().await;
+        let body = match body {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(Failure::NotAnAnswer(format!("more than {most} bytes")));
+            }
+            Err(_) => {
+                return Err(Failure::InDoubt {
+                    why: "the answer broke off".to_owned(),
+                    answered: false,
+                });
+            }
+        };
+        let encoding = head.headers.get(CONTENT_ENCODING);
+        let encoding = encoding.and_then(|value| value.to_str().ok()).unwrap_or("");
+        let bounds = decode::Bounds {
+            max: most,
+            ratio: self.limits.inspect_ratio,
+        };
+        let body = decode::decode(encoding, &body, bounds)
+            .map_err(|error| Failure::NotAnAnswer(error.to_string()))?;
+        Ok(Answered {
+            status: head.status,
+            headers: head.headers,
+            body,
+            at,
+        })
+    }
+}
+
+/// Sorts an error by whether anything can have arrived.
+fn failure(error: upstream::Error) -> Failure {
+    let mut why = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        why = format!("{why}: {cause}");
+        source = cause.source();
+    }
+    match error.sent() {
+        Sent::No => Failure::Unsent(why),
+        Sent::Maybe => Failure::InDoubt {
+            why,
+            answered: false,
+        },
+    }
+}
+
+// === impl Answered ===
+
+impl Answered {
+    /// Returns how far the server's clock is ahead of ours, in milliseconds; less than its precision is nothing.
+    pub(super) fn skew(&self) -> Option<i64> {
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        let date = httpdate::parse_http_date(date).ok()?;
+        Some(skew(date, self.at))
+    }
+
+    /// Returns the failure that an answer's status alone says, for requests that may be repeated.
+    pub(super) fn trouble(&self) -> Option<Failure> {
+        let status = self.status;
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+            let until = self.at + self.retry_after();
+            let why = format!("status {}", status.as_u16());
+            return Some(Failure::Throttled { until, why });
+        }
+        status.is_server_error().then(|| Failure::InDoubt {
+            why: format!("status {}", status.as_u16()),
+            answered: true,
+        })
+    }
+
+    fn retry_after(&self) -> std::time::Duration {
+        let text = self.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+        let seconds = text.and_then(|text| text.trim().parse().ok());
+        let seconds = seconds.map(std::time::Duration::from_secs);
+        let date = || {
+            let date = httpdate::parse_http_date(text?.trim()).ok()?;
+            date.duration_since(self.at).ok()
+        };
+        // The life clamps what is too long.
+        seconds.or_else(date).unwrap_or(super::answer::PUT_OFF)
+    }
+}
+
+/// Returns how far a server's date is ahead of our clock, in milliseconds.
+pub(in crate::session) fn skew(date: SystemTime, now: SystemTime) -> i64 {
+    let millis = |by: std::time::Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    let skew = match date.duration_since(now) {
+        Ok(ahead) => millis(ahead),
+        Err(behind) => -millis(behind.duration()),
+    };
+    // A Date has whole seconds, and the way takes its time.
+    if skew.abs() < 2000 { 0 } else { skew }
+}

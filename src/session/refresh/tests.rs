@@ -1,0 +1,1 @@
+//! The kinds against a server on loopback.
