@@ -2,6 +2,7 @@
 
 mod build;
 mod listen;
+mod tls;
 
 use std::{
     future::Future,
@@ -12,6 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{sync::Semaphore, time::timeout};
+use tokio_rustls::TlsAcceptor;
 
 pub use self::build::bound_hosts;
 use self::listen::{Accepted, Listener};
@@ -29,6 +31,8 @@ use crate::{
 pub struct Server {
     proxy: Arc<Proxy>,
     listeners: Vec<Listener>,
+    /// TLS to the proxy itself.
+    tls: Option<TlsAcceptor>,
     admin: Option<admin::Bound>,
     health: Option<admin::Bound>,
     reloader: Arc<Reloader>,
@@ -75,6 +79,8 @@ pub enum Error {
     Upstream(#[source] upstream::Error),
     #[error("the sessions cannot be opened")]
     Sessions(#[source] session::Error),
+    #[error("TLS to the proxy cannot be set up")]
+    Tls(#[from] tls::Error),
     #[error("the admin side cannot be set up")]
     Admin(#[source] admin::Error),
 }
@@ -103,6 +109,12 @@ impl Server {
                 .for_each(|client| client.port = None);
         }
         let ca = build::ca(&config, &env)?;
+        let tls = config
+            .listen_tls
+            .as_ref()
+            .filter(|_| !options.private)
+            .map(tls::acceptor)
+            .transpose()?;
         raise_file_limit(config.limits.connections);
 
         let mut listeners = Vec::new();
@@ -144,6 +156,7 @@ impl Server {
         Ok(Self {
             proxy,
             listeners,
+            tls,
             admin,
             health,
             reloader,
@@ -186,6 +199,7 @@ impl Server {
         let Self {
             proxy,
             listeners,
+            tls,
             admin,
             health,
             reloader,
@@ -199,9 +213,10 @@ impl Server {
         let connections = Arc::new(Semaphore::new(proxy.limits.connections));
         for listener in listeners {
             let (proxy, connections, drain) = (proxy.clone(), connections.clone(), drain.clone());
+            let tls = tls.clone();
             tasks.spawn(async move {
                 tokio::select! {
-                    () = accept(listener, proxy, connections) => {}
+                    () = accept(listener, tls, proxy, connections) => {}
                     () = drain.cancelled() => {}
                 }
             });
@@ -243,17 +258,32 @@ impl Server {
     }
 }
 
-async fn accept(listener: Listener, proxy: Arc<Proxy>, connections: Arc<Semaphore>) {
+async fn accept(
+    listener: Listener,
+    tls: Option<TlsAcceptor>,
+    proxy: Arc<Proxy>,
+    connections: Arc<Semaphore>,
+) {
     loop {
         let (accepted, arrival) = listener.accept().await;
         let Ok(permit) = connections.clone().acquire_owned().await else {
             return;
         };
-        let (proxy, tasks) = (proxy.clone(), proxy.stop.tasks.clone());
+        let (proxy, tasks, tls) = (proxy.clone(), proxy.stop.tasks.clone(), tls.clone());
         tasks.spawn(async move {
-            match accepted {
-                Accepted::Tcp(io) => proxy.serve(io, arrival).await,
-                Accepted::Unix(io) => proxy.serve(io, arrival).await,
+            match (accepted, tls) {
+                (Accepted::Tcp(io), Some(tls)) => {
+                    match timeout(proxy.limits.handshake, tls.accept(io)).await {
+                        Ok(Ok(io)) => proxy.serve(io, arrival).await,
+                        Ok(Err(error)) => tracing::debug!(
+                            error = &error as &dyn std::error::Error,
+                            "no TLS from the client"
+                        ),
+                        Err(_) => tracing::debug!("the client does not finish the TLS handshake"),
+                    }
+                }
+                (Accepted::Tcp(io), None) => proxy.serve(io, arrival).await,
+                (Accepted::Unix(io), _) => proxy.serve(io, arrival).await,
             }
             drop(permit);
         });
