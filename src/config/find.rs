@@ -78,8 +78,17 @@ pub fn find(
     Err(Diagnostic::without_place("", message, hint.to_owned()).into())
 }
 
-/// Reads a file that says what the program does.
-pub(super) fn read(path: &Path) -> Result<String, Diagnostics> {
+/// Whose a file must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It was named.
+    Anybodys,
+    /// It was found.
+    Own,
+}
+
+/// Reads a file that says what the program does. What is looked at is what is read: the file once it is open.
+pub(super) fn read(path: &Path, trust: Trust) -> Result<String, Diagnostics> {
     let fail = |message: String, hint: &str| {
         let message = format!("{}: {message}", path.display());
         Err(Diagnostic::without_place("", message, hint.to_owned()).into())
@@ -92,6 +101,12 @@ pub(super) fn read(path: &Path) -> Result<String, Diagnostics> {
             return fail(format!("cannot be read: {error}"), hint);
         }
     };
+    if trust == Trust::Own
+        && let Ok(Some(reason)) = not_own(path, &file)
+    {
+        let hint = "if the file is yours, name the configuration: --config config.toml";
+        return fail(format!("does not count: {reason}"), hint);
+    }
     if let Err(error) = file.take(LARGEST + 1).read_to_end(&mut bytes) {
         return fail(format!("cannot be read: {error}"), "name a TOML file");
     }
@@ -116,11 +131,12 @@ pub(super) fn read(path: &Path) -> Result<String, Diagnostics> {
 
 /// Says why `./config.toml` does not count; an error if there is none.
 fn passed_over(path: &Path) -> std::io::Result<Option<&'static str>> {
-    if let Some(reason) = not_own(path)? {
+    let file = File::open(path)?;
+    if let Some(reason) = not_own(path, &file)? {
         return Ok(Some(reason));
     }
     let mut text = String::new();
-    let read = File::open(path)?.take(LARGEST).read_to_string(&mut text);
+    let read = file.take(LARGEST).read_to_string(&mut text);
     if read.is_err() {
         return Ok(Some("it is not text"));
     }
@@ -136,10 +152,10 @@ fn passed_over(path: &Path) -> std::io::Result<Option<&'static str>> {
     Ok((!ours).then_some("it has neither [proxy] nor [session.NAME]"))
 }
 
-/// Says why a file cannot be taken for the user's own.
-pub(super) fn not_own(path: &Path) -> std::io::Result<Option<&'static str>> {
+/// Says why a file, or the link that led to it, cannot be taken for the user's own.
+fn not_own(path: &Path, file: &File) -> std::io::Result<Option<&'static str>> {
     let link = path.symlink_metadata()?;
-    let meta = path.metadata()?;
+    let meta = file.metadata()?;
     let own = rustix::process::geteuid().as_raw();
     if !meta.is_file() {
         return Ok(Some("it is no file"));

@@ -32,7 +32,7 @@ use std::{
     sync::Arc,
 };
 
-use self::{diagnose::Faults, read::At};
+use self::{diagnose::Faults, find::Trust, read::At};
 pub use self::{
     diagnose::{Diagnostic, Diagnostics},
     example::EXAMPLE,
@@ -177,7 +177,11 @@ pub struct Loaded {
 
 /// Reads and checks the configuration at `place`; nothing is run and no secret is read.
 pub fn load(place: &Place, variables: &Variables) -> Result<Loaded, Diagnostics> {
-    let text = find::read(&place.path)?;
+    let trust = match place.found {
+        Found::Folder => Trust::Own,
+        Found::Option | Found::Variable | Found::Home => Trust::Anybodys,
+    };
+    let text = find::read(&place.path, trust)?;
     let file = std::path::absolute(&place.path).unwrap_or_else(|_| place.path.clone());
     let faults = Faults::default();
     faults.programs.set(place.found != Found::Folder);

@@ -6,7 +6,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    clients, find,
+    clients,
+    diagnose::Diagnostic,
+    find::{self, Trust},
     nearest::nearest,
     read::At,
     session,
@@ -89,20 +91,16 @@ fn read(at: &At<'_>, name: &str) -> Option<Table> {
     let path = at.faults.folder.borrow().join(&file);
     let shown = at.faults.shown.borrow().join(&file);
     let root = if path.exists() {
-        if !at.faults.programs.get()
-            && let Ok(Some(reason)) = find::not_own(&path)
-        {
-            let hint = "if the file is yours, name the configuration: --config config.toml";
-            at.fault(
-                format!("{} does not count: {reason}", shown.display()),
-                hint,
-            );
-            return None;
-        }
-        match find::read(&path) {
+        let trust = match at.faults.programs.get() {
+            true => Trust::Anybodys,
+            false => Trust::Own,
+        };
+        match find::read(&path, trust) {
             Ok(text) => at.faults.parse(&shown, &text)?,
             Err(error) => {
-                at.fault(error.0[0].message.clone(), "the file must be readable text");
+                for Diagnostic { message, hint, .. } in error.0 {
+                    at.fault(message, hint);
+                }
                 return None;
             }
         }

@@ -110,9 +110,14 @@ fn what_is_no_configuration_is_refused_without_reading_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     std::fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
-    assert!(read(&path).unwrap_err().to_string().contains("larger"));
+    assert!(
+        read(&path, Trust::Anybodys)
+            .unwrap_err()
+            .to_string()
+            .contains("larger")
+    );
     std::fs::write(&path, b"[proxy]\nx = \"\xff\"\n").unwrap();
-    let error = read(&path).unwrap_err().to_string();
+    let error = read(&path, Trust::Anybodys).unwrap_err().to_string();
     assert!(error.contains("line 2 is not UTF-8"), "{error}");
-    assert!(read(folder.path()).is_err());
+    assert!(read(folder.path(), Trust::Anybodys).is_err());
 }
