@@ -274,7 +274,7 @@ impl Bench {
 
 /// A session of bearer tokens, seeded with the first refresh token.
 pub(super) fn bearer() -> Recipe {
-    let mut recipe = sample::recipe("app", &[], &["https://api.example/"]);
+    let mut recipe = sample::recipe("app", &[], &["https://api.example"]);
     recipe.inject = vec![Inject {
         place: Place::Header(http::header::AUTHORIZATION),
         value: Template::parse("Bearer {{ access_token }}").unwrap(),
@@ -301,7 +301,7 @@ pub(super) fn bearer() -> Recipe {
 
 /// A session of cookies that nothing renews.
 pub(super) fn cookies(required: &[&str]) -> Recipe {
-    let mut recipe = sample::recipe("site", &[], &["https://site.example/"]);
+    let mut recipe = sample::recipe("site", &[], &["https://site.example"]);
     recipe.cookies.enabled = true;
     recipe.cookies.required = required.iter().map(|name| (*name).to_owned()).collect();
     recipe

@@ -1,1 +1,0 @@
-//! The kinds against a server on loopback.
