@@ -47,6 +47,15 @@ impl<'a> At<'a> {
         self.faults.error(span, &self.path, message, hint);
     }
 
+    /// Notes that the value of a key of this table is wrong.
+    pub(super) fn table_fault(&self, key: &str, message: &str, hint: &str) {
+        if let Value::Table(table) = &self.node.value
+            && let Some(entry) = table.get(key)
+        {
+            self.below(entry, key).fault(message, hint);
+        }
+    }
+
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(&self.node.value, Value::List(items) if items.is_empty())
     }

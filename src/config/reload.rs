@@ -23,6 +23,7 @@ impl Config {
             ("proxy.extra_roots", self.extra_roots != new.extra_roots),
             ("proxy.resolve", self.resolve != new.resolve),
             ("ca.dir", self.ca.dir != new.ca.dir),
+            ("ca.constrain", self.ca.constrain != new.ca.constrain),
             ("store.url", self.store.url != new.store.url),
             ("store.key", self.store.key != new.store.key),
             ("log.level", self.log.level != new.log.level),

@@ -15,13 +15,7 @@ pub(super) struct Key {
 
 const KEYS: &[Key] = &[
     key("notify", "watch `staysigned status` instead"),
-    Key {
-        pattern: "ca.constrain",
-        hint: "leave it out, or false",
-        harmless: Some(false),
-    },
     key("store.rotate", "leave it out"),
-    key("session.*.refresh.verify", "leave it out"),
     key("session.*.pace", "limit the tool instead"),
     key("session.*.sign", "bind only hosts that need no signature"),
     key(

@@ -13,6 +13,8 @@ use std::{
     sync::Arc,
 };
 
+use http::{HeaderMap, Method};
+
 pub(super) use self::values::{Use, plain};
 use super::{
     Client, clients,
@@ -22,7 +24,7 @@ use super::{
     source::{Pending, Slot, Source},
     tree::{Span, Value},
 };
-use crate::rule::{Bind, Concurrency, OnDead, Presigned, Recipe, matcher::Matcher};
+use crate::rule::{Bind, Concurrency, OnDead, Presigned, Recipe, RefreshKind, matcher::Matcher};
 
 /// The recipes, and where each of their bindings stands.
 pub(super) struct Sessions {
@@ -58,6 +60,7 @@ pub(super) fn read(keys: &Keys<'_>, clients: &[Client], pending: &mut Vec<Pendin
             recipe.name = Arc::from(entry.key.as_str());
             recipe.provider = prepared.provider.clone();
             let secrets = secrets(keys, index, pending);
+            reach(keys, &recipe);
             names::check(keys, &mut recipe, &secrets, &at.faults.uses.take());
             recipe
         });
@@ -223,6 +226,43 @@ fn secrets(keys: &Keys<'_>, recipe: usize, pending: &mut Vec<Pending>) -> BTreeS
         }
     }
     names
+}
+
+/// Notes URLs of a renewal that are asked with the credential, and to which it may not go.
+fn reach(keys: &Keys<'_>, recipe: &Recipe) {
+    if recipe.bind.is_empty() {
+        return;
+    }
+    let anybodys = Recipe {
+        clients: None,
+        ..recipe.clone()
+    };
+    let Ok(matcher) = Matcher::new(&[Arc::new(anybodys)]) else {
+        return;
+    };
+    let touched = match &recipe.refresh.kind {
+        RefreshKind::Touch(url) => Some((url, "url")),
+        _ => None,
+    };
+    let verified = recipe
+        .refresh
+        .verify
+        .as_ref()
+        .map(|verify| (&verify.url, "verify"));
+    for (url, key) in touched.into_iter().chain(verified) {
+        let none = HeaderMap::new();
+        let found = matcher.find(None, &url.origin, &Method::GET, &url.path, &none);
+        if found.bound.is_some() {
+            continue;
+        }
+        if let Some(at) = keys.at("refresh") {
+            at.table_fault(
+                key,
+                "the session is not bound to this URL: its credential may not go there",
+                "add its host and path to `bind`, for GET",
+            );
+        }
+    }
 }
 
 /// Notes every two bindings of which none is the more specific, for a client that may use both.

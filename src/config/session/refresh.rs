@@ -216,7 +216,7 @@ fn command(at: &At<'_>) -> Option<Vec<String>> {
     if !matches!(at.node.value, Value::List(_)) {
         return at.mismatch("a list", HINT);
     }
-    let words: Vec<String> = at.get()?;
+    let mut words: Vec<String> = at.get()?;
     if words.first().is_none_or(|word| word.is_empty()) {
         at.fault("the command is empty", HINT);
         return None;
@@ -226,6 +226,13 @@ fn command(at: &At<'_>) -> Option<Vec<String>> {
             "a configuration found in the current folder may name no command",
             "if the file is yours, name it: --config config.toml, or $STAYSIGNED_CONFIG",
         );
+    }
+    // A path is relative to the file, as all are; a bare name is looked for in $PATH.
+    if let Some(program) = words.first_mut()
+        && program.contains('/')
+    {
+        let path = at.faults.folder.borrow().join(&*program);
+        *program = path.display().to_string();
     }
     Some(words)
 }
