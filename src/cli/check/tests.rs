@@ -8,7 +8,7 @@ const CONFIG: &str = r#"
 bind = [{ host = "api.example.com", path = "/v1/*", methods = ["GET"] }]
 inject = [{ header = "authorization", value = "Bearer {{ access_token }}" }, { query = "k", value = "{{ cookies['sid'] }}", mode = "if_missing" }]
 cookies = { required = ["sid"] }
-secrets = { spare = "cmd:exit 1" }
+secrets = { client_secret = "cmd:exit 1" }
 [[session.api.block]]
 match = { host = "api.example.com", path = "/v1/logout" }
 [[session.api.capture]]
