@@ -1,0 +1,316 @@
+//! What is written holds: every key is documented and none is invented, links lead somewhere, commands exist.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use staysigned::config::{self, Found, Place, Variables};
+use toml::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The pages of the project, as paths from its root.
+fn pages() -> Vec<PathBuf> {
+    let folders = ["", "docs", "certs"];
+    let mut pages: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .map(|path| path.strip_prefix(root()).expect("below").to_owned())
+        .collect();
+    pages.sort();
+    assert!(pages.len() >= 5, "{pages:?}");
+    pages
+}
+
+/// The text in the first pair of backticks.
+fn code(text: &str) -> Option<&str> {
+    text.split('`').nth(1)
+}
+
+// === Keys ===
+
+/// The keys of `config.toml` with its settings uncommented. That it has every key that is read is held by a test of
+/// its own (`uncommented_it_is_right_and_has_every_key`).
+fn keys_of_example() -> BTreeSet<String> {
+    let setting = |line: &str| {
+        let rest = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || "[{]".contains(c)));
+        rest.unwrap_or(line).to_owned()
+    };
+    let text = read("config.toml");
+    let text: Vec<_> = text.lines().map(setting).collect();
+    let table: toml::Table = text.join("\n").parse().expect("the example is TOML");
+    let mut keys = BTreeSet::new();
+    collect(&Value::Table(table), "", &mut keys);
+    keys.into_iter().filter_map(|key| shortened(&key)).collect()
+}
+
+/// Tables whose keys are names of the user's choice.
+fn has_names(table: &str) -> bool {
+    let last = table.rsplit('.').next().unwrap_or(table);
+    let names = [
+        "answer", "capture", "clients", "derive", "form", "headers", "params", "secrets",
+        "session", "values",
+    ];
+    names.contains(&last)
+}
+
+fn collect(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let name = if has_names(path) { "NAME" } else { key };
+                let below = if path.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{path}.{name}")
+                };
+                keys.insert(below.clone());
+                // Below these stands another system's, or no key at all.
+                if !below.ends_with("].json")
+                    && !below.ends_with("request.json")
+                    && key != "resolve"
+                {
+                    collect(value, &below, keys);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                collect(item, &format!("{path}[]"), keys);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the key as the page has it: targets and places are described once; tables have sections.
+fn shortened(key: &str) -> Option<String> {
+    const TARGET: [&str; 5] = ["host", "port", "scheme", "path", "methods"];
+    let (before, last) = key.rsplit_once('.')?;
+    if before.ends_with(".match") || before == "session.NAME.bind[]" && TARGET.contains(&last) {
+        return Some(format!("TARGET.{last}"));
+    }
+    if before.ends_with("capture.NAME") || before.ends_with("answer.NAME") {
+        return Some(format!("PLACE.{last}"));
+    }
+    let of_place = key.ends_with("].capture.NAME") || key.ends_with("].answer.NAME");
+    let section = matches!(key, "clients.NAME" | "session.NAME");
+    (!of_place && !section).then(|| key.to_owned())
+}
+
+/// The keys in the first column of the page's tables, each behind the table that its heading names.
+fn keys_of_page() -> BTreeSet<String> {
+    let page = read("docs/configuration.md");
+    let mut keys = BTreeSet::new();
+    let mut section = None;
+    for line in page.lines() {
+        if line.starts_with('#') {
+            section = code(line).map(|table| match table.strip_prefix("[[") {
+                Some(list) => format!("{}[]", list.trim_end_matches(']')),
+                None => table.trim_matches(['[', ']']).to_owned(),
+            });
+        } else if let Some(table) = &section
+            && let Some(key) = line
+                .strip_prefix("| `")
+                .and_then(|rest| rest.split('`').next())
+        {
+            assert!(
+                keys.insert(format!("{table}.{key}")),
+                "{table}.{key} is there twice"
+            );
+        }
+    }
+    keys
+}
+
+/// Every key that the configuration accepts is described, and every described key is accepted.
+#[test]
+fn keys_are_documented() {
+    let (read, written) = (keys_of_example(), keys_of_page());
+    assert!(read.len() > 100, "{read:?}");
+    let missing: Vec<_> = read.difference(&written).collect();
+    let invented: Vec<_> = written.difference(&read).collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/configuration.md: {missing:#?}"
+    );
+    assert!(
+        invented.is_empty(),
+        "in docs/configuration.md only: {invented:#?}"
+    );
+}
+
+/// The defaults of limits that the page names are those of `config.toml`, which are held to the code.
+#[test]
+fn limits_have_their_defaults() {
+    let plain = |text: &str| text.replace([',', '"', '#'], "").trim().to_owned();
+    let page = read("docs/configuration.md");
+    let (_, limits) = page
+        .split_once("## `[limits]`")
+        .expect("a section on limits");
+    let example = read("config.toml");
+    let (_, defaults) = example
+        .split_once("#[limits]")
+        .expect("limits in the example");
+    let mut seen = 0;
+    for (key, value) in defaults.lines().filter_map(|line| line.split_once(" = ")) {
+        let key = plain(key);
+        let row = limits
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{key}` ")));
+        let default = row.and_then(|row| row.trim_end_matches([' ', '|']).rsplit('|').next());
+        assert_eq!(default.map(plain), Some(plain(value)), "{key}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+/// What is refused as not supported yet is named, and so is what a reload cannot take up.
+#[test]
+fn refused_keys_and_restarts_are_documented() {
+    let page = read("docs/configuration.md");
+    let (before, unsupported) = page
+        .split_once("## Not supported yet")
+        .expect("the section");
+    let (_, reload) = before.split_once("## Reload").expect("the section");
+    let quoted = |source: &str, markers: [&str; 2]| -> Vec<String> {
+        let text = read(source)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let found = markers.iter().flat_map(|marker| {
+            let all = text.match_indices(marker).map(|(at, _)| at + marker.len());
+            all.filter_map(|at| Some(text[at..].split('"').next()?.to_owned()))
+        });
+        let keys = found
+            .filter(|key| key.contains(['.', '*']) || ["limits", "notify"].contains(&key.as_str()));
+        keys.collect::<Vec<_>>()
+    };
+    let keys = quoted("src/config/unsupported.rs", ["key(\"", "pattern: \""]);
+    assert!(!keys.is_empty());
+    for key in keys {
+        let named = unsupported.contains(&format!("`{key}`"))
+            || unsupported.contains(&format!("`{key} = "));
+        assert!(named, "{key} is not under \"Not supported yet\"");
+    }
+    let keys = quoted("src/config/reload.rs", ["(\"", "( \""]);
+    assert!(keys.len() > 10, "{keys:?}");
+    for key in keys {
+        assert!(
+            reload.contains(&format!("`{key}`")),
+            "{key} is not under \"Reload\""
+        );
+    }
+}
+
+// === Links ===
+
+/// The anchor that a heading gets.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The targets of the links of a page, code left out.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        if fenced || line.starts_with("    ") {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect();
+        let targets = prose.split("](").skip(1);
+        found.extend(targets.filter_map(|rest| Some(rest.split(')').next()?.to_owned())));
+    }
+    found
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for page in pages() {
+        let shown = page.display();
+        let text = read(page.to_str().expect("UTF-8"));
+        for link in links(&text).iter().filter(|link| !link.contains("://")) {
+            seen += 1;
+            let (path, section) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => page.clone(),
+                path => page.parent().expect("a folder").join(path),
+            };
+            if !root().join(&target).exists() {
+                faults.push(format!("{shown}: {link}"));
+            } else if !section.is_empty() {
+                let text = read(target.to_str().expect("UTF-8"));
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                if !headings.any(|heading| anchor(heading) == section) {
+                    faults.push(format!("{shown}: no section {link}"));
+                }
+            }
+        }
+    }
+    assert!(seen > 3, "only {seen} links");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+// === Examples ===
+
+/// The blocks of TOML on a page, by the file that their first line names.
+fn examples(page: &str) -> Vec<(String, String)> {
+    let text = read(page);
+    let blocks = text.split("```toml\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split("```").next());
+    let named = blocks.filter_map(|block| {
+        let name = block.lines().next()?.strip_prefix("# ")?;
+        Some((name.to_owned(), block.to_owned()))
+    });
+    named.collect()
+}
+
+/// Every configuration that the pages show is one, with the providers that they show.
+#[test]
+fn examples_are_right() {
+    let mut loaded = 0;
+    for page in ["README.md", "docs/providers.md"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("providers")).expect("a folder");
+        let (configurations, providers): (Vec<_>, Vec<_>) = examples(page)
+            .into_iter()
+            .partition(|(name, _)| name == "config.toml");
+        for (name, text) in providers {
+            fs::write(folder.path().join(name), text).expect("a provider");
+        }
+        for (name, text) in configurations {
+            let path = folder.path().join(name);
+            fs::write(&path, &text).expect("a configuration");
+            let place = Place {
+                path,
+                found: Found::Option,
+                notes: Vec::new(),
+            };
+            let read = config::load(&place, &Variables::default());
+            let read = read.unwrap_or_else(|faults| panic!("{page}: {faults}\n{text}"));
+            assert!(!read.config.recipes.is_empty(), "{page}: {text}");
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 2, "only {loaded} examples");
+}
