@@ -7,7 +7,7 @@ use std::{
 };
 
 use staysigned::config::{self, Found, Place, Variables};
-use toml::Value;
+use toml::de::{DeTable, DeValue};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,10 +49,10 @@ fn keys_of_example() -> BTreeSet<String> {
         rest.unwrap_or(line).to_owned()
     };
     let text = read("config.toml");
-    let text: Vec<_> = text.lines().map(setting).collect();
-    let table: toml::Table = text.join("\n").parse().expect("the example is TOML");
+    let text = text.lines().map(setting).collect::<Vec<_>>().join("\n");
+    let table = DeTable::parse(&text).expect("the example is TOML");
     let mut keys = BTreeSet::new();
-    collect(&Value::Table(table), "", &mut keys);
+    collect(&DeValue::Table(table.into_inner()), "", &mut keys);
     keys.into_iter().filter_map(|key| shortened(&key)).collect()
 }
 
@@ -66,10 +66,11 @@ fn has_names(table: &str) -> bool {
     names.contains(&last)
 }
 
-fn collect(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
+fn collect(value: &DeValue<'_>, path: &str, keys: &mut BTreeSet<String>) {
     match value {
-        Value::Table(table) => {
+        DeValue::Table(table) => {
             for (key, value) in table {
+                let (key, value) = (key.get_ref().as_ref(), value.get_ref());
                 let name = if has_names(path) { "NAME" } else { key };
                 let below = if path.is_empty() {
                     name.to_owned()
@@ -86,9 +87,9 @@ fn collect(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
                 }
             }
         }
-        Value::Array(items) => {
+        DeValue::Array(items) => {
             for item in items {
-                collect(item, &format!("{path}[]"), keys);
+                collect(item.get_ref(), &format!("{path}[]"), keys);
             }
         }
         _ => {}
