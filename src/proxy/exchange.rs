@@ -30,7 +30,7 @@ use crate::{
         matcher::{Bound, Captured, Found},
     },
     secret::Secret,
-    session::{Answer, Current, Session, Verdict},
+    session::{About, Answer, Current, Session, Verdict},
     upstream::{Alpn, Body, ClientBody, Gate, Incoming, Keep, Peer, Route, Sent},
 };
 
@@ -106,6 +106,15 @@ impl<'s> Exchange<'s> {
     /// Returns path and query as the client sent them.
     pub fn path(&self) -> &str {
         self.uri.path_and_query().map_or("/", |p| p.as_str())
+    }
+
+    /// Returns what was asked for, for the session's account of rejections.
+    fn about(&self) -> About<'_> {
+        About {
+            method: &self.method,
+            origin: self.origin,
+            path: self.path(),
+        }
     }
 
     /// Checks the target, finds out who is concerned, and sends.
@@ -260,7 +269,7 @@ impl<'s> Exchange<'s> {
             },
         };
         let (mut body, spare) = self.body(body, true);
-        let (mut attempt, mut note) = (Attempt::First, None);
+        let (mut attempt, mut renewed, mut note) = (Attempt::First, false, None);
         loop {
             let mut parts = parts.clone();
             let applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
@@ -279,19 +288,25 @@ impl<'s> Exchange<'s> {
             let next = match (&judged.says, attempt) {
                 (Says::Nothing, _) => {
                     if applied == Applied::Sent {
-                        session.accepted(seen);
+                        session.accepted(seen, self.about());
                     }
                     drop(turn);
                     return Ok(self.finish(judged.response, Some(recipe), note));
                 }
-                (Says::Rejected(hit), Attempt::Again) if hit.again == Again::Fail => {
-                    return Err(Kind::StillRejected.into());
-                }
                 (Says::Rejected(hit), Attempt::Again) => {
+                    if renewed {
+                        session.rejected_again(self.about());
+                    } else {
+                        // It was sent again because of a challenge, with what was held: the next one is served.
+                        session.reject(seen, self.about()).await;
+                    }
+                    if hit.again == Again::Fail {
+                        return Err(Kind::StillRejected.into());
+                    }
                     judge::confirm(&self, session, hit).await;
                     return Ok(self.finish(judged.response, Some(recipe), note));
                 }
-                (Says::Rejected(_), Attempt::First) => session.reject(seen).await,
+                (Says::Rejected(_), Attempt::First) => session.reject(seen, self.about()).await,
                 (Says::Challenged, _) => match &current {
                     Some(current) => Verdict::Again(current.clone()),
                     None => Verdict::Pass("the upstream asks for a credential, and none is held"),
@@ -307,10 +322,15 @@ impl<'s> Exchange<'s> {
                 let why = "the session was refreshed, but the request's body was too large to keep";
                 return Ok(self.finish(judged.response, Some(recipe), Some(why)));
             };
+            renewed = matches!(judged.says, Says::Rejected(_));
+            note = Some(if renewed {
+                "the first answer was a rejection; sent again with a renewed credential"
+            } else {
+                "the first answer was a challenge; sent again with the credential"
+            });
             inspect::discard(judged.response.into_body()).await;
             session.replayed();
             (body, current, attempt) = (again, Some(next), Attempt::Again);
-            note = Some("the first answer was a rejection; sent again with a renewed credential");
         }
     }
 

@@ -156,19 +156,20 @@ fn leads_to_us(url: &str, ours: &[std::net::SocketAddr]) -> bool {
 
 /// Makes what a reload replaces.
 ///
-/// `volatile` holds the sessions that are not to persist.
+/// `before` is what it replaces.
 pub async fn world(
     config: &Config,
-    (store, volatile): (&Store, &Store),
+    store: &Store,
     upstream: &Upstream,
     env: &Env,
+    before: Option<&Arc<World>>,
 ) -> Result<World, Error> {
     let context = Context {
         store: store.clone(),
-        volatile: volatile.clone(),
         upstream: upstream.clone(),
         env: env.clone(),
         limits: config.limits.clone(),
+        before: before.map(|world| world.sessions.clone()),
     };
     let sessions = Sessions::open(config.recipes.clone(), context)
         .await

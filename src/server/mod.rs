@@ -44,8 +44,6 @@ struct Reloader {
     variables: Variables,
     config: Mutex<Config>,
     store: Store,
-    /// Of the sessions that are not to persist.
-    volatile: Store,
     upstream: Upstream,
     env: Env,
     proxy: Arc<Proxy>,
@@ -132,8 +130,7 @@ impl Server {
             .map(admin::Bound::address);
         let ours: Vec<Listen> = addresses.chain(sides).collect();
         let upstream = build::upstream(&config, &variables, &ca, &ours)?;
-        let volatile = Store::memory();
-        let world = build::world(&config, (&store, &volatile), &upstream, &env).await?;
+        let world = build::world(&config, &store, &upstream, &env, None).await?;
         let proxy = Arc::new(Proxy {
             world: ArcSwap::from_pointee(world),
             ca,
@@ -147,7 +144,6 @@ impl Server {
             variables,
             config: Mutex::new(config),
             store,
-            volatile,
             upstream,
             env,
             proxy: proxy.clone(),
@@ -360,10 +356,12 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let loaded = config::load(&self.place, &self.variables).map_err(Error::Config)?;
         let config = resolve(loaded, &self.variables, &self.store).await?;
-        let stores = (&self.store, &self.volatile);
-        let world = build::world(&config, stores, &self.upstream, &self.env).await?;
-        let before = self.proxy.world.swap(Arc::new(world));
-        before.sessions.retire();
+        let before = self.proxy.world.load_full();
+        let (store, upstream) = (&self.store, &self.upstream);
+        let world = build::world(&config, store, upstream, &self.env, Some(&before)).await?;
+        let world = Arc::new(world);
+        let before = self.proxy.world.swap(Arc::clone(&world));
+        before.sessions.retire(&world.sessions);
         let mut current = self
             .config
             .lock()

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    Busy, Counters, Current, Session, Turn, Unusable, Verdict, history::name, runner::millis,
+    About, Busy, Counters, Current, Session, Turn, Unusable, Verdict, history::name, runner::millis,
 };
 use crate::{
     grant::Generation,
@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// Reports that a request sent with generation `seen` was rejected; waits for the one refresh.
-    pub async fn reject(&self, seen: Generation) -> Verdict {
+    pub async fn reject(&self, seen: Generation, about: About<'_>) -> Verdict {
         Counters::add(&self.counters.rejected);
         self.record(name::REJECTED, format!("generation {seen}"));
         if let Some(newer) = self.newer(seen) {
@@ -152,6 +152,9 @@ impl Session {
             if let Some(newer) = self.newer(seen) {
                 return Verdict::Again(newer);
             }
+        }
+        if self.stubborn.holds(about, self.definition.rules.cooldown) {
+            return Verdict::Pass("it was rejected with a new credential too");
         }
         let patience = self.shared.limits.refresh_wait + self.definition.rules.timeout;
         let deadline = Instant::now() + patience;
@@ -197,8 +200,15 @@ impl Session {
         })
     }
 
+    /// Reports that a request was rejected again after it was sent again.
+    pub fn rejected_again(&self, about: About<'_>) {
+        Counters::add(&self.counters.rejected);
+        self.stubborn.note(about, self.definition.rules.cooldown);
+    }
+
     /// Reports that a request sent with generation `seen` was accepted.
-    pub fn accepted(&self, seen: Generation) {
+    pub fn accepted(&self, seen: Generation, about: About<'_>) {
+        self.stubborn.forgive(about);
         if self.attentive.load(Ordering::Acquire) {
             self.happen(Event::Accepted(seen));
         }

@@ -250,6 +250,15 @@ impl Bench {
     }
 
     pub(super) async fn open(&self, recipe: Recipe) -> (Arc<Sessions>, Arc<Session>) {
+        self.open_after(recipe, None).await
+    }
+
+    /// As a reload does.
+    pub(super) async fn open_after(
+        &self,
+        recipe: Recipe,
+        before: Option<Arc<Sessions>>,
+    ) -> (Arc<Sessions>, Arc<Session>) {
         let (authority, env) = (Arc::clone(&self.authority), self.env.clone());
         let make = move |_: &Arc<Recipe>, _: &crate::store::SessionId| -> Arc<dyn Refresh> {
             Arc::new(Double {
@@ -258,15 +267,16 @@ impl Bench {
                 host: "https://auth.example".parse().unwrap(),
             })
         };
+        let recipes = [Arc::new(recipe)];
         let sessions = Sessions::open_with(
-            &[Arc::new(recipe)],
-            (self.store.clone(), Store::memory()),
+            &recipes,
+            self.store.clone(),
             self.env.clone(),
             self.limits.clone(),
+            before,
             Box::new(make),
-        )
-        .await
-        .unwrap();
+        );
+        let sessions = sessions.await.unwrap();
         let session = sessions.session(0, None);
         (sessions, session)
     }

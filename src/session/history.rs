@@ -45,8 +45,14 @@ pub(super) struct History(VecDeque<Event>);
 // === impl History ===
 
 impl History {
+    /// Adds an event. One that says again what one of the last two said takes its place: a thousand rejections
+    /// do not wash out what came before.
     pub(super) fn push(&mut self, event: Event) {
-        if self.0.len() == KEPT {
+        let same = |old: &Event| (old.name, &old.detail) == (event.name, &event.detail);
+        let len = self.0.len();
+        if let Some(at) = (len.saturating_sub(2)..len).find(|at| same(&self.0[*at])) {
+            self.0.remove(at);
+        } else if len == KEPT {
             self.0.pop_front();
         }
         self.0.push_back(event);
@@ -85,13 +91,24 @@ mod tests {
                 session: "a".into(),
                 client: None,
                 at: SystemTime::UNIX_EPOCH + Duration::from_millis(n * 1000 + 999),
-                detail: String::new(),
+                detail: n.to_string(),
             });
+        }
+        for n in 0..1000 {
+            for name in [name::REJECTED, name::REPLAYED] {
+                history.push(Event {
+                    name,
+                    session: "a".into(),
+                    client: None,
+                    at: SystemTime::UNIX_EPOCH + Duration::from_secs(n),
+                    detail: "generation 1".into(),
+                });
+            }
         }
         let events = history.events();
         assert_eq!(events.len(), KEPT);
         let json = serde_json::to_value(&events[0]).unwrap();
-        assert_eq!(json["at"], "1970-01-01T00:00:05Z");
+        assert_eq!(json["at"], "1970-01-01T00:00:07Z");
         assert_eq!(json["name"], "session.rotated");
     }
 }

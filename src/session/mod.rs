@@ -26,6 +26,7 @@ mod seeds;
 mod sessions;
 mod shared;
 mod status;
+mod stubborn;
 mod write;
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ mod tests;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
@@ -52,6 +53,7 @@ pub use self::{
     people::Material,
     sessions::{Context, Error, Sessions},
     status::{LastRefresh, Status},
+    stubborn::About,
 };
 use self::{held::Definition, history::History, refresh::Refresh, runner::Inner, shared::Shared};
 use crate::{
@@ -91,13 +93,16 @@ pub struct Session {
     woken: AtomicBool,
     /// Whether it matters that a request was accepted.
     attentive: AtomicBool,
+    stubborn: stubborn::Stubborn,
     probing: AtomicBool,
     /// When the last request came, in milliseconds since the epoch; kept only for `idle`.
     used_at: AtomicU64,
     reads: write::Reads,
     turns: Option<Arc<Semaphore>>,
-    counters: Counters,
-    history: Mutex<History>,
+    counters: Arc<Counters>,
+    history: Arc<Mutex<History>>,
+    /// Who has taken this session's place.
+    successor: OnceLock<Weak<Self>>,
 }
 
 /// What a request is sent with: a snapshot that never changes.

@@ -1,7 +1,7 @@
 //! How a session comes to life: made empty, then read from its store once.
 
 use std::sync::{
-    Arc, Mutex, Weak,
+    Arc, Mutex, OnceLock, Weak,
     atomic::{AtomicBool, AtomicU64},
 };
 
@@ -25,15 +25,52 @@ use crate::{
     store::{self, SessionId, Store},
 };
 
+/// What a session hands on to the one that follows it.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    counters: Arc<Counters>,
+    history: Arc<Mutex<History>>,
+}
+
 // === impl Session ===
 
 impl Session {
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            counters: Arc::clone(&self.counters),
+            history: Arc::clone(&self.history),
+        }
+    }
+
+    /// Names the session that takes up what this one still brings.
+    pub(super) fn follow_by(&self, successor: Option<&Arc<Self>>) {
+        let Some(successor) = successor else {
+            return;
+        };
+        // A session is followed once: it has retired.
+        let _ = self.successor.set(Arc::downgrade(successor));
+        self.pass_on();
+    }
+
+    /// Has the successor, if there is one, read what is stored now.
+    pub(super) fn pass_on(&self) {
+        let Some(successor) = self.successor.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        self.shared.spawn(async move {
+            if let Err(error) = successor.take_up(false).await {
+                tracing::warn!(session = %successor.id, %error, "what came late was not read");
+            }
+        });
+    }
+
     pub(super) fn new(
         id: SessionId,
         definition: &Definition,
         store: &Store,
         refresh: Arc<dyn Refresh>,
         shared: &Arc<Shared>,
+        Kept { counters, history }: Kept,
     ) -> Arc<Self> {
         let now = shared.env.wall();
         let held = Held::nothing(definition, Default::default());
@@ -65,12 +102,14 @@ impl Session {
             wake: Arc::new(Notify::new()),
             woken: AtomicBool::new(false),
             attentive: AtomicBool::new(false),
+            stubborn: Default::default(),
             probing: AtomicBool::new(false),
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
             turns: serial.then(|| Arc::new(Semaphore::new(1))),
-            counters: Counters::default(),
-            history: Mutex::new(History::default()),
+            counters,
+            history,
+            successor: OnceLock::new(),
         })
     }
 

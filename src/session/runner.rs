@@ -91,7 +91,9 @@ impl Session {
         inner.held = held;
         inner.ready = view.ready;
         inner.taught = taught;
-        self.step(inner, event(view.holding))
+        let effects = self.step(inner, event(view.holding));
+        self.pass_on();
+        effects
     }
 
     pub(super) fn step(&self, inner: &mut Inner, event: Event) -> Vec<Effect> {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use tokio::sync::broadcast;
@@ -34,11 +34,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Context {
     pub store: Store,
-    /// Holds the sessions with `persist = false`; handed on at a reload, it keeps them.
-    pub volatile: Store,
     pub upstream: Upstream,
     pub env: Env,
     pub limits: Limits,
+    /// The sessions that these follow after a reload: what is in memory only, counters, histories and listeners of
+    /// events are handed on.
+    pub before: Option<Arc<Sessions>>,
 }
 
 /// All sessions of one configuration.
@@ -47,8 +48,10 @@ pub struct Sessions {
     matcher: Matcher,
     slots: Vec<Slot>,
     make: Box<Make>,
+    /// Holds the sessions that are not to persist.
     volatile: Store,
     store: Store,
+    before: Mutex<Option<Arc<Self>>>,
 }
 
 /// Makes a session's refresh.
@@ -81,43 +84,41 @@ impl Sessions {
     /// Reads what is held of every session, takes new seeds, and begins to keep them.
     pub async fn open(recipes: Vec<Arc<Recipe>>, context: Context) -> Result<Arc<Self>, Error> {
         let Context {
+            store,
             upstream,
             env,
             limits,
-            ..
-        } = &context;
+            before,
+        } = context;
         let world = refresh::World {
-            upstream: upstream.clone(),
+            upstream,
             env: env.clone(),
             limits: limits.clone(),
         };
         let make = move |recipe: &Arc<Recipe>, id: &SessionId| refresh::of(recipe, id, &world);
-        let Context {
-            store,
-            volatile,
-            env,
-            limits,
-            ..
-        } = context;
-        Self::open_with(&recipes, (store, volatile), env, limits, Box::new(make)).await
+        Self::open_with(&recipes, store, env, limits, before, Box::new(make)).await
     }
 
     pub(super) async fn open_with(
         recipes: &[Arc<Recipe>],
-        (store, volatile): (Store, Store),
+        store: Store,
         env: Env,
         limits: Limits,
+        before: Option<Arc<Self>>,
         make: Box<Make>,
     ) -> Result<Arc<Self>, Error> {
         let slots: Vec<Slot> = recipes.iter().map(|r| Slot::new(r, &limits)).collect();
         let recipes: Vec<_> = slots.iter().map(|s| s.definition.recipe.clone()).collect();
+        let events = before.as_ref().map(|before| before.shared.events.clone());
+        let volatile = before.as_ref().map(|before| before.volatile.clone());
         let sessions = Arc::new(Self {
             matcher: Matcher::new(&recipes)?,
-            shared: Arc::new(Shared::new(env, limits)),
+            shared: Arc::new(Shared::new(env, limits, events)),
             slots,
             make,
-            volatile,
+            volatile: volatile.unwrap_or_else(Store::memory),
             store,
+            before: Mutex::new(before),
         });
         sessions.open_stored().await?;
         for store in [&sessions.store, &sessions.volatile] {
@@ -198,7 +199,10 @@ impl Sessions {
         } else {
             &self.volatile
         };
-        Session::new(id, &slot.definition, store, refresh, &self.shared)
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = before.as_ref().and_then(|before| before.known(&id));
+        let kept = before.map(|before| before.kept()).unwrap_or_default();
+        Session::new(id, &slot.definition, store, refresh, &self.shared, kept)
     }
 
     /// Returns the session with this name; one that is a client's own by the client too.
@@ -236,8 +240,17 @@ impl Sessions {
         self.shared.events.subscribe()
     }
 
-    /// Stops looking after the sessions: others have taken their place (a reload). Flights under way go on.
-    pub fn retire(&self) {
+    /// Stops looking after the sessions: others have taken their place (a reload). Flights and exchanges under way go
+    /// on, and what they bring is taken up by the successors.
+    pub fn retire(&self, successors: &Self) {
+        for session in self.all() {
+            let successor = successors.known(&session.id);
+            session.follow_by(successor.as_ref());
+        }
+        *successors
+            .before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         self.shared.stop.cancel();
     }
 

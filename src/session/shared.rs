@@ -37,8 +37,8 @@ pub(super) struct Shared {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(env: Env, limits: Limits) -> Self {
-        let (events, _) = broadcast::channel(LAG);
+    pub(super) fn new(env: Env, limits: Limits, events: Option<broadcast::Sender<Event>>) -> Self {
+        let events = events.unwrap_or_else(|| broadcast::channel(LAG).0);
         Self {
             refreshes: Arc::new(Semaphore::new(limits.refreshes.max(1))),
             env,

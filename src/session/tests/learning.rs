@@ -100,7 +100,7 @@ async fn a_deletion_in_a_rejected_answer_waits_for_the_refresh() {
         .authority
         .then(super::super::double::Fault::Say(terminal));
     assert!(matches!(
-        session.reject(Generation(1)).await,
+        session.reject(Generation(1), about()).await,
         Verdict::Pass(_)
     ));
     let stored = bench.store.load(&session.id).await.unwrap().unwrap();
@@ -134,7 +134,7 @@ async fn an_unimportant_cookie_on_every_401_causes_one_refresh() {
         for n in 0..50 {
             let seen = session.generation();
             answer(&session, seen, true, &[&format!("visit={n}")]).await;
-            if let Verdict::Again(newer) = session.reject(seen).await {
+            if let Verdict::Again(newer) = session.reject(seen, about()).await {
                 answer(
                     &session,
                     newer.generation,
@@ -143,7 +143,7 @@ async fn an_unimportant_cookie_on_every_401_causes_one_refresh() {
                 )
                 .await;
                 assert!(matches!(
-                    session.reject(newer.generation).await,
+                    session.reject(newer.generation, about()).await,
                     Verdict::Pass(_)
                 ));
             }

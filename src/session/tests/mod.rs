@@ -6,12 +6,29 @@ mod people;
 mod refreshing;
 mod shared;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, header::SET_COOKIE};
 
-use super::{Answer, Current, Session, double::Bench};
+use super::{About, Answer, Current, Session, double::Bench};
 use crate::{grant::Generation, origin::Origin};
+
+/// What the requests of these tests ask for.
+fn about() -> About<'static> {
+    asks("/")
+}
+
+fn asks(path: &str) -> About<'_> {
+    static ORIGIN: LazyLock<Origin> = LazyLock::new(|| "https://site.example".parse().unwrap());
+    About {
+        method: &http::Method::GET,
+        origin: &ORIGIN,
+        path,
+    }
+}
 
 /// Returns what the first injection says.
 fn injected(current: &Current) -> String {

@@ -134,3 +134,35 @@ async fn clients_have_grants_of_their_own() {
     let hers = sessions.find("site", Some("alice")).unwrap();
     assert_eq!(sent(&hers, &bench), "sid=hers");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_hands_on_what_is_held_and_what_is_under_way() {
+    let bench = Bench::new();
+    let mut recipe = bearer();
+    recipe.persist = false;
+    let (before, old) = bench.open(recipe.clone()).await;
+    old.current().await.unwrap();
+    let mut events = before.events();
+    // A refresh is under way while the configuration is read again.
+    bench
+        .authority
+        .then(Fault::Late(std::time::Duration::from_secs(2)));
+    let flying = tokio::spawn({
+        let old = Arc::clone(&old);
+        async move { old.refresh_now().await.unwrap() }
+    });
+    pass(0.5).await;
+    let (after, new) = bench.open_after(recipe, Some(Arc::clone(&before))).await;
+    before.retire(&after);
+    assert_eq!(injected(&new.ready().unwrap()), "Bearer at-1");
+    flying.await.unwrap();
+    pass(0.1).await;
+    assert_eq!(injected(&new.ready().unwrap()), "Bearer at-2");
+    assert_eq!(new.status().counters.refreshes, 2);
+    assert_eq!(count(&new, name::SUCCEEDED), 2);
+    // Listeners hear of the new sessions.
+    while events.try_recv().is_ok() {}
+    new.refresh_now().await.unwrap();
+    assert_eq!(events.recv().await.unwrap().name, name::STARTED);
+    assert_eq!(bench.authority.calls(), 3);
+}

@@ -32,10 +32,10 @@ async fn a_thousand_rejections_at_once_cause_one_refresh() {
     let bench = Bench::new();
     let (_sessions, session) = bench.open(bearer()).await;
     let current = session.current().await.unwrap();
-    session.accepted(current.generation);
+    session.accepted(current.generation, about());
     let began = tokio::time::Instant::now();
     let seen = current.generation;
-    let verdicts = join_all((0..1000).map(|_| session.reject(seen))).await;
+    let verdicts = join_all((0..1000).map(|_| session.reject(seen, about()))).await;
     for verdict in verdicts {
         let Verdict::Again(newer) = verdict else {
             panic!("{verdict:?}")
@@ -45,7 +45,10 @@ async fn a_thousand_rejections_at_once_cause_one_refresh() {
     assert_eq!(bench.authority.calls(), 2);
     assert!(began.elapsed() <= Duration::from_millis(110));
     // A late one of the old generation needs none.
-    assert!(matches!(session.reject(seen).await, Verdict::Again(_)));
+    assert!(matches!(
+        session.reject(seen, about()).await,
+        Verdict::Again(_)
+    ));
     assert_eq!(bench.authority.calls(), 2);
 }
 
@@ -209,11 +212,11 @@ async fn an_origin_that_always_says_no_causes_two_refreshes_a_minute() {
     let mut again = 0;
     for _ in 0..6000 {
         let current = session.current().await.unwrap();
-        if let Verdict::Again(newer) = session.reject(current.generation).await {
+        if let Verdict::Again(newer) = session.reject(current.generation, about()).await {
             again += 1;
             // The replay is rejected too.
             assert!(matches!(
-                session.reject(newer.generation).await,
+                session.reject(newer.generation, about()).await,
                 Verdict::Pass(_)
             ));
         }
@@ -235,21 +238,30 @@ async fn the_cooldown_survives_a_restart() {
     let bench = Bench::new();
     let (sessions, session) = bench.open(bearer()).await;
     let seen = session.current().await.unwrap().generation;
-    assert!(matches!(session.reject(seen).await, Verdict::Again(_)));
+    assert!(matches!(
+        session.reject(seen, about()).await,
+        Verdict::Again(_)
+    ));
     drop((sessions, session));
     let (_sessions, session) = bench.open(bearer()).await;
     let seen = session.current().await.unwrap().generation;
     assert!(matches!(
-        session.reject(seen).await,
+        session.reject(seen, about()).await,
         Verdict::Pass("the last refresh was vain")
     ));
     assert_eq!(bench.authority.calls(), 2);
     pass(31.0).await;
-    assert!(matches!(session.reject(seen).await, Verdict::Again(_)));
+    assert!(matches!(
+        session.reject(seen, about()).await,
+        Verdict::Again(_)
+    ));
     // Vindicated, and so is the next refused one.
     let seen = session.generation();
-    session.accepted(seen);
-    assert!(matches!(session.reject(seen).await, Verdict::Again(_)));
+    session.accepted(seen, about());
+    assert!(matches!(
+        session.reject(seen, about()).await,
+        Verdict::Again(_)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,4 +306,23 @@ async fn many_sessions_share_the_places() {
     assert!(waiting.await.is_err());
     drop(permit);
     assert!(session.current().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_path_that_is_always_refused_causes_no_storm() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    for _ in 0..3000 {
+        let current = session.current().await.unwrap();
+        session.accepted(current.generation, asks("/fine"));
+        if let Verdict::Again(_) = session.reject(current.generation, asks("/never?x")).await {
+            session.rejected_again(asks("/never?y"));
+        }
+        pass(0.02).await;
+    }
+    assert!(bench.authority.calls() <= 4, "{}", bench.authority.calls());
+    // The others are served by a refresh at once when the token was revoked.
+    let current = session.current().await.unwrap();
+    let verdict = session.reject(current.generation, asks("/fine")).await;
+    assert!(matches!(verdict, Verdict::Again(_)));
 }

@@ -23,7 +23,7 @@ async fn one_refresh_among_two_processes() {
             let session = if n % 2 == 0 { &one } else { &two };
             async move {
                 let current = session.current().await.unwrap();
-                session.reject(current.generation).await
+                session.reject(current.generation, about()).await
             }
         });
         let verdicts = join_all(waiting).await;
@@ -37,8 +37,8 @@ async fn one_refresh_among_two_processes() {
             (one.generation(), two.generation()),
             (generation, generation)
         );
-        one.accepted(generation);
-        two.accepted(generation);
+        one.accepted(generation, about());
+        two.accepted(generation, about());
         pass(0.2).await;
     }
     assert_eq!(a.authority.redemptions(), 21);
