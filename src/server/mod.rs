@@ -289,7 +289,9 @@ async fn accept(
 /// Raises the limit of open files so that all connections fit: one to the client and one to the upstream each.
 fn raise_file_limit(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = connections as u64 * 2 + 256;
+    /// Beside connections: the store, logs, listeners.
+    const OTHERS: u64 = 64;
+    let wanted = connections as u64 * 2 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|now| now >= wanted) {
         return;
@@ -303,7 +305,7 @@ fn raise_file_limit(connections: usize) {
         },
     )
     .is_err()
-        || current < wanted
+        || current < connections as u64 + OTHERS
     {
         tracing::warn!(
             limit = current,
