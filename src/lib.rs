@@ -9,9 +9,10 @@
 //! - rank 3, wire: [`ca`], [`upstream`]
 //! - rank 4, the engine: [`session`], [`import`], [`export`]
 //! - rank 5, the data path: [`proxy`]
-//! - rank 6, around it: [`config`], [`admin`]
-//! - rank 7, running it: [`server`]
-//! - rank 8, commands: [`cli`]
+//! - rank 6, as written: [`config`]
+//! - rank 7, to look at it: [`admin`]
+//! - rank 8, running it: [`server`]
+//! - rank 9, commands: [`cli`]
 
 pub mod admin;
 pub mod auth;

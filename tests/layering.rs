@@ -17,7 +17,9 @@ const RANKS: &[&[&str]] = &[
     &["import", "export"],
     &["session"],
     &["proxy"],
-    &["server", "admin", "config"],
+    &["config"],
+    &["admin"],
+    &["server"],
     &["cli"],
 ];
 

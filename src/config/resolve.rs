@@ -20,6 +20,53 @@ pub enum Programs {
 // === impl Loaded ===
 
 impl Loaded {
+    /// Returns the configuration with the secrets that are at hand: no program is run, and what cannot be read is no
+    /// error. What is only used and never stored has a stand-in then, so that it counts as there; nothing may be sent
+    /// with such a configuration.
+    pub fn at_hand(self, variables: &Variables) -> Config {
+        let Self {
+            mut config,
+            pending,
+            ..
+        } = self;
+        for Pending { slot, source, .. } in pending {
+            let read = if source.runs() {
+                None
+            } else {
+                source.read(variables).ok()
+            };
+            let Slot::Secret { recipe, name } = slot else {
+                continue;
+            };
+            let recipe = Arc::make_mut(&mut config.recipes[recipe]);
+            let stand_in = || (!recipe.seeds.contains(&name)).then(|| "?".into());
+            if let Some(secret) = read.or_else(stand_in) {
+                recipe.secrets.insert(name, secret);
+            }
+        }
+        config
+    }
+
+    /// Reads one client's password; `None` if there is no such client, or it has none.
+    pub fn client_password(
+        &self,
+        client: &str,
+        variables: &Variables,
+    ) -> Result<Option<Secret>, Diagnostics> {
+        let index = self.config.clients.iter().position(|c| &*c.name == client);
+        let mut pending = self.pending.iter();
+        let Some(pending) =
+            index.and_then(|index| pending.find(|pending| pending.slot == Slot::Password(index)))
+        else {
+            return Ok(None);
+        };
+        let Pending { source, path, .. } = pending;
+        source.read(variables).map(Some).map_err(|error| {
+            let message = format!("the source cannot be read: {error}");
+            Diagnostic::without_place(path, message, source.hint(&error)).into()
+        })
+    }
+
     /// Returns what the store is opened with; reads its key, unless that is in a file, which the store reads and makes
     /// itself. Blocks while a command runs.
     pub fn store(&self, variables: &Variables) -> Result<store::Config, Diagnostics> {

@@ -106,6 +106,10 @@ impl Variables {
         self.0.get(std::ffi::OsStr::new(name))
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.0.iter()
+    }
+
     /// Returns a variable that is set and not empty.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         let value = self.get(name)?;

@@ -1,6 +1,8 @@
 //! From a configuration to its parts: roots, store, sessions, clients.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
+
+use rustls::pki_types::CertificateDer;
 
 use super::Error;
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     env::Env,
     proxy::{Client, Clients, LocalUsers, Unmatched, World},
     rule::HostPattern,
-    session::{Context, Sessions},
+    session::{Context, Keeping, Sessions},
     store::{self, Store},
     upstream::{
         self, Upstream,
@@ -61,28 +63,33 @@ pub fn store(config: &Config, variables: &Variables) -> Result<Store, Error> {
     Store::open(store).map_err(Error::Store)
 }
 
-/// Makes the upstream side. Our own CA is no root for it, whatever the environment says.
+/// Makes the upstream side. Our own CA is no root for it, whatever the environment says, and a proxy variable that
+/// leads to what listens here, or would by the configuration, counts for nothing.
 pub fn upstream(
     config: &Config,
     variables: &Variables,
-    ca: &Ca,
+    own: &[CertificateDer<'static>],
     ours: &[Listen],
+    configured: &[Listen],
 ) -> Result<Upstream, Error> {
-    let own = [ca.root().der().clone()];
     let params = upstream::roots::Params {
         inherited: Inherited::from_env(),
         extra: &config.extra_roots,
-        own: &own,
+        own,
     };
     let roots = Roots::load(&params).map_err(Error::Roots)?;
     for warning in &roots.warnings {
         tracing::warn!("{warning}");
     }
-    let addresses = ours.iter().filter_map(|listen| match listen {
-        Listen::Tcp(address) => Some(*address),
-        Listen::Unix(_) => None,
-    });
-    let ours: Vec<_> = addresses.collect();
+    let addresses = |listen: &[Listen]| -> Vec<SocketAddr> {
+        let tcp = listen.iter().filter_map(|listen| match listen {
+            Listen::Tcp(address) => Some(*address),
+            Listen::Unix(_) => None,
+        });
+        tcp.collect()
+    };
+    let ours = addresses(ours);
+    let leads_back = [ours.clone(), addresses(configured)].concat();
     let config = upstream::Config {
         roots: roots.store,
         resolve: config
@@ -90,7 +97,7 @@ pub fn upstream(
             .iter()
             .map(|(name, address)| (name.clone(), *address))
             .collect(),
-        egress: egress(config, variables, &ours),
+        egress: egress(config, variables, &leads_back),
         ours,
         limits: config.limits.clone(),
     };
@@ -98,7 +105,7 @@ pub fn upstream(
 }
 
 /// Returns the way out; a proxy variable that leads back to us is passed over.
-fn egress(config: &Config, variables: &Variables, ours: &[std::net::SocketAddr]) -> Egress {
+fn egress(config: &Config, variables: &Variables, ours: &[SocketAddr]) -> Egress {
     let text = |names: &[&str]| {
         let mut values = names
             .iter()
@@ -139,7 +146,7 @@ fn egress(config: &Config, variables: &Variables, ours: &[std::net::SocketAddr])
     }
 }
 
-fn leads_to_us(url: &str, ours: &[std::net::SocketAddr]) -> bool {
+fn leads_to_us(url: &str, ours: &[SocketAddr]) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else {
         return false;
     };
@@ -170,6 +177,7 @@ pub async fn world(
         env: env.clone(),
         limits: config.limits.clone(),
         before: before.map(|world| world.sessions.clone()),
+        keeping: Keeping::Kept,
     };
     let sessions = Sessions::open(config.recipes.clone(), context)
         .await
@@ -216,7 +224,7 @@ fn unmatched(unmatched: config::Unmatched) -> Unmatched {
 pub fn listeners(config: &Config) -> Vec<(Listen, Option<Arc<str>>)> {
     let shared = config.listen.iter().map(|listen| (listen.clone(), None));
     let own = config.clients.iter().filter_map(|client| {
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], client.port?));
+        let address = SocketAddr::from(([127, 0, 0, 1], client.port?));
         Some((Listen::Tcp(address), Some(client.name.clone())))
     });
     shared.chain(own).collect()

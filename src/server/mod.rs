@@ -1,30 +1,44 @@
 //! Runs the proxy: binds, accepts, reloads, drains.
 
+mod accept;
 mod build;
+mod error;
 mod listen;
+mod offline;
+mod reload;
 mod tls;
 
 use std::{
     future::Future,
-    io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
-pub use self::build::bound_hosts;
-use self::listen::{Accepted, Listener};
+use self::{
+    accept::{accept, accept_aside, raise_file_limit},
+    listen::Listener,
+    reload::{Reloader, resolve},
+};
+pub use self::{
+    build::bound_hosts,
+    error::Error,
+    offline::{Held, Offline, Secrets, make_store, stored_fields},
+};
 use crate::{
-    admin, ca,
-    config::{self, Config, Diagnostics, Listen, Place, Programs, Variables},
+    admin::{self, Admin, Facts, Side},
+    ca::Root,
+    config::{self, Config, Listen, Place, Variables},
     env::Env,
     proxy::{Proxy, Stop, World},
-    session,
-    store::{self, SessionId, Store},
-    upstream::{self, Total, Upstream, roots},
+    secret::Secret,
+    session::Sessions,
+    upstream::Total,
 };
 
 /// A proxy that is ready to run.
@@ -33,54 +47,44 @@ pub struct Server {
     listeners: Vec<Listener>,
     /// TLS to the proxy itself.
     tls: Option<TlsAcceptor>,
-    admin: Option<admin::Bound>,
-    health: Option<admin::Bound>,
+    sides: Vec<(Listener, Side)>,
+    admin: Option<Admin>,
+    ca_file: PathBuf,
     reloader: Arc<Reloader>,
-}
-
-/// What is needed to read the configuration again.
-struct Reloader {
-    place: Place,
-    variables: Variables,
-    config: Mutex<Config>,
-    store: Store,
-    upstream: Upstream,
-    env: Env,
-    proxy: Arc<Proxy>,
-    /// One reload at a time.
-    turn: tokio::sync::Mutex<()>,
 }
 
 /// How a server differs from what its configuration says.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Listen on a port of 127.0.0.1 that the system chooses, and have no admin side: a proxy for one command.
-    pub private: bool,
+    /// A proxy for one command: it listens on a port of 127.0.0.1 that the system chooses, and has no admin side.
+    pub private: Option<Private>,
 }
 
-/// Why a proxy does not start or a configuration is not taken up.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{0}")]
-    Config(Diagnostics),
-    #[error("cannot listen on {0}")]
-    Bind(Listen, #[source] io::Error),
-    #[error("the CA cannot be used")]
-    Ca(#[source] ca::Error),
-    #[error("the roots for upstreams cannot be loaded")]
-    Roots(#[source] roots::Error),
-    #[error("the store cannot be opened")]
-    Store(#[source] store::Error),
-    #[error("the store's key cannot be read")]
-    StoreKey(#[source] config::source::Error),
-    #[error("the upstream side cannot be set up")]
-    Upstream(#[source] upstream::Error),
-    #[error("the sessions cannot be opened")]
-    Sessions(#[source] session::Error),
-    #[error("TLS to the proxy cannot be set up")]
-    Tls(#[from] tls::Error),
-    #[error("the admin side cannot be set up")]
-    Admin(#[source] admin::Error),
+/// What a private proxy is.
+#[derive(Clone, Debug, Default)]
+pub struct Private {
+    /// The one client that it serves, where there are clients: by the user id, or by a password for this run.
+    pub client: Option<(Arc<str>, Secret)>,
+}
+
+// === impl Private ===
+
+impl Private {
+    fn apply(&self, config: &mut Config) {
+        /// What the command left behind is not waited for long: its caller waits for us.
+        const DRAIN: Duration = Duration::from_secs(2);
+        config.listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
+        config.admin = None;
+        config.health = None;
+        config.limits.drain = config.limits.drain.min(DRAIN);
+        let only = self.client.as_ref().map(|(name, password)| config::Client {
+            name: name.clone(),
+            password: Some(password.clone()),
+            port: None,
+            uid: Some(rustix::process::getuid().as_raw()),
+        });
+        config.clients = only.into_iter().collect();
+    }
 }
 
 // === impl Server ===
@@ -97,39 +101,41 @@ impl Server {
         let mut config = loaded.config.clone();
         let store = build::store(&config, &variables)?;
         config = resolve(loaded, &variables, &store).await?;
-        if options.private {
-            config.listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
-            config.admin = None;
-            config.health = None;
-            config
-                .clients
-                .iter_mut()
-                .for_each(|client| client.port = None);
+        // A variable may still lead to where the proxy of everybody listens.
+        let configured = config.listen.clone();
+        if let Some(private) = &options.private {
+            private.apply(&mut config);
         }
         let ca = build::ca(&config, &env)?;
         let tls = config
             .listen_tls
             .as_ref()
-            .filter(|_| !options.private)
+            .filter(|_| options.private.is_none())
             .map(tls::acceptor)
             .transpose()?;
-        raise_file_limit(config.limits.connections);
+        // A child inherits the limit, and some tools are slow or break with a high one.
+        if options.private.is_none() {
+            raise_file_limit(config.limits.connections);
+        }
 
         let mut listeners = Vec::new();
         for (listen, client) in build::listeners(&config) {
             let bound = Listener::bind(&listen, client).await;
             listeners.push(bound.map_err(|e| Error::Bind(listen, e))?);
         }
-        let admin = admin::Bound::admin(&config).await.map_err(Error::Admin)?;
-        let health = admin::Bound::health(&config).await.map_err(Error::Admin)?;
-
-        let addresses = listeners.iter().map(Listener::address);
-        let sides = [&admin, &health]
-            .into_iter()
-            .flatten()
-            .map(admin::Bound::address);
-        let ours: Vec<Listen> = addresses.chain(sides).collect();
-        let upstream = build::upstream(&config, &variables, &ca, &ours)?;
+        let mut sides = Vec::new();
+        for (listen, side) in [(&config.admin, Side::Admin), (&config.health, Side::Health)] {
+            if let Some(listen) = listen {
+                let bound = Listener::bind(listen, None).await;
+                let bound = bound.map_err(|e| Error::Bind(listen.clone(), e))?;
+                sides.push((bound, side));
+            }
+        }
+        let listen: Vec<Listen> = listeners.iter().map(Listener::address).collect();
+        let aside = sides.iter().map(|(listener, _)| listener.address());
+        let ours: Vec<Listen> = listen.iter().cloned().chain(aside).collect();
+        let own = [ca.root().der().clone()];
+        let upstream = build::upstream(&config, &variables, &own, &ours, &configured)?;
         let world = build::world(&config, &store, &upstream, &env, None).await?;
         let proxy = Arc::new(Proxy {
             world: ArcSwap::from_pointee(world),
@@ -139,6 +145,16 @@ impl Server {
             kept: Total::new(config.limits.replay_total),
             stop: Stop::default(),
         });
+        let facts = Facts {
+            listen,
+            admin: config
+                .admin
+                .as_ref()
+                .and_then(|_| Some(sides.first()?.0.address())),
+            config: config.file.clone(),
+            state: config.state.clone(),
+            ca: Root::file(&config.ca.dir),
+        };
         let reloader = Arc::new(Reloader {
             place,
             variables,
@@ -149,12 +165,19 @@ impl Server {
             proxy: proxy.clone(),
             turn: tokio::sync::Mutex::default(),
         });
+        let ca_file = facts.ca.clone();
+        let mut admin = None;
+        if !sides.is_empty() {
+            let made = Admin::new(proxy.clone(), facts, reloader.handle());
+            admin = Some(made.map_err(Error::Admin)?);
+        }
         Ok(Self {
             proxy,
             listeners,
             tls,
+            sides,
             admin,
-            health,
+            ca_file,
             reloader,
         })
     }
@@ -166,38 +189,35 @@ impl Server {
 
     /// Returns where the admin side listens.
     pub fn admin_address(&self) -> Option<Listen> {
-        self.admin.as_ref().map(admin::Bound::address)
+        let mut sides = self.sides.iter();
+        let (listener, _) = sides.find(|(_, side)| *side == Side::Admin)?;
+        Some(listener.address())
     }
 
     /// Returns the CA's certificate file.
-    pub fn ca_file(&self) -> PathBuf {
-        self.reloader
-            .config
-            .lock()
-            .expect("no panic while the configuration is held")
-            .ca
-            .dir
-            .join("ca.pem")
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// Returns the sessions as they are now; a reload replaces them.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        self.proxy.world.load().sessions.clone()
     }
 
     /// Returns a handle with which the configuration is read again.
     pub fn reload_handle(&self) -> admin::Reload {
-        let reloader = self.reloader.clone();
-        Arc::new(move || {
-            let reloader = reloader.clone();
-            Box::pin(async move { reloader.reload().await.map_err(|error| error.to_string()) })
-        })
+        self.reloader.handle()
     }
 
     /// Accepts connections until `end`, then finishes what is under way, within the limit, and stops.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), Error> {
-        let reload = self.reload_handle();
         let Self {
             proxy,
             listeners,
             tls,
+            sides,
             admin,
-            health,
+            ca_file: _,
             reloader,
         } = self;
         let Stop {
@@ -217,11 +237,13 @@ impl Server {
                 }
             });
         }
-        let state = admin::State::new(proxy.clone(), reload);
-        let mut sides = 0;
-        for side in [admin, health].into_iter().flatten() {
-            sides += 1;
-            tasks.spawn(side.serve(state.clone(), now.clone()));
+        // The admin side goes on answering while connections end, and is cut with the rest.
+        let aside = TaskTracker::new();
+        for (listener, side) in sides {
+            if let Some(admin) = &admin {
+                let (admin, now) = (admin.clone(), now.clone());
+                aside.spawn(accept_aside(listener, side, admin, aside.clone(), now));
+            }
         }
         let sweep = {
             let upstream = proxy.upstream.clone();
@@ -233,13 +255,8 @@ impl Server {
         drain.cancel();
         tasks.close();
         sweep.abort();
-        // The admin side goes on answering probes while connections end, and is cut with the rest.
-        let connections_done = async {
-            while tasks.len() > sides {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        if timeout(proxy.limits.drain, connections_done).await.is_err() {
+        aside.close();
+        if timeout(proxy.limits.drain, tasks.wait()).await.is_err() {
             tracing::warn!(
                 connections = tasks.len(),
                 "the drain limit is over: what is under way is cut"
@@ -247,129 +264,10 @@ impl Server {
         }
         now.cancel();
         // A task that does not end by itself must not hold the process.
-        drop(timeout(std::time::Duration::from_secs(2), tasks.wait()).await);
+        let all = async { tokio::join!(tasks.wait(), aside.wait()) };
+        drop(timeout(Duration::from_secs(2), all).await);
         let world: Arc<World> = proxy.world.load_full();
         world.sessions.close().await;
         reloader.store.close().await.map_err(Error::Store)
-    }
-}
-
-async fn accept(
-    listener: Listener,
-    tls: Option<TlsAcceptor>,
-    proxy: Arc<Proxy>,
-    connections: Arc<Semaphore>,
-) {
-    loop {
-        let (accepted, arrival) = listener.accept().await;
-        let Ok(permit) = connections.clone().acquire_owned().await else {
-            return;
-        };
-        let (proxy, tasks, tls) = (proxy.clone(), proxy.stop.tasks.clone(), tls.clone());
-        tasks.spawn(async move {
-            match (accepted, tls) {
-                (Accepted::Tcp(io), Some(tls)) => {
-                    match timeout(proxy.limits.handshake, tls.accept(io)).await {
-                        Ok(Ok(io)) => proxy.serve(io, arrival).await,
-                        Ok(Err(error)) => tracing::debug!(
-                            error = &error as &dyn std::error::Error,
-                            "no TLS from the client"
-                        ),
-                        Err(_) => tracing::debug!("the client does not finish the TLS handshake"),
-                    }
-                }
-                (Accepted::Tcp(io), None) => proxy.serve(io, arrival).await,
-                (Accepted::Unix(io), _) => proxy.serve(io, arrival).await,
-            }
-            drop(permit);
-        });
-    }
-}
-
-/// Raises the limit of open files so that all connections fit: one to the client and one to the upstream each.
-fn raise_file_limit(connections: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    /// Beside connections: the store, logs, listeners.
-    const OTHERS: u64 = 64;
-    let wanted = connections as u64 * 2 + OTHERS;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|now| now >= wanted) {
-        return;
-    }
-    let current = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
-    if setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(current),
-            maximum: limit.maximum,
-        },
-    )
-    .is_err()
-        || current < connections as u64 + OTHERS
-    {
-        tracing::warn!(
-            limit = current,
-            wanted,
-            "the limit of open files is lower than `limits.connections` needs"
-        );
-    }
-}
-
-/// Reads the secrets; a source that cannot be read is a warning if the store has what it would give.
-async fn resolve(
-    loaded: config::Loaded,
-    variables: &Variables,
-    store: &Store,
-) -> Result<Config, Error> {
-    let mut held = std::collections::HashSet::new();
-    for id in store.list().await.map_err(Error::Store)? {
-        let SessionId { name, .. } = &id;
-        if let Some(stored) = store.load(&id).await.map_err(Error::Store)? {
-            held.extend(
-                stored
-                    .grant
-                    .fields
-                    .keys()
-                    .map(|field| (name.to_string(), field.clone())),
-            );
-        }
-    }
-    let variables = variables.clone();
-    let resolved = tokio::task::spawn_blocking(move || {
-        loaded.resolve_sources(&variables, Programs::Run, |session, field| {
-            held.contains(&(session.to_owned(), field.to_owned()))
-        })
-    });
-    let (config, warnings) = resolved
-        .await
-        .expect("reading sources does not panic")
-        .map_err(Error::Config)?;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    Ok(config)
-}
-
-// === impl Reloader ===
-
-impl Reloader {
-    /// Takes up a changed configuration, or refuses it whole. Returns the changed keys that need a restart.
-    async fn reload(&self) -> Result<Vec<&'static str>, Error> {
-        let _turn = self.turn.lock().await;
-        let loaded = config::load(&self.place, &self.variables).map_err(Error::Config)?;
-        let config = resolve(loaded, &self.variables, &self.store).await?;
-        let before = self.proxy.world.load_full();
-        let (store, upstream) = (&self.store, &self.upstream);
-        let world = build::world(&config, store, upstream, &self.env, Some(&before)).await?;
-        let world = Arc::new(world);
-        let before = self.proxy.world.swap(Arc::clone(&world));
-        before.sessions.retire(&world.sessions);
-        let mut current = self
-            .config
-            .lock()
-            .expect("no panic while the configuration is held");
-        let restart = current.needs_restart(&config);
-        *current = config;
-        Ok(restart)
     }
 }

@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// Names the command that repairs a session which nothing else can.
-    pub(super) fn hint(&self) -> String {
+    pub fn hint(&self) -> String {
         let client = self.id.client.as_ref();
         let client = client.map_or_else(String::new, |client| format!(" --client {client}"));
         format!("staysigned import {}{client} --from KIND", self.id.name)

@@ -268,14 +268,9 @@ impl Bench {
             })
         };
         let recipes = [Arc::new(recipe)];
-        let sessions = Sessions::open_with(
-            &recipes,
-            self.store.clone(),
-            self.env.clone(),
-            self.limits.clone(),
-            before,
-            Box::new(make),
-        );
+        let shared = Sessions::shared(self.env.clone(), self.limits.clone(), before.as_deref());
+        let make = Box::new(make);
+        let sessions = Sessions::open_with(&recipes, self.store.clone(), shared, before, make);
         let sessions = sessions.await.unwrap();
         let session = sessions.session(0, None);
         (sessions, session)

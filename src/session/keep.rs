@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Keeps a session until it, or all of them, end.
 pub(super) async fn keep(session: Weak<Session>, stop: CancellationToken) {
-    loop {
+    while !stop.is_cancelled() {
         let Some(kept) = session.upgrade() else {
             return;
         };

@@ -51,7 +51,7 @@ pub use self::{
     counters::Counters,
     history::Event,
     people::Material,
-    sessions::{Context, Error, Sessions},
+    sessions::{Context, Error, Keeping, Sessions},
     status::{LastRefresh, Status},
     stubborn::About,
 };

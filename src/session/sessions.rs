@@ -40,6 +40,17 @@ pub struct Context {
     /// The sessions that these follow after a reload: what is in memory only, counters, histories and listeners of
     /// events are handed on.
     pub before: Option<Arc<Sessions>>,
+    pub keeping: Keeping,
+}
+
+/// Whether sessions are looked after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// They are renewed ahead of their end, and what others store is followed.
+    #[default]
+    Kept,
+    /// Nothing is renewed that is not asked for: for commands, which look and end.
+    AtRest,
 }
 
 /// All sessions of one configuration.
@@ -89,6 +100,7 @@ impl Sessions {
             env,
             limits,
             before,
+            keeping,
         } = context;
         let world = refresh::World {
             upstream,
@@ -96,24 +108,36 @@ impl Sessions {
             limits: limits.clone(),
         };
         let make = move |recipe: &Arc<Recipe>, id: &SessionId| refresh::of(recipe, id, &world);
-        Self::open_with(&recipes, store, env, limits, before, Box::new(make)).await
+        let shared = Self::shared(env, limits, before.as_deref());
+        if keeping == Keeping::AtRest {
+            shared.stop.cancel();
+        }
+        Self::open_with(&recipes, store, shared, before, Box::new(make)).await
+    }
+
+    /// Makes what they share; listeners of events are handed on.
+    pub(super) fn shared(env: Env, limits: Limits, before: Option<&Self>) -> Shared {
+        Shared::new(
+            env,
+            limits,
+            before.map(|before| before.shared.events.clone()),
+        )
     }
 
     pub(super) async fn open_with(
         recipes: &[Arc<Recipe>],
         store: Store,
-        env: Env,
-        limits: Limits,
+        shared: Shared,
         before: Option<Arc<Self>>,
         make: Box<Make>,
     ) -> Result<Arc<Self>, Error> {
-        let slots: Vec<Slot> = recipes.iter().map(|r| Slot::new(r, &limits)).collect();
+        let limits = &shared.limits;
+        let slots: Vec<Slot> = recipes.iter().map(|r| Slot::new(r, limits)).collect();
         let recipes: Vec<_> = slots.iter().map(|s| s.definition.recipe.clone()).collect();
-        let events = before.as_ref().map(|before| before.shared.events.clone());
         let volatile = before.as_ref().map(|before| before.volatile.clone());
         let sessions = Arc::new(Self {
             matcher: Matcher::new(&recipes)?,
-            shared: Arc::new(Shared::new(env, limits, events)),
+            shared: Arc::new(shared),
             slots,
             make,
             volatile: volatile.unwrap_or_else(Store::memory),

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Session, history::format, runner::Inner};
 use crate::life::{State, What};
 
 /// A session's state as facts; times are RFC 3339 in UTC.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {
     pub name: String,
     pub client: Option<String>,
@@ -29,7 +30,7 @@ pub struct Status {
 }
 
 /// The last refresh, whoever made it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LastRefresh {
     pub at: String,
     /// `ok`, or the name of what went wrong.
@@ -37,14 +38,14 @@ pub struct LastRefresh {
     pub took_ms: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Cookies {
     pub stored: usize,
     /// The names of required cookies that are not there.
     pub missing: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Counts {
     pub requests: u64,
     pub injected: u64,

@@ -1,0 +1,172 @@
+//! `export`: what a session holds, for tools that cannot use a proxy.
+//!
+//! It comes from the store itself: the admin side of a running proxy gives no secret to anybody.
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use crate::{
+    cli::{
+        context::Context,
+        error::Error,
+        output::{self, Paint},
+        reach::{Reach, Which},
+        runtime,
+    },
+    export::{self, Kind, Written},
+    import,
+    origin::{Host, Origin, Scheme},
+    rule::{HostPattern, Recipe, Target},
+    server::Secrets,
+    store,
+};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// In what form: cookies-txt, json, storage-state, header
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    to: Kind,
+    /// Where to; standard output without one, or with -. Only you can read the file
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// For a header: the host that it is for, if not the first that the session is bound to
+    #[arg(long, value_name = "HOST", value_parser = import::domain)]
+    domain: Option<Host>,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    text.parse()
+        .map_err(|error: export::Error| format!("{error}; {}", error.hint()))
+}
+
+/// Exports; returns the exit code.
+pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
+    context.log_quietly()?;
+    let Args {
+        which,
+        to,
+        file,
+        domain,
+    } = args;
+    let found = context.load()?;
+    which.check(found.config())?;
+    let recipe = found
+        .config()
+        .recipes
+        .iter()
+        .find(|recipe| *recipe.name == *which.session);
+    let kept = recipe.is_some_and(|recipe| recipe.persist);
+    if !kept || found.config().store.url == store::Kind::Memory {
+        return Err(
+            Error::failed("the session is kept in the memory of the proxy alone")
+                .hint("give it a store (`store.url`), and leave out `persist = false`".to_owned()),
+        );
+    }
+    let Written { text, warnings } = runtime::one()?.block_on(async {
+        let reach = Reach::store(&context, found, Secrets::AtHand).await?;
+        let written = written(&reach, &which, to, domain).await;
+        reach.close().await?;
+        written
+    })?;
+    for warning in warnings {
+        output::note(format_args!("{} {warning}", Paint::Warn("warning:")));
+    }
+    match file.filter(|path| path != Path::new("-")) {
+        Some(path) => {
+            replace(&path, text.expose())
+                .map_err(|e| Error::because(format!("cannot write {}", path.display()), e))?;
+            output::note(format_args!(
+                "written to {}, which only you can read",
+                path.display()
+            ));
+        }
+        None => {
+            if io::stdout().is_terminal() {
+                output::note(format_args!(
+                    "{} what follows is as good as a password",
+                    Paint::Warn("warning:")
+                ));
+            }
+            let mut out = io::stdout();
+            out.write_all(text.expose())
+                .and_then(|()| out.flush())
+                .map_err(Error::Write)?;
+        }
+    }
+    Ok(0)
+}
+
+async fn written(
+    reach: &Reach,
+    which: &Which,
+    to: Kind,
+    domain: Option<Host>,
+) -> Result<Written, Error> {
+    let session = reach.stored(which)?;
+    let (_, grant, jar) = session.held().await?;
+    let now = SystemTime::now();
+    let origin = origin(session.recipe(), domain);
+    let cookies: Vec<_> = match (to, origin) {
+        (Kind::Header, Some(origin)) => jar.cookies_for(&origin, "/", now),
+        _ => jar.iter(now).collect(),
+    };
+    export::write(to, &cookies, &grant).map_err(|error| {
+        let hint = error.hint().to_owned();
+        Error::because("nothing was exported", error).hint(hint)
+    })
+}
+
+/// Returns whose cookies a `Cookie` field has: the named host's, or those of the first one that the session is bound
+/// to by its name.
+fn origin(recipe: &Recipe, domain: Option<Host>) -> Option<Origin> {
+    let named = domain.map(|host| Origin {
+        scheme: Scheme::Https,
+        host,
+        port: 443,
+    });
+    named.or_else(|| {
+        recipe.bind.iter().find_map(|bind| match &bind.target {
+            Target {
+                scheme,
+                host: HostPattern::Exact(host),
+                port,
+                ..
+            } => Some(Origin {
+                scheme: *scheme,
+                host: host.clone(),
+                port: *port,
+            }),
+            _ => None,
+        })
+    })
+}
+
+/// Writes a file whole or not at all, for its owner alone.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = folder
+        .unwrap_or(Path::new("."))
+        .join(format!(".{name}.{}", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    let written = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        drop(fs::remove_file(&new));
+    }
+    written
+}

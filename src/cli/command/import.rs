@@ -1,0 +1,152 @@
+//! `import`: cookies and tokens that somebody has already, into a session.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    admin,
+    cli::{
+        command::status,
+        context::Context,
+        error::Error,
+        output::{self, Paint},
+        reach::{Reach, Which},
+        runtime,
+    },
+    config::Config,
+    import::{self, Kind, Material, Options},
+    jar::Bounds,
+    origin::{Host, Scheme},
+    server::Secrets,
+};
+
+/// More than this is no file of cookies.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A Cookie field as a browser's tools copy it goes in through standard input:\n  \
+    staysigned import books --from header --domain example.com\nand paste, then ^D."
+)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// What the text is: cookies-txt, json, storage-state, header
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    from: Kind,
+    /// Its file; standard input without one, or with -
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The host that its cookies are for; of a file with many, only those for this one are taken
+    #[arg(long, value_name = "HOST", value_parser = import::domain)]
+    domain: Option<Host>,
+    /// Print what state the session is in then as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    text.parse()
+        .map_err(|error: import::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
+}
+
+/// Imports; returns the exit code.
+pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
+    context.log_quietly()?;
+    let Args {
+        which,
+        from,
+        file,
+        domain,
+        json,
+    } = args;
+    let found = context.load()?;
+    which.check(found.config())?;
+    let text = read(file.as_deref())?;
+    let options = Options {
+        domain,
+        scheme: scheme(found.config(), &which),
+        bounds: Bounds::from(&found.config().limits),
+        now: SystemTime::now(),
+    };
+    let Material {
+        cookies,
+        fields,
+        expires_at,
+        warnings,
+    } = import::read(from, &text, &options).map_err(|error| {
+        let hint = error.hint().map(str::to_owned);
+        Error::because("nothing was imported", error).hint(hint)
+    })?;
+    for warning in warnings {
+        output::note(format_args!("{} {warning}", Paint::Warn("warning:")));
+    }
+    let counts = [(cookies.len(), "cookie"), (fields.len(), "token")];
+    let taken: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
+        .collect();
+    let material = admin::Material {
+        fields: fields.into_iter().collect(),
+        expires_at,
+        cookies,
+    };
+    let status = runtime::one()?.block_on(async {
+        let mut reach = Reach::new(&context, found, Secrets::AtHand).await?;
+        let status = reach.put(&which, material).await;
+        reach.close().await?;
+        status
+    })?;
+    if json {
+        output::json(&status)?;
+    } else {
+        let taken = taken.join(" and ");
+        output::print(format_args!("{taken} taken\n{}\n", status::line(&status)))?;
+    }
+    Ok(0)
+}
+
+fn read(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut text = Zeroizing::new(Vec::new());
+    let (name, result) = match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            let read =
+                File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+            (path.display().to_string(), read)
+        }
+        None => {
+            if io::stdin().is_terminal() {
+                output::note("Paste it, then ^D on a line of its own:");
+            }
+            let read = io::stdin().take(LARGEST + 1).read_to_end(&mut text);
+            ("standard input".to_owned(), read)
+        }
+    };
+    result.map_err(|e| Error::because(format!("cannot read {name}"), e))?;
+    if text.len() as u64 > LARGEST {
+        return Err(Error::failed(format!("{name} is larger than 64 MiB")));
+    }
+    Ok(text)
+}
+
+/// Returns the scheme of the session's origins; https if it has both.
+fn scheme(config: &Config, which: &Which) -> Scheme {
+    let recipe = config
+        .recipes
+        .iter()
+        .find(|recipe| *recipe.name == *which.session);
+    let plain = recipe.is_some_and(|recipe| {
+        recipe
+            .bind
+            .iter()
+            .all(|bind| bind.target.scheme == Scheme::Http)
+    });
+    if plain { Scheme::Http } else { Scheme::Https }
+}

@@ -1,0 +1,184 @@
+//! `serve`: the proxy itself, until a signal ends it.
+
+use std::{
+    future::{Future, pending},
+    io,
+};
+
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    admin,
+    cli::{
+        command::status,
+        context::{Context, Found},
+        error::Error,
+        harden,
+        log::{self, Format},
+        output::{self, Paint},
+        runtime,
+    },
+    config::{Config, Listen},
+    server::{Options, Server},
+};
+
+/// Runs the proxy; returns the exit code.
+pub(in crate::cli) fn run(context: Context) -> Result<u8, Error> {
+    harden::no_core_dumps();
+    let found = context.load()?;
+    let config = found.config();
+    let format = Format::of(config.log.format);
+    log::start(&config.log.level, format)?;
+    runtime::many()?.block_on(serve(context, found, format))
+}
+
+async fn serve(context: Context, found: Found, format: Format) -> Result<u8, Error> {
+    // From here on a signal ends the proxy in good order, also while it starts.
+    let mut signals = Signals::new().map_err(|e| Error::because("cannot listen for signals", e))?;
+    let Context { variables, .. } = context;
+    let Found { place, loaded } = found;
+    let server = Server::start(place, variables, &Options::default()).await?;
+    announce(&server, &loaded.config, format);
+
+    let reload = tokio::spawn(reload_on_hangup(server.reload_handle()));
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let mut run = std::pin::pin!(server.run(async {
+        // Whoever could say "now" is this function, and it waits for both.
+        drop(ended.await);
+    }));
+    let first = tokio::select! {
+        first = signals.next() => first,
+        result = &mut run => return result.map(|()| 0).map_err(Error::from),
+    };
+    tracing::info!(
+        signal = name(first),
+        "stopping: what is under way is finished"
+    );
+    // If nobody listens any more, it has ended.
+    end.send(()).ok();
+    let code = tokio::select! {
+        result = run => result.map(|()| 0).map_err(Error::from),
+        again = signals.next() => {
+            tracing::warn!(signal = name(again), "stopped at once");
+            Ok(u8::try_from(128 + again.as_raw()).unwrap_or(1))
+        }
+    };
+    reload.abort();
+    code
+}
+
+/// The signals that end the proxy.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => Signal::TERM,
+            Some(()) = self.interrupt.recv() => Signal::INT,
+            else => pending().await,
+        }
+    }
+}
+
+fn name(signal: Signal) -> &'static str {
+    if signal == Signal::TERM {
+        "SIGTERM"
+    } else {
+        "SIGINT"
+    }
+}
+
+/// Reads the configuration again at each SIGHUP.
+fn reload_on_hangup(reload: admin::Reload) -> impl Future<Output = ()> {
+    let hangup = signal(SignalKind::hangup());
+    async move {
+        let mut hangup = match hangup {
+            Ok(hangup) => hangup,
+            Err(error) => {
+                tracing::warn!(%error, "SIGHUP cannot be listened for: no reload by signal");
+                return;
+            }
+        };
+        while hangup.recv().await.is_some() {
+            // What came of it is in the log.
+            drop(reload().await);
+        }
+    }
+}
+
+/// Says what a person needs now: where the proxy listens, the CA, the sessions, and how a tool is led through it.
+fn announce(server: &Server, config: &Config, format: Format) {
+    let addresses: Vec<String> = server.addresses().iter().map(url).collect();
+    let admin = server.admin_address();
+    let ca = server.ca_file();
+    let version = env!("CARGO_PKG_VERSION");
+    if format == Format::Json {
+        tracing::info!(
+            version,
+            listen = addresses.join(" "),
+            admin = admin.as_ref().map(url),
+            ca = %ca.display(),
+            config = %config.file.display(),
+            "listening"
+        );
+        return;
+    }
+    let head = |word: &str| Paint::Dim(format!("  {word:<10}"));
+    output::note(format_args!(
+        "{} {version}, {}",
+        Paint::Bold("staysigned"),
+        config.file.display()
+    ));
+    output::note(format_args!("{}{}", head("proxy"), addresses.join(", ")));
+    if let Some(admin) = &admin {
+        let token = admin::token::file(&config.state);
+        output::note(format_args!(
+            "{}{}, token in {}",
+            head("dashboard"),
+            url(admin),
+            token.display()
+        ));
+    }
+    output::note(format_args!("{}{}", head("CA"), ca.display()));
+    let sessions = server.sessions().all();
+    if sessions.is_empty() {
+        output::note(format_args!(
+            "{}none yet: add [session.NAME] to the configuration, then `kill -HUP {}`",
+            head("sessions"),
+            std::process::id()
+        ));
+    }
+    for (n, session) in sessions.iter().enumerate() {
+        let status = session.status();
+        let word = if n == 0 { "sessions" } else { "" };
+        output::note(format_args!(
+            "{}{}",
+            head(word),
+            status::line(&serde_json::json!(status))
+        ));
+    }
+    output::note(format_args!(
+        "{}staysigned run -- COMMAND, or in a shell: eval \"$(staysigned env)\"",
+        head("use it")
+    ));
+}
+
+fn url(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => format!("http://{address}"),
+        Listen::Unix(_) => listen.to_string(),
+    }
+}

@@ -1,0 +1,292 @@
+//! The log of the program: text for people, JSON for programs, always on standard error.
+
+use std::{
+    error::Error as StdError,
+    fmt::{self, Write as _},
+    io::{self, IsTerminal as _},
+    time::SystemTime,
+};
+
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use super::{
+    error::{Error, chain},
+    output::Paint,
+};
+use crate::config::LogFormat;
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Text { colours: bool },
+    Json,
+}
+
+/// What stands in one event.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Map<String, Value>,
+}
+
+/// Begins to log; the first one wins.
+pub(super) fn start(level: &str, format: Format) -> Result<(), Error> {
+    let filter = filter(level).map_err(|error| {
+        let message = format!("{level:?} is not a log level: {error}");
+        Error::asked(message).hint(
+            "error, warn, info, debug or trace; for parts: info,staysigned::upstream=debug"
+                .to_owned(),
+        )
+    })?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .event_format(format)
+        .finish();
+    // Under test there may be one already.
+    drop(tracing::subscriber::set_global_default(subscriber));
+    Ok(())
+}
+
+/// A bare level is ours alone: what libraries say is for who asks for it by name.
+fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    let bare = level.trim().parse::<Level>();
+    let directives = match bare {
+        Ok(Level::ERROR) => "error".to_owned(),
+        Ok(level) => format!("warn,staysigned={level}"),
+        Err(_) => level.to_owned(),
+    };
+    EnvFilter::builder().parse(directives)
+}
+
+// === impl Format ===
+
+impl Format {
+    pub(super) fn of(format: LogFormat) -> Self {
+        let terminal = io::stderr().is_terminal();
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Auto if !terminal => Self::Json,
+            LogFormat::Auto | LogFormat::Text => Self::text(),
+        }
+    }
+
+    pub(super) fn text() -> Self {
+        let choice = anstream::AutoStream::choice(&io::stderr());
+        Self::Text {
+            colours: choice != anstream::ColorChoice::Never,
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let at = now();
+        match self {
+            Self::Json => {
+                let mut line = Map::new();
+                line.insert("time".into(), at.into());
+                line.insert("level".into(), metadata.level().as_str().into());
+                line.insert("target".into(), metadata.target().into());
+                line.insert("message".into(), fields.message.into());
+                for (name, value) in fields.rest {
+                    line.entry(name).or_insert(value);
+                }
+                writeln!(writer, "{}", Value::Object(line))
+            }
+            Self::Text { colours } => {
+                let line = text(&at, *metadata.level(), &fields);
+                if *colours {
+                    writeln!(writer, "{line}")
+                } else {
+                    writeln!(writer, "{}", anstream::adapter::strip_str(&line))
+                }
+            }
+        }
+    }
+}
+
+fn text(at: &str, level: Level, fields: &Fields) -> String {
+    let at = Paint::Dim(at);
+    let mut line = match level {
+        Level::ERROR => format!("{at} {}", Paint::Bad("ERROR")),
+        Level::WARN => format!("{at} {} ", Paint::Warn("WARN")),
+        Level::INFO => format!("{at} {} ", Paint::Good("INFO")),
+        level => format!("{at} {}", Paint::Dim(level)),
+    };
+    line.push(' ');
+    line.push_str(&fields.message);
+    for (name, value) in &fields.rest {
+        let value = match value {
+            Value::String(text) if plain(text) => text.clone(),
+            other => other.to_string(),
+        };
+        // Writing to a string does not fail.
+        let _ = write!(line, " {}{value}", Paint::Dim(format!("{name}=")));
+    }
+    line
+}
+
+fn plain(text: &str) -> bool {
+    let quoted = |c: char| c.is_whitespace() || c.is_control() || c == '"';
+    !text.is_empty() && !text.contains(quoted)
+}
+
+fn now() -> String {
+    let now = OffsetDateTime::from(SystemTime::now());
+    let millis = now.millisecond();
+    let now = now.replace_nanosecond(u32::from(millis) * 1_000_000);
+    now.ok()
+        .and_then(|now| now.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+// === impl Fields ===
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.rest.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = text,
+            _ => self.put(field, text),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            _ => self.put(field, value),
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn StdError + 'static)) {
+        self.put(field, chain(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format, level: &str, log: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter(level).unwrap())
+            .with_writer(move || writer.clone())
+            .event_format(format)
+            .finish();
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn something() {
+        let cause = Error::because("no answer", io::Error::from(io::ErrorKind::TimedOut));
+        let error = &cause as &dyn StdError;
+        tracing::warn!(
+            session = "ads",
+            tries = 2,
+            error,
+            detail = "a \"b\"",
+            "not renewed"
+        );
+        tracing::debug!(target: "hyper::proto", "noise");
+    }
+
+    #[test]
+    fn text_is_one_line_with_all_causes() {
+        let line = logged(Format::Text { colours: false }, "info", something);
+        let (at, rest) = line.split_once(' ').unwrap();
+        assert!(OffsetDateTime::parse(at, &Rfc3339).is_ok(), "{at}");
+        assert_eq!(
+            rest,
+            "WARN  not renewed session=ads tries=2 error=\"no answer: timed out\" detail=\"a \\\"b\\\"\"\n"
+        );
+        let coloured = logged(Format::Text { colours: true }, "info", something);
+        assert!(coloured.contains("\x1b[33mWARN\x1b[0m"), "{coloured}");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let line = logged(Format::Json, "info", something);
+        let mut value: Value = serde_json::from_str(&line).unwrap();
+        assert!(value["time"].take().is_string());
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "time": null, "level": "WARN", "target": "staysigned::cli::log::tests", "message": "not renewed",
+                "session": "ads", "tries": 2, "error": "no answer: timed out", "detail": "a \"b\"",
+            })
+        );
+    }
+
+    #[test]
+    fn a_bare_level_is_ours_alone() {
+        let lines = |level| logged(Format::Json, level, something).lines().count();
+        assert_eq!(lines("trace"), 1);
+        assert_eq!(lines("trace,hyper=debug"), 2);
+        assert_eq!(lines("error"), 0);
+        assert!(filter("no such level!=").is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Sessions as people read them: a line, or a row of a table.
+
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::output::{self, Paint};
+
+const STATE: &str = "STATE";
+/// Not a state by itself: fresh, but the proxy that would have renewed it does not run.
+const EXPIRED: &str = "expired";
+
+/// What is shown of a session; a part of what `status --json` prints.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Row {
+    name: String,
+    client: Option<String>,
+    state: String,
+    valid: bool,
+    message: Option<String>,
+    last_error: Option<String>,
+    expires_at: Option<String>,
+    next_refresh_at: Option<String>,
+    last_refresh: Option<Last>,
+    bound_to: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Last {
+    at: String,
+    result: String,
+}
+
+// === impl Row ===
+
+impl Row {
+    /// Reads a status; `None` if it is from a version too different from this one.
+    pub(super) fn of(status: &Value) -> Option<Self> {
+        Row::deserialize(status).ok()
+    }
+
+    fn name(&self) -> String {
+        match &self.client {
+            None => self.name.clone(),
+            Some(client) => format!("{}/{client}", self.name),
+        }
+    }
+
+    fn state(&self) -> &str {
+        match &*self.state {
+            "fresh" if !self.valid => EXPIRED,
+            state => state,
+        }
+    }
+
+    /// Returns what a person should know or do.
+    fn remark(&self) -> String {
+        match (&self.message, &self.last_error) {
+            (Some(message), _) => message.clone(),
+            (None, Some(error)) if self.state != "fresh" => error.clone(),
+            _ if self.state == "fresh" && !self.valid => "renewed at its next use".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn last(&self, now: SystemTime) -> String {
+        match &self.last_refresh {
+            None => "-".to_owned(),
+            Some(Last { at, result }) if result == "ok" => when(Some(at), now),
+            Some(Last { at, result }) => format!("{result} {}", when(Some(at), now)),
+        }
+    }
+
+    /// Returns the session in a line: its name, its state, where it may go.
+    pub(super) fn line(&self, now: SystemTime) -> String {
+        let mut line = format!("{} {}", Paint::Bold(self.name()), painted(self.state()));
+        if let Some(at) = &self.expires_at
+            && self.valid
+        {
+            line = format!("{line}, ends {}", when(Some(at), now));
+        }
+        let bound = Paint::Dim(self.bound_to.join(", "));
+        match self.remark() {
+            none if none.is_empty() => format!("{line}  {bound}"),
+            remark => format!("{line}: {remark}"),
+        }
+    }
+}
+
+/// Returns the table of all sessions.
+pub(super) fn table(rows: &[Row], now: SystemTime) -> String {
+    let remarks = rows.iter().any(|row| !row.remark().is_empty());
+    let mut header = vec!["SESSION", STATE, "ENDS", "NEXT REFRESH", "LAST REFRESH"];
+    if remarks {
+        header.push("");
+    }
+    let cells = rows.iter().map(|row| {
+        let mut cells = vec![
+            row.name(),
+            row.state().to_owned(),
+            when(row.expires_at.as_ref(), now),
+            when(row.next_refresh_at.as_ref(), now),
+            row.last(now),
+        ];
+        if remarks {
+            cells.push(row.remark());
+        }
+        cells
+    });
+    let text = output::table(&header, cells.collect());
+    let Some(column) = text.find(STATE) else {
+        return text;
+    };
+    text.lines().map(|line| coloured(line, column)).collect()
+}
+
+/// Colours the state in a line of the table: only now, since colours have no width.
+fn coloured(line: &str, column: usize) -> String {
+    // The header's columns are ASCII, a name need not be.
+    let start = line
+        .char_indices()
+        .nth(column)
+        .map_or(line.len(), |(at, _)| at);
+    let (before, rest) = line.split_at(start);
+    let end = rest.find(' ').unwrap_or(rest.len());
+    match rest.split_at(end) {
+        ("" | STATE, _) => format!("{line}\n"),
+        (state, rest) => format!("{before}{}{rest}\n", painted(state)),
+    }
+}
+
+fn painted(state: &str) -> String {
+    match state {
+        "fresh" => Paint::Good(state).to_string(),
+        "needs_login" => Paint::Bad(state).to_string(),
+        "refreshing" | "degraded" | "incomplete" | "empty" | EXPIRED => {
+            Paint::Warn(state).to_string()
+        }
+        other => other.to_owned(),
+    }
+}
+
+fn when(time: Option<&String>, now: SystemTime) -> String {
+    let time = time.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+    time.map_or_else(|| "-".to_owned(), |time| output::relative(time.into(), now))
+}
