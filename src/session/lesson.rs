@@ -62,8 +62,21 @@ impl Taught {
         self.cookies.get(key).copied().unwrap_or(self.base)
     }
 
-    fn fields(&self) -> Generation {
-        self.fields.unwrap_or(self.base)
+    /// Tells whether a cookie that came with an answer to generation `seen` takes the place of the held one. What a
+    /// refresh, an import or a start brought came with no answer: the first one to it is newer, whatever the ages.
+    fn lets_cookie(&self, key: &Key, seen: Generation, new: Age, held: Age) -> bool {
+        match self.cookies.get(key) {
+            Some(taught) => order::replaces(seen, *taught, new, held),
+            None => seen >= self.base,
+        }
+    }
+
+    /// As [`lets_cookie`](Self::lets_cookie), for captured fields.
+    fn lets_fields(&self, seen: Generation, new: Age, held: Age) -> bool {
+        match self.fields {
+            Some(taught) => order::replaces(seen, taught, new, held),
+            None => seen >= self.base,
+        }
     }
 
     /// Notes that an answer to generation `seen` taught this.
@@ -171,8 +184,7 @@ impl Lesson {
             return false;
         };
         if let Some(old) = before.get(&key) {
-            let replaces = order::replaces(answer.seen, taught.cookie(&key), age(new), age(old));
-            if !replaces {
+            if !taught.lets_cookie(&key, answer.seen, age(new), age(old)) {
                 return false;
             }
         }
@@ -233,7 +245,7 @@ impl Lesson {
         let before = token(&held.grant).unwrap_or_default();
         let new = age_of(times, grant.expires_at);
         let old = age_of(before, held.grant.expires_at);
-        if !order::replaces(answer.seen, taught.fields(), new, old) {
+        if !taught.lets_fields(answer.seen, new, old) {
             return;
         }
         grant.obtained_at = Some(now);
