@@ -1,6 +1,6 @@
-//! Links lead somewhere, examples are configurations.
+//! Links lead somewhere, examples are configurations, commands exist.
 
-use std::fs;
+use std::{collections::BTreeSet, fs, process::Command};
 
 use staysigned::config::{self, Found, Place, Variables};
 
@@ -64,7 +64,7 @@ fn links_lead_somewhere() {
 
 // === Examples ===
 
-/// The blocks of TOML on a page, by the file that their first line names.
+/// The blocks of TOML on a page, by the file that their first line names, and what a shell writes into `config.toml`.
 fn examples(page: &str) -> Vec<(String, String)> {
     let text = read(page);
     let blocks = text.split("```toml\n").skip(1);
@@ -73,7 +73,10 @@ fn examples(page: &str) -> Vec<(String, String)> {
         let name = block.lines().next()?.strip_prefix("# ")?;
         Some((name.to_owned(), block.to_owned()))
     });
-    named.collect()
+    let written = text.split("cat >> config.toml <<'END'\n").skip(1);
+    let written = written.filter_map(|rest| rest.split("\nEND\n").next());
+    let written = written.map(|text| ("config.toml".to_owned(), text.to_owned()));
+    named.chain(written).collect()
 }
 
 /// Every configuration that the pages show is one, with the providers that they show.
@@ -108,5 +111,102 @@ fn examples_are_right() {
             loaded += 1;
         }
     }
-    assert!(loaded >= 2, "only {loaded} examples");
+    assert!(loaded >= 6, "only {loaded} examples");
+}
+
+// === Commands ===
+
+/// What follows `staysigned` on the lines and in the code of a page, up to where the command line ends.
+fn command_lines(text: &str) -> Vec<Vec<String>> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        let code: Vec<&str> = if fenced || line.starts_with("    ") {
+            vec![line.trim_start()]
+        } else {
+            line.split('`').skip(1).step_by(2).collect()
+        };
+        for code in code {
+            for (at, name) in code.match_indices("staysigned ") {
+                let begins = code[..at].is_empty() || code[..at].ends_with([' ', '(', '/']);
+                let rest = &code[at + name.len()..];
+                let end = rest
+                    .find(['#', '&', '|', ')', ';', '`'])
+                    .unwrap_or(rest.len());
+                // Columns of prose stand behind two spaces.
+                let command = rest[..end].split("  ").next().unwrap_or_default();
+                let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
+                if begins && words.first().is_some_and(|word| is_word(word)) {
+                    found.push(words);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn is_word(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+fn help(words: &[&str]) -> String {
+    let program = env!("CARGO_BIN_EXE_staysigned");
+    let output = Command::new(program)
+        .args(words)
+        .arg("--help")
+        .output()
+        .expect("the program runs");
+    assert!(output.status.success(), "staysigned {words:?} --help");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The commands that a help lists.
+fn commands(help: &str) -> BTreeSet<String> {
+    let (_, rest) = help.split_once("Commands:\n").expect("commands");
+    let lines = rest.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names
+        .filter(|name| is_word(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every command that the pages show is there, with its options; and the README has every command.
+#[test]
+fn commands_exist() {
+    let known = commands(&help(&[]));
+    let of_ca = commands(&help(&["ca"]));
+    let (mut used, mut faults) = (BTreeSet::new(), Vec::new());
+    for page in pages() {
+        let page = page.to_str().expect("UTF-8");
+        for words in command_lines(&read(page)) {
+            let (name, rest) = words.split_first().expect("a word");
+            if !known.contains(name) {
+                faults.push(format!("{page}: staysigned {name}"));
+                continue;
+            }
+            used.insert((page.to_owned(), name.clone()));
+            let sub = rest
+                .first()
+                .filter(|_| name == "ca")
+                .filter(|word| is_word(word));
+            if sub.is_some_and(|sub| !of_ca.contains(sub)) {
+                faults.push(format!("{page}: staysigned ca {sub:?}"));
+            }
+            let text = help(&[name.as_str()]);
+            let own = rest.iter().take_while(|word| *word != "--");
+            let options = own.filter(|word| word.starts_with('-'));
+            let missing = options.filter(|option| !text.contains(option.as_str()));
+            faults.extend(missing.map(|option| format!("{page}: staysigned {name} {option}")));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let readme: BTreeSet<_> = used
+        .iter()
+        .filter(|(page, _)| page == "README.md")
+        .map(|(_, name)| name.clone())
+        .collect();
+    let missing: Vec<_> = known.difference(&readme).collect();
+    assert!(missing.is_empty(), "not in README.md: {missing:?}");
 }
