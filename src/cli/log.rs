@@ -12,6 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
+    level_filters::LevelFilter,
 };
 use tracing_subscriber::{
     EnvFilter,
@@ -59,14 +60,21 @@ pub(super) fn start(level: &str, format: Format) -> Result<(), Error> {
 }
 
 /// A bare level is ours alone: what libraries say is for who asks for it by name.
-fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    let bare = level.trim().parse::<Level>();
-    let directives = match bare {
-        Ok(Level::ERROR) => "error".to_owned(),
-        Ok(level) => format!("warn,staysigned={level}"),
-        Err(_) => level.to_owned(),
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let bare = |part: &str| part.trim().parse::<LevelFilter>().ok();
+    // A word that is no level would be taken for the name of a part.
+    let strange = level
+        .split(',')
+        .find(|part| !part.contains(['=', '[']) && bare(part).is_none());
+    if let Some(strange) = strange {
+        return Err(format!("{strange:?} is none"));
+    }
+    let directives = match bare(level) {
+        Some(level) if level > LevelFilter::WARN => format!("warn,staysigned={level}"),
+        Some(_) | None => level.to_owned(),
     };
-    EnvFilter::builder().parse(directives)
+    let filter = EnvFilter::builder().parse(directives);
+    filter.map_err(|error| error.to_string())
 }
 
 // === impl Format ===
@@ -287,6 +295,9 @@ mod tests {
         assert_eq!(lines("trace"), 1);
         assert_eq!(lines("trace,hyper=debug"), 2);
         assert_eq!(lines("error"), 0);
-        assert!(filter("no such level!=").is_err());
+        assert_eq!(lines("off"), 0);
+        for bad in ["loud", "info,loud", "staysigned=loud"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
     }
 }
