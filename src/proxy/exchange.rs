@@ -30,7 +30,7 @@ use crate::{
         matcher::{Bound, Captured, Found},
     },
     secret::Secret,
-    session::{About, Answer, Current, Session, Verdict},
+    session::{About, Answer, Counters, Current, Session, Verdict},
     upstream::{Alpn, Body, ClientBody, Gate, Incoming, Keep, Peer, Route, Sent},
 };
 
@@ -273,6 +273,9 @@ impl<'s> Exchange<'s> {
         loop {
             let mut parts = parts.clone();
             let applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
+            if applied == Applied::Sent && attempt == Attempt::First {
+                Counters::add(&session.counters().injected);
+            }
             let seen = current
                 .as_ref()
                 .map_or_else(|| session.generation(), |c| c.generation);

@@ -203,6 +203,7 @@ impl Session {
     /// Reports that a request was rejected again after it was sent again.
     pub fn rejected_again(&self, about: About<'_>) {
         Counters::add(&self.counters.rejected);
+        Counters::add(&self.counters.rejected_again);
         self.stubborn.note(about, self.definition.rules.cooldown);
     }
 

@@ -19,6 +19,8 @@ pub struct Counters {
     pub injected: AtomicU64,
     pub rejected: AtomicU64,
     pub replayed: AtomicU64,
+    /// Requests that were rejected again after they were sent again; they count in `rejected`, too.
+    pub rejected_again: AtomicU64,
     /// Refreshes that succeeded.
     pub refreshes: AtomicU64,
     /// Changes of the generation by what an answer or a refresh brought.

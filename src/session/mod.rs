@@ -48,7 +48,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, watch};
 
 pub use self::{
-    counters::Counters,
+    counters::{BUCKETS, Counters},
     history::Event,
     people::Material,
     sessions::{Context, Error, Keeping, Sessions},

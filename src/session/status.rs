@@ -1,6 +1,6 @@
 //! What `status` prints of a session. No secret is in it.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::SystemTime};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -58,6 +58,11 @@ pub struct Counts {
 // === impl Session ===
 
 impl Session {
+    /// Returns when the credential that is held ends, if that is known.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.inner().life.state.holding().expires_at
+    }
+
     /// Returns the session's state as facts.
     pub fn status(&self) -> Status {
         let now = self.shared.env.wall();
