@@ -321,9 +321,23 @@ impl<'s> Exchange<'s> {
                     return Ok(self.finish(judged.response, Some(recipe), Some(why)));
                 }
             };
-            let Some(again) = spare.again().await else {
-                let why = "the session was refreshed, but the request's body was too large to keep";
+            let why = "the session was refreshed, but the request's body was too large to keep";
+            if !spare.is_kept() {
                 return Ok(self.finish(judged.response, Some(recipe), Some(why)));
+            }
+            let (head, rejected) = judged.response.into_parts();
+            if spare.is_complete() {
+                inspect::discard(rejected).await;
+            } else {
+                // Upstreams reject before they have read: what the client has not sent yet comes back when the
+                // connection is let go, and goes behind what is kept.
+                drop(rejected);
+            }
+            let Some(again) = spare.again().await else {
+                let mut response =
+                    Response::from_parts(head, ResponseBody::Whole(bytes::Bytes::new()));
+                response.headers_mut().remove(CONTENT_LENGTH);
+                return Ok(self.finish(response, Some(recipe), Some(why)));
             };
             renewed = matches!(judged.says, Says::Rejected(_));
             note = Some(if renewed {
@@ -331,7 +345,6 @@ impl<'s> Exchange<'s> {
             } else {
                 "the first answer was a challenge; sent again with the credential"
             });
-            inspect::discard(judged.response.into_body()).await;
             session.replayed();
             (body, current, attempt) = (again, Some(next), Attempt::Again);
         }
@@ -532,6 +545,23 @@ impl<'s> Exchange<'s> {
 }
 
 impl Spare {
+    /// Tells whether all that was sent so far can be sent again.
+    fn is_kept(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Kept(copy) => copy.fits(),
+            Self::None => false,
+        }
+    }
+
+    /// Tells whether the whole body was sent.
+    fn is_complete(&self) -> bool {
+        match self {
+            Self::Kept(copy) => copy.is_complete(),
+            Self::Empty | Self::None => true,
+        }
+    }
+
     async fn again(&self) -> Option<Body> {
         match self {
             Self::Empty => Some(Body::Empty),

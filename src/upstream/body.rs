@@ -240,6 +240,16 @@ impl Keep {
         }))
     }
 
+    /// Tells whether all of it that was sent so far is kept.
+    pub fn fits(&self) -> bool {
+        !self.lock().over
+    }
+
+    /// Tells whether the whole body was sent.
+    pub fn is_complete(&self) -> bool {
+        self.lock().complete
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.state.lock().expect("no panic while a copy is held")
     }

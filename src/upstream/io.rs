@@ -3,7 +3,8 @@
 //! rustls asks for 4 KiB at a time, which makes four system calls of every full record. [`Chunked`] sits between
 //! the socket and TLS and reads 64 KiB at once, but only once a read has filled what was asked for: a connection
 //! that carries small messages, or none, has no buffer at all. [`Filling`] sits on top of TLS and hands on several
-//! records at once, so that the other side writes them at once.
+//! records at once, so that the other side writes them at once, and it goes on listening when the upstream has
+//! stopped reading: an upstream that rejects an upload and hangs up has said why.
 
 use std::{
     io,
@@ -172,7 +173,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filling<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.0).poll_write(cx, bytes);
+        written.map(|written| unheard(written, bytes.len()))
     }
 
     fn poll_write_vectored(
@@ -180,7 +182,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filling<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
+        let all = bytes.iter().map(|slice| slice.len()).sum();
+        let written = Pin::new(&mut self.0).poll_write_vectored(cx, bytes);
+        written.map(|written| unheard(written, all))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -188,11 +192,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filling<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        let flushed = Pin::new(&mut self.0).poll_flush(cx);
+        flushed.map(|flushed| unheard(flushed, ()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Takes what a peer no longer reads for written. Its answer may lie in our buffer, and if there is none, the next
+/// read says so (RFC 9112 §9.5: a client watches the connection while it sends).
+fn unheard<T>(written: io::Result<T>, all: T) -> io::Result<T> {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match written {
+        Err(error)
+            if matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset
+            ) =>
+        {
+            Ok(all)
+        }
+        other => other,
     }
 }
 
