@@ -143,3 +143,37 @@ fn errors_are_documented() {
         "not in docs/operations.md: {missing:#?}"
     );
 }
+
+// === Admin side ===
+
+/// Every call of the API and every event is described.
+#[test]
+fn the_api_is_documented() {
+    let page = read("docs/operations.md");
+    let routes = read("src/admin/routes.rs");
+    let call = Regex::new(r#"\.(get|post|put|delete)\(\s*"(/api/[^"]+)""#).expect("a pattern");
+    let mut calls = 0;
+    for found in call.captures_iter(&routes) {
+        let [method, path] = found.extract().1;
+        let shown = format!("| `{} {path}` |", method.to_uppercase());
+        assert!(
+            page.contains(&shown),
+            "{shown} is not in docs/operations.md"
+        );
+        calls += 1;
+    }
+    assert!(calls > 10, "{calls}");
+    let names = read("src/session/history.rs");
+    let event = Regex::new(r#"pub const \w+: &str = "([a-z_.]+)""#).expect("a pattern");
+    let events: Vec<_> = event
+        .captures_iter(&names)
+        .map(|found| found.extract().1)
+        .collect();
+    assert!(events.len() > 10, "{events:?}");
+    for [event] in events {
+        assert!(
+            page.contains(&format!("`{event}`")),
+            "{event} is not in docs/operations.md"
+        );
+    }
+}
