@@ -177,3 +177,25 @@ fn the_api_is_documented() {
         );
     }
 }
+
+/// Every metric is described.
+#[test]
+fn metrics_are_documented() {
+    let page = read("docs/operations.md");
+    let source = read("src/admin/metrics.rs");
+    let name = Regex::new(r#"(?:out|self)\s*\.\w+\(\s*"([a-z_]+)","#).expect("a pattern");
+    let names: Vec<_> = name
+        .captures_iter(&source)
+        .map(|found| found.extract().1)
+        .collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for [name] in names {
+        // A counter and an info are written with an ending.
+        let shown = ["", "_total", "_info"].map(|end| format!("| `staysigned_{name}{end}"));
+        let named = shown.iter().any(|shown| {
+            let after = |at: usize| page[at + shown.len()..].starts_with(['{', '`']);
+            page.match_indices(shown.as_str()).any(|(at, _)| after(at))
+        });
+        assert!(named, "staysigned_{name} is not in docs/operations.md");
+    }
+}
