@@ -7,6 +7,7 @@ pub mod check;
 mod client;
 mod command;
 mod context;
+mod demo;
 mod error;
 mod harden;
 mod log;
@@ -14,6 +15,7 @@ mod output;
 mod reach;
 pub mod run;
 mod runtime;
+mod signals;
 mod table;
 mod tools;
 
@@ -73,6 +75,11 @@ enum Command {
     Ca(commands::ca::Args),
     /// Print shell lines that lead the tools of this shell through the running proxy
     Env(commands::env::Args),
+    /// The recipes for sites that there are
+    #[command(subcommand, disable_help_subcommand = true)]
+    Provider(commands::provider::Args),
+    /// See it at work for twenty seconds: no network, no account
+    Demo(demo::Args),
     /// Print completions for a shell
     Completions(commands::completions::Args),
 }
@@ -104,6 +111,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {
         Command::Check(args) => commands::check::run(context, args),
         Command::Ca(command) => commands::ca::run(context, command),
         Command::Env(args) => commands::env::run(context, args),
+        Command::Provider(args) => commands::provider::run(&context, args),
+        Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
     }
 }

@@ -1,11 +1,7 @@
 //! `serve`: the proxy itself, until a signal ends it.
 
-use std::{
-    future::{Future, pending},
-    io,
-};
+use std::future::Future;
 
-use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -18,6 +14,7 @@ use crate::{
         log::{self, Format},
         output::{self, Paint},
         runtime,
+        signals::{self, Signals},
     },
     config::{Config, Listen},
     server::{Options, Server},
@@ -52,7 +49,7 @@ async fn serve(context: Context, found: Found, format: Format) -> Result<u8, Err
         result = &mut run => return result.map(|()| 0).map_err(Error::from),
     };
     tracing::info!(
-        signal = name(first),
+        signal = signals::name(first),
         "stopping: what is under way is finished"
     );
     // If nobody listens any more, it has ended.
@@ -60,45 +57,12 @@ async fn serve(context: Context, found: Found, format: Format) -> Result<u8, Err
     let code = tokio::select! {
         result = run => result.map(|()| 0).map_err(Error::from),
         again = signals.next() => {
-            tracing::warn!(signal = name(again), "stopped at once");
+            tracing::warn!(signal = signals::name(again), "stopped at once");
             Ok(u8::try_from(128 + again.as_raw()).unwrap_or(1))
         }
     };
     reload.abort();
     code
-}
-
-/// The signals that end the proxy.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-// === impl Signals ===
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            Some(()) = self.terminate.recv() => Signal::TERM,
-            Some(()) = self.interrupt.recv() => Signal::INT,
-            else => pending().await,
-        }
-    }
-}
-
-fn name(signal: Signal) -> &'static str {
-    if signal == Signal::TERM {
-        "SIGTERM"
-    } else {
-        "SIGINT"
-    }
 }
 
 /// Reads the configuration again at each SIGHUP.

@@ -1,0 +1,124 @@
+//! `provider`: the recipes for sites that there are.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::{
+    cli::{context::Context, error::Error, output},
+    provider,
+};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Args {
+    /// List the built-in ones and your own
+    List {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one, as a file for providers/ to start from
+    Show {
+        /// Its name, as in `provider = "NAME"`
+        name: String,
+    },
+}
+
+/// Where a provider is.
+struct Known {
+    name: String,
+    /// Its file; `None`: it is built in.
+    file: Option<PathBuf>,
+}
+
+/// Carries it out; returns the exit code.
+pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
+    context.log_quietly()?;
+    let folder = folder(context)?;
+    let known = known(folder.as_deref());
+    match args {
+        Args::List { json: true } => {
+            let all = known
+                .iter()
+                .map(|known| json!({ "name": known.name, "file": known.file }));
+            output::json(&json!({ "providers": all.collect::<Vec<_>>() }))?;
+        }
+        Args::List { json: false } if known.is_empty() => {
+            output::note(
+                "There are none. Your own go into providers/ beside the configuration: docs/providers.md",
+            );
+        }
+        Args::List { json: false } => {
+            let rows = known.iter().map(|Known { name, file }| {
+                let place = file.as_ref().map(|file| file.display().to_string());
+                vec![name.clone(), place.unwrap_or_else(|| "built in".to_owned())]
+            });
+            output::print(output::table(&["PROVIDER", "WHERE"], rows.collect()))?;
+        }
+        Args::Show { name } => output::print(text(&known, &name)?)?,
+    }
+    Ok(0)
+}
+
+/// Returns the folder of one's own providers; without a configuration there is none.
+fn folder(context: &Context) -> Result<Option<PathBuf>, Error> {
+    match context.place() {
+        Ok(place) => {
+            let beside = place.path.parent().unwrap_or(Path::new(""));
+            Ok(Some(beside.join("providers")))
+        }
+        Err(error) if context.config.is_some() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Returns all that there are, by name; one's own file goes before a built-in provider of its name.
+fn known(folder: Option<&Path>) -> Vec<Known> {
+    let own = folder.and_then(|folder| fs::read_dir(folder).ok());
+    let files = own
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut known: Vec<Known> = files
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .filter_map(|path| {
+            let name = path.file_stem()?.to_str()?.to_owned();
+            Some(Known {
+                name,
+                file: Some(path),
+            })
+        })
+        .collect();
+    for name in provider::NAMES {
+        if !known.iter().any(|own| own.name == *name) {
+            known.push(Known {
+                name: (*name).to_owned(),
+                file: None,
+            });
+        }
+    }
+    known.sort_by(|a, b| a.name.cmp(&b.name));
+    known
+}
+
+fn text(known: &[Known], name: &str) -> Result<String, Error> {
+    match known.iter().find(|known| known.name == name) {
+        Some(Known {
+            file: Some(path), ..
+        }) => fs::read_to_string(path)
+            .map_err(|e| Error::because(format!("cannot read {}", path.display()), e)),
+        Some(Known { file: None, .. }) => {
+            Ok(provider::builtin(name).unwrap_or_default().to_owned())
+        }
+        None => Err(Error::asked(format!("there is no provider {name}"))
+            .hint("`staysigned provider list` has those there are".to_owned())),
+    }
+}
