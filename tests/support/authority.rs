@@ -32,10 +32,8 @@ struct Inner {
 /// One request to the token endpoint.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    pub at: Instant,
     pub form: HashMap<String, String>,
     pub fields: HeaderMap,
-    pub granted: bool,
 }
 
 /// What goes wrong with one answer.
@@ -122,9 +120,15 @@ impl Authority {
     }
 
     fn admit(&self, seen: &Seen) -> bool {
-        let token = seen
-            .field("authorization")
-            .and_then(|value| value.strip_prefix("Bearer "));
+        self.admits(&seen.fields)
+    }
+
+    /// Whether a request with these fields is let in.
+    pub fn admits(&self, fields: &HeaderMap) -> bool {
+        let value = fields
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let token = value.and_then(|value| value.strip_prefix("Bearer "));
         self.with(|oauth| oauth.admit(token.unwrap_or_default(), Instant::now()))
     }
 
@@ -163,10 +167,8 @@ impl Authority {
         );
         let granted = if spared { None } else { self.grant(&form) };
         let attempt = Attempt {
-            at: Instant::now(),
             form,
             fields: parts.headers,
-            granted: granted.is_some(),
         };
         self.0.attempts.lock().unwrap().push(attempt);
         Ok(self.reply(fault, granted).await)

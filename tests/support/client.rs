@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     BoxError,
     origin::{Body, Origin, empty, full},
-    pki::{TRUSTED, crypto, roots},
+    pki::{self, TRUSTED, crypto, roots},
 };
 
 /// Where the client's connections go.
@@ -33,6 +33,8 @@ pub struct Client {
     proxied: bool,
     roots: Arc<RootCertStore>,
     alpn: &'static [&'static str],
+    /// Takes any certificate: for peers that are not who they are asked to be.
+    credulous: bool,
     /// Fields of each CONNECT.
     pub connect_fields: String,
 }
@@ -81,27 +83,31 @@ impl Client {
             proxied: true,
             roots: Arc::new(store),
             alpn: &["http/1.1"],
+            credulous: false,
             connect_fields: String::new(),
         }
     }
 
     /// To the origin itself.
     pub fn direct(origin: &Origin) -> Self {
-        let store = roots(&TRUSTED.pem());
-        Self {
-            proxied: false,
-            ..Self::proxied(origin.address, "")
-        }
-        .with_roots(store)
+        Self::to(origin.address)
     }
 
-    fn with_roots(mut self, store: RootCertStore) -> Self {
-        self.roots = Arc::new(store);
-        self
+    /// To a server of the tests, without a proxy.
+    pub fn to(address: SocketAddr) -> Self {
+        Self {
+            proxied: false,
+            ..Self::proxied(address, "")
+        }
     }
 
     pub fn h2(mut self) -> Self {
         self.alpn = &["h2", "http/1.1"];
+        self
+    }
+
+    pub fn credulous(mut self) -> Self {
+        self.credulous = true;
         self
     }
 
@@ -177,10 +183,19 @@ impl Client {
         socket: TcpStream,
         parts: &Parts,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, BoxError> {
-        let mut config = ClientConfig::builder_with_provider(crypto())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
+        let config =
+            ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
+        let mut config = if self.credulous {
+            let verifier = Arc::new(pki::Credulous);
+            config
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+                .with_no_client_auth()
+        } else {
+            config
+                .with_root_certificates(self.roots.clone())
+                .with_no_client_auth()
+        };
         config.alpn_protocols = if parts.h2 {
             vec![b"h2".to_vec()]
         } else {

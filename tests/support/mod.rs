@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod canary;
+pub mod cgi;
 pub mod client;
 pub mod content;
 pub mod oauth;
@@ -15,6 +16,7 @@ pub mod rotating;
 pub mod routes;
 pub mod tap;
 pub mod tool;
+pub mod wire;
 
 /// What a fallible test step can fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

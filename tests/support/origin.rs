@@ -52,7 +52,6 @@ pub struct Builder {
     identity: Option<Identity>,
     handlers: Vec<Handler>,
     gate: Option<Gate>,
-    address: SocketAddr,
 }
 
 /// All that an origin received.
@@ -68,8 +67,6 @@ pub struct Recorder {
 
 #[derive(Default)]
 pub struct Connection {
-    pub sni: Option<String>,
-    pub alpn: Option<String>,
     pub bytes: Mutex<Vec<u8>>,
 }
 
@@ -97,7 +94,6 @@ pub fn origin(names: &[&str]) -> Builder {
         identity: None,
         handlers: Vec::new(),
         gate: None,
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
     }
 }
 
@@ -113,11 +109,6 @@ impl Builder {
     /// Shows another certificate than a good one for its names.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
-        self
-    }
-
-    pub fn at(mut self, address: SocketAddr) -> Self {
-        self.address = address;
         self
     }
 
@@ -159,7 +150,7 @@ impl Builder {
     }
 
     async fn listen(self, scheme: &'static str) -> Origin {
-        let listener = TcpListener::bind(self.address).await.expect("bind");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let recorder = Arc::new(Recorder::default());
         let names = self.names.clone();
@@ -274,14 +265,8 @@ async fn serve(socket: TcpStream, site: Arc<Builder>, recorder: Arc<Recorder>) {
         return;
     };
     let session = stream.get_ref().1;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let alpn = session.alpn_protocol().map(text);
-    let h2 = alpn.as_deref() == Some("h2");
-    let (number, connection) = recorder.connection(Connection {
-        sni: session.server_name().map(str::to_owned),
-        alpn,
-        bytes: Mutex::default(),
-    });
+    let h2 = session.alpn_protocol() == Some(b"h2");
+    let (number, connection) = recorder.connection(Connection::default());
     converse(Tap::new(stream, connection), h2, number, site, recorder).await;
 }
 

@@ -1,8 +1,6 @@
 //! Throw-away certificate authorities and server certificates, made at run time.
 
 use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
@@ -12,9 +10,10 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 use rustls::{
-    RootCertStore, ServerConfig,
+    DigitallySignedStruct, RootCertStore, ServerConfig,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
 };
 
 /// The authority that proxies under test are told to trust.
@@ -69,14 +68,6 @@ impl Ca {
             .signed_by(&key, &self.issuer)
             .expect("leaf");
         Identity::new(certificate.der().clone(), certificate.pem(), &key)
-    }
-
-    pub fn write_pem(&self, folder: &Path, name: &str) -> PathBuf {
-        let path = folder.join(name);
-        std::fs::File::create(&path)
-            .and_then(|mut file| file.write_all(self.pem().as_bytes()))
-            .expect("write the CA's certificate");
-        path
     }
 }
 
@@ -149,4 +140,45 @@ fn leaf(names: &[&str], valid: Valid) -> CertificateParams {
 
 fn aws_lc_rs_rand(bytes: &mut [u8]) {
     ::aws_lc_rs::rand::fill(bytes).expect("random bytes");
+}
+
+/// Believes any certificate: a client that is attacked, or attacks.
+#[derive(Debug)]
+pub struct Credulous;
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        crypto()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }

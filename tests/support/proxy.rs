@@ -10,13 +10,16 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{client::Client, origin::Origin, pki::TRUSTED, ports, raw::Raw};
+use super::{client::Client, origin::Origin, pki::TRUSTED, ports, raw::Raw, tool};
 
 /// The binary under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_staysigned");
 
 /// How long the proxy may take to listen. It is far quicker; a machine busy with other tests is not.
 const START: Duration = Duration::from_secs(20);
+
+/// How long a command may take.
+const COMMAND: Duration = Duration::from_secs(60);
 
 /// A folder with a configuration, and the process that runs with it.
 pub struct Proxy {
@@ -37,6 +40,7 @@ pub struct Builder {
     store: &'static str,
     roots: String,
     files: Vec<(String, String)>,
+    listen: Option<SocketAddr>,
 }
 
 pub fn proxy() -> Builder {
@@ -49,6 +53,7 @@ pub fn proxy() -> Builder {
         store: "sqlite:staysigned.db",
         roots: TRUSTED.pem(),
         files: Vec::new(),
+        listen: None,
     }
 }
 
@@ -116,13 +121,20 @@ impl Builder {
         self
     }
 
+    /// Listens here, and not at any free port.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
     /// The folder, without a process.
     pub fn prepare(self) -> Proxy {
         let folder = tempfile::Builder::new()
             .prefix("staysigned-")
             .tempdir()
             .expect("a folder");
-        let (listen, admin) = (ports::free(), ports::free());
+        let listen = self.listen.unwrap_or_else(ports::free);
+        let admin = ports::free();
         let resolve: Vec<String> = self
             .resolve
             .iter()
@@ -200,10 +212,15 @@ impl Proxy {
 
     /// The command, with the folder's configuration, and nothing else of the environment than what a shell has.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_for("config.toml", arguments)
+    }
+
+    /// The command, with another configuration of the same folder.
+    pub fn command_for(&self, config: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command
             .arg("--config")
-            .arg(self.path().join("config.toml"))
+            .arg(self.path().join(config))
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
@@ -217,26 +234,12 @@ impl Proxy {
 
     /// Runs a command of the program to its end.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("run the program")
+        self.cli_with(arguments, "")
     }
 
     /// As [`cli`](Self::cli), with text on standard input.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Output {
-        use std::io::Write as _;
-        let mut command = self.command(arguments);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("run the program");
-        child
-            .stdin
-            .take()
-            .expect("piped")
-            .write_all(input.as_bytes())
-            .expect("write to the program");
-        child.wait_with_output().expect("the program's end")
+        tool::feed(self.command(arguments), input, COMMAND)
     }
 
     /// What `status --json` says of a session.

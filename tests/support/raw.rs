@@ -112,7 +112,7 @@ pub async fn says(name: &str, bytes: impl Into<Vec<u8>>, after: After) -> Raw {
     .await
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum After {
     Keep,
     Close,

@@ -1,8 +1,10 @@
 //! Real tools as processes: found or the test fails, and run with a clean environment.
 
 use std::{
+    io::{Read, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::proxy::Proxy;
@@ -113,7 +115,7 @@ fn variables(proxy: &Proxy, command: &mut Command) {
 /// Runs a command on a thread of its own, so that the test's servers go on meanwhile.
 pub async fn run(mut command: Command) -> Output {
     let line = format!("{command:?}");
-    let limit = std::time::Duration::from_secs(300);
+    let limit = Duration::from_secs(300);
     let task = tokio::task::spawn_blocking(move || command.output());
     match tokio::time::timeout(limit, task).await {
         Ok(output) => output
@@ -134,5 +136,54 @@ pub async fn succeed(command: Command) -> Output {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    output
+}
+
+/// Runs a command with this on its standard input; it must end within the limit.
+pub fn feed(mut command: Command, input: &str, limit: Duration) -> Output {
+    let line = format!("{command:?}");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{line}: {error}"));
+    // One that does not read its input may be gone before it is written.
+    let _ = child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(input.as_bytes());
+    let mut out = child.stdout.take().expect("piped");
+    let mut err = child.stderr.take().expect("piped");
+    let read = |pipe: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("read from a program");
+        bytes
+    };
+    let begun = Instant::now();
+    let mut late = false;
+    let output = std::thread::scope(|scope| {
+        let stdout = scope.spawn(|| read(&mut out));
+        let stderr = scope.spawn(|| read(&mut err));
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("wait") {
+                break status;
+            }
+            if begun.elapsed() > limit {
+                late = true;
+                child.kill().expect("kill");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let (stdout, stderr) = (stdout.join().expect("read"), stderr.join().expect("read"));
+        Output {
+            status,
+            stdout,
+            stderr,
+        }
+    });
+    assert!(!late, "{line} did not end within {limit:?}: {output:?}");
     output
 }

@@ -1,0 +1,103 @@
+//! HTTP/1.1 written and read byte by byte, for what no library would send.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{
+    client::{Client, Parts, Stream},
+    raw::read_head,
+};
+
+/// No single step of a conversation takes longer.
+const STEP: Duration = Duration::from_secs(15);
+
+pub struct Wire(Stream);
+
+impl Wire {
+    /// Through CONNECT, TLS inside, everything naming this host.
+    pub async fn https(client: &Client, host: &str) -> Self {
+        let parts = Parts {
+            connect: format!("{host}:443"),
+            sni: Some(host.to_owned()),
+            tls: true,
+            h2: false,
+        };
+        Self::open(client, &parts).await
+    }
+
+    pub async fn open(client: &Client, parts: &Parts) -> Self {
+        let stream = client.stream(parts).await;
+        Self(stream.unwrap_or_else(|error| panic!("{parts:?}: {error}")))
+    }
+
+    /// To the proxy itself: absolute form, CONNECT.
+    pub async fn proxy(client: &Client) -> Self {
+        Self(Box::pin(client.socket().await))
+    }
+
+    pub fn new(stream: Stream) -> Self {
+        Self(stream)
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = async {
+            self.0.write_all(bytes.as_ref()).await?;
+            self.0.flush().await
+        };
+        let _ = within("send", sent).await;
+    }
+
+    /// The next head; empty if the peer hung up.
+    pub async fn head(&mut self) -> String {
+        within("head", read_head(&mut self.0))
+            .await
+            .unwrap_or_default()
+    }
+
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        within("bytes", self.0.read_exact(&mut bytes))
+            .await
+            .expect("bytes");
+        bytes
+    }
+
+    /// Everything until the peer ends the connection, however it does.
+    pub async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = within("end", self.0.read_to_end(&mut bytes)).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A whole message that has a Content-Length (or no body).
+    pub async fn message(&mut self) -> (String, String) {
+        let head = self.head().await;
+        let length =
+            field(&head, "content-length").map_or(0, |value| value.parse().expect("a length"));
+        let body = self.bytes(length).await;
+        (head, String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+/// The first value of a field in a head.
+pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
+}
+
+/// The status of a response head; 0 if there was none.
+pub fn status(head: &str) -> u16 {
+    head.split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0)
+}
+
+async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
+    tokio::time::timeout(STEP, step)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {STEP:?}"))
+}

@@ -1,0 +1,118 @@
+//! SIGTERM: what is in flight is finished, tunnels included, within a limit; nothing new is taken.
+
+use std::time::{Duration, Instant};
+
+use http::Request;
+use http_body_util::BodyExt as _;
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{
+    client::Answer,
+    origin::{empty, origin},
+    proxy::proxy,
+    raw::tcp,
+    wire::{Wire, status},
+};
+
+/// A download and a late answer, on both versions, end whole after SIGTERM; the exit status is 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_are_finished() {
+    let site = origin(&["app.example.test"]).bearer("t1").start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .bearer("app", "app.example.test", "t1")
+        .start()
+        .await;
+    let mut running = Vec::new();
+    for client in [proxy.client(), proxy.client().h2()] {
+        for path in ["/slow/8/200", "/late/1200"] {
+            let request = Request::get(site.url(path)).body(empty()).unwrap();
+            let client = client.clone();
+            running.push(tokio::spawn(async move {
+                Answer::read(client.start(request).await?).await
+            }));
+        }
+    }
+    let mut idle = Wire::https(&proxy.client(), "app.example.test").await;
+    idle.send("GET /echo HTTP/1.1\r\nHost: app.example.test\r\n\r\n")
+        .await;
+    assert_eq!(status(&idle.message().await.0), 200);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    proxy.signal(Signal::TERM);
+    let begun = Instant::now();
+    for answer in running {
+        let answer = answer.await.unwrap().expect("finished");
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer.text().contains("line 7") || answer.text().contains("late"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(proxy.wait(Duration::from_secs(10)).await.code(), Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "idle connections do not hold it up"
+    );
+    assert_eq!(idle.rest().await, "", "idle connections are closed");
+}
+
+/// A tunnel in use goes on until its end; the limit ends one that never does.
+#[tokio::test(flavor = "multi_thread")]
+async fn tunnels_are_drained_within_the_limit() {
+    let (address, _echo) = tcp(|mut socket| async move {
+        let mut buffer = [0; 100];
+        while let Ok(read @ 1..) = socket.read(&mut buffer).await {
+            let _ = socket.write_all(&buffer[..read]).await;
+        }
+    })
+    .await;
+    let mut proxy = proxy()
+        .resolve("raw.example.test:7777", address)
+        .config("[limits]\ndrain = \"3s\"")
+        .start()
+        .await;
+    let mut socket = proxy
+        .client()
+        .connect("raw.example.test:7777")
+        .await
+        .unwrap();
+    proxy.signal(Signal::TERM);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut buffer = [0; 5];
+    socket.write_all(b"still").await.unwrap();
+    socket.read_exact(&mut buffer).await.unwrap();
+    assert_eq!(&buffer, b"still");
+    let begun = Instant::now();
+    proxy.wait(Duration::from_secs(10)).await;
+    assert!(
+        begun.elapsed() > Duration::from_millis(1500),
+        "the tunnel was given its time"
+    );
+}
+
+/// A body that is being read when the limit ends is cut, and cannot be taken for a whole one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cut_is_seen_to_be_cut() {
+    let site = origin(&["app.example.test"]).start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .bearer("app", "app.example.test", "t1")
+        .config("[limits]\ndrain = \"1s\"")
+        .start()
+        .await;
+    let mut bodies = Vec::new();
+    for client in [proxy.client(), proxy.client().h2()] {
+        let request = Request::get(site.url("/slow/100/200"))
+            .body(empty())
+            .unwrap();
+        let response = client.start(request).await.unwrap();
+        bodies.push(tokio::spawn(response.into_body().collect()));
+    }
+    proxy.signal(Signal::TERM);
+    proxy.wait(Duration::from_secs(6)).await;
+    for body in bodies {
+        body.await.unwrap().expect_err("cut");
+    }
+}

@@ -1,0 +1,98 @@
+//! Hosts without a session: tunnelled byte for byte, or denied.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{
+    client::Client,
+    content::{Content, sha256},
+    origin::origin,
+    proxy::proxy,
+    raw::tcp,
+};
+
+/// Promise 5: a host without a session is tunnelled, its own certificate and all.
+#[tokio::test(flavor = "multi_thread")]
+async fn unbound_hosts_are_never_decrypted() {
+    let app = origin(&["app.example.test"]).start().await;
+    let other = origin(&["other.example.test"]).start().await;
+    let proxy = proxy()
+        .site(&app)
+        .site(&other)
+        .bearer("app", "app.example.test", "t1")
+        .start()
+        .await;
+    // This client trusts the test origins' CA alone: with our CA's certificate it would fail.
+    let client = Client::proxied(proxy.listen, "");
+    let answer = client.get(&other.url("/bytes/1000000/3")).await.expect(200);
+    assert_eq!(sha256(&answer.body), Content::new(1_000_000, 3).sha256());
+    client
+        .clone()
+        .h2()
+        .get(&other.url("/echo"))
+        .await
+        .expect(200);
+    assert_eq!(other.last().field("authorization"), None);
+    let request = http::Request::get(app.url("/echo"))
+        .body(crate::support::origin::empty())
+        .unwrap();
+    client
+        .try_send(request)
+        .await
+        .expect_err("the bound host is intercepted");
+}
+
+/// Any bytes at all pass a tunnel, in both directions, and its half-closes too.
+#[tokio::test(flavor = "multi_thread")]
+async fn tunnels_pass_any_bytes() {
+    let (address, echo) = tcp(|mut socket| async move {
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all).await;
+        all.reverse();
+        let _ = socket.write_all(&all).await;
+    })
+    .await;
+    let proxy = proxy()
+        .resolve("raw.example.test:7777", address)
+        .start()
+        .await;
+    let mut socket = proxy
+        .client()
+        .connect("raw.example.test:7777")
+        .await
+        .unwrap();
+    let content = Content::new(500_000, 9).bytes();
+    socket.write_all(&content).await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut back = Vec::new();
+    socket.read_to_end(&mut back).await.unwrap();
+    back.reverse();
+    assert_eq!(sha256(&back), sha256(&content));
+    echo.abort();
+}
+
+/// `unmatched = "deny"`: hosts without a session are refused, and not connected to.
+#[tokio::test(flavor = "multi_thread")]
+async fn unmatched_hosts_can_be_denied() {
+    let app = origin(&["app.example.test"]).start().await;
+    let other = origin(&["other.example.test"]).start().await;
+    let proxy = proxy()
+        .site(&app)
+        .site(&other)
+        .key("unmatched = \"deny\"")
+        .bearer("app", "app.example.test", "t1")
+        .start()
+        .await;
+    proxy.client().get(&app.url("/echo")).await.expect(200);
+    let error = proxy
+        .client()
+        .connect("other.example.test:443")
+        .await
+        .expect_err("denied")
+        .to_string();
+    assert!(error.contains(" 403 "), "{error}");
+    assert!(
+        error.to_ascii_lowercase().contains("proxy-status:"),
+        "{error}"
+    );
+    assert_eq!(other.recorder.count(), 0);
+}
