@@ -1,0 +1,103 @@
+// A certified OAuth server (oidc-provider) with refresh-token rotation and reuse detection, the resource it guards,
+// and a control side for the tests.
+//
+//   oidc.mjs CERT KEY LIFETIME      prints {"port", "access", "refresh"} when it is ready
+//
+//   POST /token                     the provider's own
+//   GET  /resource…                 200 for a good access token, else 401
+//   POST /control/revoke            ends the access tokens that were used; answers how many
+//   GET  /control/stats             what happened so far
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import Provider from "oidc-provider";
+
+const [cert, key, lifetime] = process.argv.slice(2);
+const issuer = "https://auth.example.test";
+const stats = {
+  granted: 0, errors: [], grants_revoked: 0, consumed: 0, repeated: 0,
+  issued: 0, accepted: 0, rejected: 0, revoked_early: 0,
+};
+const used = new Set();
+const seen = new Set();
+
+const provider = new Provider(issuer, {
+  clients: [{
+    client_id: "tests",
+    client_secret: "tests-secret",
+    grant_types: ["refresh_token", "authorization_code"],
+    redirect_uris: ["https://client.example.test/cb"],
+    token_endpoint_auth_method: "client_secret_basic",
+  }],
+  ttl: { AccessToken: Number(lifetime), RefreshToken: 86400, Grant: 86400 },
+  rotateRefreshToken: true,
+  issueRefreshToken: async () => true,
+  findAccount: async (ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
+  features: { devInteractions: { enabled: false } },
+  scopes: ["openid", "offline_access"],
+  cookies: { keys: ["tests"] },
+});
+provider.proxy = true;
+provider.on("grant.success", () => { stats.granted += 1; });
+provider.on("grant.error", (ctx, error) => { stats.errors.push(`${error.error}: ${error.error_detail ?? error.error_description}`); });
+provider.on("grant.revoked", () => { stats.grants_revoked += 1; });
+provider.on("refresh_token.consumed", () => { stats.consumed += 1; });
+provider.on("access_token.issued", () => { stats.issued += 1; });
+provider.on("server_error", (ctx, error) => { stats.errors.push(String(error)); });
+
+const client = await provider.Client.find("tests");
+const grant = new provider.Grant({ accountId: "ann", clientId: "tests" });
+grant.addOIDCScope("openid offline_access");
+const grantId = await grant.save();
+const common = { accountId: "ann", client, grantId, scope: "openid offline_access", gty: "authorization_code" };
+const access = await new provider.AccessToken({ ...common, clientId: "tests" }).save();
+const refresh = await new provider.RefreshToken({
+  ...common, clientId: "tests", iiat: Math.floor(Date.now() / 1000), rotations: 0, authTime: 1,
+}).save();
+
+async function resource(request, answer) {
+  const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
+  const found = token && await provider.AccessToken.find(token);
+  if (!found || found.isExpired) {
+    stats.rejected += 1;
+    answer.writeHead(401, { "www-authenticate": "Bearer error=\"invalid_token\"" }).end("no");
+    return;
+  }
+  stats.accepted += 1;
+  used.add(token);
+  answer.writeHead(200, { "content-type": "text/plain" }).end("in");
+}
+
+async function revoke(answer) {
+  let ended = 0;
+  for (const token of used) {
+    const found = await provider.AccessToken.find(token);
+    if (found && !found.isExpired) {
+      await found.destroy();
+      ended += 1;
+    }
+    used.delete(token);
+  }
+  stats.revoked_early += ended;
+  answer.end(JSON.stringify({ ended }));
+}
+
+const provide = provider.callback();
+const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, answer) => {
+  if (request.url.startsWith("/resource")) return void resource(request, answer);
+  if (request.url === "/control/stats") return void answer.end(JSON.stringify(stats));
+  if (request.url === "/control/revoke") return void revoke(answer);
+  if (request.url === "/token") {
+    // Which refresh tokens come, and whether any comes twice, seen on the wire.
+    const parts = [];
+    request.on("data", (part) => parts.push(part));
+    request.on("end", () => {
+      const token = new URLSearchParams(Buffer.concat(parts).toString()).get("refresh_token");
+      if (token && seen.has(token)) stats.repeated += 1;
+      seen.add(token);
+    });
+  }
+  provide(request, answer);
+});
+server.listen(0, "127.0.0.1", () => {
+  console.log(JSON.stringify({ port: server.address().port, access, refresh }));
+});

@@ -1,0 +1,177 @@
+//! One refresh for any number of rejections, in time, on use, and by hand.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::{
+    authority::{Authority, session},
+    client::eventually,
+    oauth::{Pair, Policy},
+    origin::Origin,
+    proxy::{Builder, proxy},
+};
+
+use super::Crowd;
+
+const HOST: &str = "api.example.test";
+
+async fn world(policy: Policy) -> (Authority, Origin, Pair) {
+    let authority = Authority::new(policy);
+    let pair = authority.login();
+    let site = authority.site(HOST).start().await;
+    (authority, site, pair)
+}
+
+fn with(site: &Origin, pair: &Pair, more: &str) -> Builder {
+    proxy()
+        .site(site)
+        .config(session("app", HOST, more))
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh)
+}
+
+/// Promise 3: forty rejections at once cause one refresh, and nobody sees a 401.
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_rejections_cause_one_refresh() {
+    let (authority, site, pair) = world(Policy::lifetime(600.0).without_grace()).await;
+    authority.delay(Duration::from_millis(200));
+    let proxy = with(&site, &pair, "").start().await;
+    for round in 1..=3 {
+        authority.with(|oauth| oauth.revoke_all_access());
+        let answers = join_all((0..40).map(|number| {
+            let client = if number % 2 == 0 {
+                proxy.client()
+            } else {
+                proxy.client().h2()
+            };
+            let url = site.url("/echo");
+            async move { client.get(&url).await.status.as_u16() }
+        }))
+        .await;
+        assert_eq!(answers, [200; 40]);
+        let counts = authority.with(|oauth| oauth.counts);
+        assert_eq!(
+            (counts.granted, counts.refused, counts.families_revoked),
+            (round, 0, 0)
+        );
+    }
+    let counters = &proxy.status("app")["counters"];
+    assert_eq!(counters["refreshes"], 3, "{counters}");
+}
+
+/// Promise 2: the refresh is a task of its own. A client that goes away cannot lose what it brought.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_loses_nothing() {
+    let (authority, site, pair) = world(Policy::lifetime(600.0).without_grace()).await;
+    authority.delay(Duration::from_millis(500));
+    let proxy = with(&site, &pair, "").start().await;
+    authority.with(|oauth| oauth.revoke_all_access());
+    let client = proxy.client();
+    let url = site.url("/echo");
+    let leaving = tokio::spawn(async move { client.get(&url).await });
+    let started = || {
+        (!authority.attempts().is_empty() || site.seen().iter().any(|seen| seen.path == "/token"))
+            .then_some(())
+    };
+    eventually("the refresh begins", Duration::from_secs(5), started).await;
+    leaving.abort();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    assert_eq!(
+        authority.with(|oauth| (oauth.counts.granted, oauth.counts.families_revoked)),
+        (1, 0)
+    );
+}
+
+/// Ahead of expiry, in the background: with two-second tokens no request ever meets an expired one.
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_come_ahead_of_expiry() {
+    let (authority, site, pair) = world(Policy::lifetime(2.0).without_grace()).await;
+    let proxy = with(&site, &pair, "").start().await;
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    let crowd = Crowd::new(&proxy.client(), 4, &site.url("/echo"));
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let [good, unauthorized, other, failed] = crowd.stop().await.all();
+    assert_eq!((unauthorized, other, failed), (0, 0, 0), "of {good}");
+    let counts = authority.with(|oauth| oauth.counts);
+    assert!((4..=12).contains(&counts.granted), "{counts:?}");
+    // The first token's expiry is nowhere said, so it alone may have been found out by a rejection.
+    assert!(counts.rejected <= 4, "{counts:?}");
+    assert_eq!(counts.families_revoked, 0);
+}
+
+/// What the store holds outlives the source it started from: the spent token is not taken from there again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_goes_on_with_the_newest() {
+    let (authority, site, pair) = world(Policy::lifetime(600.0).without_grace()).await;
+    let mut proxy = with(&site, &pair, "").start().await;
+    for round in 1..=3 {
+        authority.with(|oauth| oauth.revoke_all_access());
+        proxy.client().get(&site.url("/echo")).await.expect(200);
+        assert_eq!(authority.with(|oauth| oauth.counts.granted), round);
+        proxy.signal(rustix::process::Signal::TERM);
+        assert!(proxy.wait(Duration::from_secs(10)).await.success());
+        proxy.start().await;
+        proxy.client().get(&site.url("/echo")).await.expect(200);
+        assert_eq!(
+            authority.with(|oauth| oauth.counts.granted),
+            round,
+            "a restart needs no refresh"
+        );
+    }
+    assert_eq!(
+        authority.with(|oauth| (oauth.repeated, oauth.counts.families_revoked)),
+        (0, 0)
+    );
+}
+
+/// A new value in the source starts the session anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_source_starts_anew() {
+    let (authority, site, pair) = world(Policy::lifetime(600.0)).await;
+    let config = session("app", HOST, "")
+        .replace("env:ACCESS", "file:access")
+        .replace("env:REFRESH", "file:refresh");
+    let mut proxy = proxy()
+        .site(&site)
+        .config(config)
+        .file("access", &pair.access)
+        .file("refresh", &pair.refresh)
+        .start()
+        .await;
+    authority.with(|oauth| oauth.revoke_all_access());
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    let second = authority.login();
+    std::fs::write(proxy.path().join("access"), &second.access).unwrap();
+    std::fs::write(proxy.path().join("refresh"), &second.refresh).unwrap();
+    proxy.kill();
+    proxy.start().await;
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    assert_eq!(
+        site.last().field("authorization"),
+        Some(format!("Bearer {}", second.access).as_str())
+    );
+}
+
+/// `staysigned refresh` forces one through the running proxy, and through the store when none runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_by_hand() {
+    let (authority, site, pair) = world(Policy::lifetime(600.0).without_grace()).await;
+    let mut proxy = with(&site, &pair, "").start().await;
+    for granted in 1..=2 {
+        let output = tokio::task::block_in_place(|| proxy.cli(&["refresh", "app"]));
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(authority.with(|oauth| oauth.counts.granted), granted);
+    }
+    proxy.kill();
+    let output = tokio::task::block_in_place(|| proxy.cli(&["refresh", "app"]));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(authority.with(|oauth| oauth.counts.granted), 3);
+    proxy.start().await;
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    assert_eq!(
+        authority.with(|oauth| (oauth.counts.granted, oauth.repeated)),
+        (3, 0)
+    );
+}

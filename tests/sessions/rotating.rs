@@ -1,0 +1,130 @@
+//! Sites that rotate their cookie on every response.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use futures_util::future::join_all;
+
+use crate::support::{
+    proxy::proxy,
+    rotating::{Manner, Rotating, dead_site},
+};
+
+use super::{Crowd, cookie_session, import};
+
+const HOST: &str = "site.example.test";
+
+/// Promise 2 in serial mode: 16 parallel clients at a site that ends the session at a value more than one generation
+/// old, and not one 401.
+#[tokio::test(flavor = "multi_thread")]
+async fn serial_sessions_survive_rotation_on_every_answer() {
+    let rotating = Rotating::new(Manner::Strict);
+    let site = rotating.site(HOST).start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .config(cookie_session(HOST, "concurrency = \"serial\""))
+        .prepare();
+    import(&proxy, &rotating, HOST);
+    proxy.start().await;
+    let crowd = Crowd::new(&proxy.client(), 16, &site.url("/"));
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let counts = crowd.stop().await;
+    let [good, unauthorized, other, failed] = counts.all();
+    println!("{good} requests, each with a cookie of its own");
+    assert_eq!((unauthorized, other, failed), (0, 0, 0));
+    assert!(good > 200, "only {good} requests");
+    rotating.with(|state| {
+        assert!(!state.ended);
+        assert_eq!(state.rejected, 0);
+        assert_eq!(state.values.len() as u64, state.accepted + 1);
+    });
+    let status = proxy.status("site");
+    assert_eq!(status["state"], "fresh", "{status}");
+}
+
+/// The rotated value survives a stop: the next process goes on with the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_survives_a_restart() {
+    let rotating = Rotating::new(Manner::Strict);
+    let site = rotating.site(HOST).start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .config(cookie_session(HOST, "concurrency = \"serial\""))
+        .prepare();
+    import(&proxy, &rotating, HOST);
+    for _ in 0..3 {
+        proxy.start().await;
+        for _ in 0..5 {
+            let answer = proxy.client().get(&site.url("/")).await.expect(200);
+            assert_eq!(
+                answer.field("set-cookie"),
+                None,
+                "the jar's cookies are the session's own"
+            );
+        }
+        proxy.signal(rustix::process::Signal::TERM);
+        assert!(proxy.wait(Duration::from_secs(10)).await.success());
+    }
+    assert_eq!(
+        rotating.with(|state| (state.accepted, state.rejected)),
+        (15, 0)
+    );
+}
+
+/// In parallel mode the milder site's session lives; how often a client sees its 401 is measured, not promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_mode_is_measured() {
+    let rotating = Rotating::new(Manner::Mild);
+    let site = rotating.site(HOST).start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .config(cookie_session(HOST, ""))
+        .prepare();
+    import(&proxy, &rotating, HOST);
+    proxy.start().await;
+    let crowd = Crowd::new(&proxy.client(), 16, &site.url("/"));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let [good, unauthorized, other, failed] = crowd.stop().await.all();
+    let total = good + unauthorized;
+    println!(
+        "parallel mode, 16 clients, a cookie for every answer: {unauthorized} of {total} requests saw a 401 ({:.2} %); \
+         the origin said 401 {} times",
+        100.0 * unauthorized as f64 / total as f64,
+        rotating.with(|state| state.rejected),
+    );
+    assert_eq!((other, failed), (0, 0));
+    assert!(good > 0);
+    proxy.client().get(&site.url("/")).await.expect(200);
+}
+
+/// Promise 6: a dead session at a site that sets another cookie on every 401 causes one refresh, then the cooldown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_session_has_a_cooldown() {
+    let site = dead_site(HOST).start().await;
+    let proxy = proxy()
+        .site(&site)
+        .config(format!(
+            "[session.site]\nbind = [{{ host = \"{HOST}\" }}]\n\
+             [session.site.cookies]\nrequired = [\"sid\"]\n\
+             [session.site.refresh]\nkind = \"http\"\n\
+             [[session.site.refresh.steps]]\nrequest = {{ method = \"POST\", url = \"https://{HOST}/login\" }}\n",
+        ))
+        .start()
+        .await;
+    let url = site.url("/page");
+    for _ in 0..4 {
+        let answers = join_all((0..10).map(|_| {
+            let (client, url) = (proxy.client(), &url);
+            async move { client.get(url).await.status.as_u16() }
+        }))
+        .await;
+        assert_eq!(answers, [401; 10]);
+    }
+    let seen = site.seen();
+    let logins = seen.iter().filter(|seen| seen.path == "/login").count();
+    let pages = seen.iter().filter(|seen| seen.path == "/page").count();
+    // Nothing was held at first: one login to have something, and at most one more when that was rejected.
+    assert!((1..=2).contains(&logins), "{logins} logins");
+    assert!(pages <= 40 + 10, "{pages} requests for 40");
+    let counted = site.recorder.accepted.load(Ordering::Relaxed);
+    assert!(counted > 0);
+}
