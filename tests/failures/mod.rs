@@ -1,0 +1,5 @@
+//! What goes wrong on the other side, each with its defined answer; and the proxy goes on.
+
+mod answers;
+mod secrecy;
+mod upstreams;

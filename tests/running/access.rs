@@ -1,0 +1,151 @@
+//! Who may use the proxy: passwords, and each client's own sessions.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::support::{
+    client::Client,
+    origin::{Origin, origin},
+    proxy::{Builder, proxy},
+    wire::{Wire, field, status},
+};
+
+const HOST: &str = "app.example.test";
+
+fn two_clients(site: &Origin) -> Builder {
+    let session = |client: &str| {
+        format!(
+            "[session.{client}]\nclients = [\"{client}\"]\nbind = [{{ host = \"{HOST}\" }}]\n\
+             secrets = {{ token = \"env:TOKEN_{client}\" }}\n\
+             [[session.{client}.inject]]\nheader = \"authorization\"\nvalue = \"Bearer {{{{ token }}}}\"\n\
+             [session.{client}.refresh]\nkind = \"none\"\n"
+        )
+    };
+    proxy()
+        .site(site)
+        .config("[clients.alice]\npassword = \"env:ALICE\"\n[clients.bob]\npassword = \"env:BOB\"")
+        .config(session("alice"))
+        .config(session("bob"))
+        .env("ALICE", "wonderland")
+        .env("BOB", "builder")
+        .env("TOKEN_alice", "alices-token")
+        .env("TOKEN_bob", "bobs-token")
+}
+
+fn as_client(mut client: Client, name: &str, password: &str) -> Client {
+    let basic = STANDARD.encode(format!("{name}:{password}"));
+    client.connect_fields = format!("Proxy-Authorization: Basic {basic}\r\n");
+    client
+}
+
+/// Two clients on one host: each gets the credential of its own session, in turns and on pooled connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_have_their_own_sessions() {
+    let site = origin(&[HOST]).start().await;
+    let proxy = two_clients(&site).start().await;
+    for _ in 0..3 {
+        for (name, password, token) in [
+            ("alice", "wonderland", "alices-token"),
+            ("bob", "builder", "bobs-token"),
+        ] {
+            for client in [proxy.client(), proxy.client().h2()] {
+                as_client(client, name, password)
+                    .get(&site.url("/echo"))
+                    .await
+                    .expect(200);
+                assert_eq!(
+                    site.last().field("authorization"),
+                    Some(format!("Bearer {token}").as_str())
+                );
+                assert_eq!(site.last().field("proxy-authorization"), None);
+            }
+        }
+    }
+    let seen = site.seen();
+    let holders = |token: &str| -> std::collections::BTreeSet<usize> {
+        let of = seen
+            .iter()
+            .filter(|seen| seen.field("authorization") == Some(&format!("Bearer {token}")));
+        of.map(|seen| seen.connection).collect()
+    };
+    assert!(
+        holders("alices-token").is_disjoint(&holders("bobs-token")),
+        "no upstream connection is shared"
+    );
+}
+
+/// Without a password, or with a wrong one: 407, and the connection stays open for the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_is_asked_for() {
+    let site = origin(&[HOST]).start().await;
+    let proxy = two_clients(&site).start().await;
+    let mut wire = Wire::proxy(&proxy.client()).await;
+    let wrong = STANDARD.encode("alice:queen");
+    let unknown = STANDARD.encode("carol:wonderland");
+    for authorization in [
+        String::new(),
+        format!("Proxy-Authorization: Basic {wrong}\r\n"),
+        format!("Proxy-Authorization: Basic {unknown}\r\n"),
+        "Proxy-Authorization: Bearer wonderland\r\n".to_owned(),
+        "Proxy-Authorization: Basic %%%\r\n".to_owned(),
+    ] {
+        wire.send(format!(
+            "CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n{authorization}\r\n"
+        ))
+        .await;
+        let (head, _) = wire.message().await;
+        assert_eq!(status(&head), 407, "{authorization}{head}");
+        assert!(
+            field(&head, "proxy-authenticate").is_some_and(|value| value.starts_with("Basic")),
+            "{head}"
+        );
+    }
+    let right = STANDARD.encode("alice:wonderland");
+    wire.send(format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {right}\r\n\r\n"))
+        .await;
+    assert_eq!(status(&wire.head().await), 200);
+    assert!(site.seen().is_empty());
+}
+
+/// Requests that a forward proxy does not take.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_targets_are_refused() {
+    let proxy = proxy().start().await;
+    for line in [
+        "GET / HTTP/1.1\r\nHost: app.example.test\r\n\r\n",
+        "CONNECT app.example.test HTTP/1.1\r\nHost: app.example.test\r\n\r\n",
+        "CONNECT user@app.example.test:443 HTTP/1.1\r\nHost: app.example.test:443\r\n\r\n",
+        "CONNECT app.example.test:0 HTTP/1.1\r\nHost: app.example.test:0\r\n\r\n",
+        "CONNECT app.example.test:99999 HTTP/1.1\r\nHost: app.example.test\r\n\r\n",
+        "GET ftp://app.example.test/ HTTP/1.1\r\nHost: app.example.test\r\n\r\n",
+        "GET http://user:pass@app.example.test/ HTTP/1.1\r\nHost: app.example.test\r\n\r\n",
+        "GET http://app.example.test/ HTTP/1.1\r\nHost : app.example.test\r\n\r\n",
+        "GET http://app.example.test/ HTTP/1.1\r\nHost: app.example.test\r\nX: a\r\n b\r\n\r\n",
+        "GET http://app.example.test/ HTTP/1.1\r\nHost: app.example.test\r\nX: a\0b\r\n\r\n",
+        "GET http://app.example.test/ HTTP/1.1\r\nHost: app.example.test\r\nContent-Length: +1\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        let mut wire = Wire::proxy(&proxy.client()).await;
+        wire.send(line).await;
+        assert_eq!(status(&wire.head().await), 400, "{line:?}");
+    }
+}
+
+/// Two lengths in one request (RFC 9112 §6.1): the chunks count, the other length is gone, and nothing is smuggled.
+#[tokio::test(flavor = "multi_thread")]
+async fn ambiguous_lengths_smuggle_nothing() {
+    let site = origin(&["plain.example.test"]).start_plain().await;
+    let proxy = proxy().site(&site).start().await;
+    let mut wire = Wire::proxy(&proxy.client()).await;
+    wire.send(
+        "POST http://plain.example.test/upload HTTP/1.1\r\nHost: plain.example.test\r\nContent-Length: 60\r\n\
+         Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    )
+    .await;
+    let (head, body) = wire.message().await;
+    if status(&head) == 400 {
+        return;
+    }
+    assert!(body.contains("\"length\":5"), "{head}{body}");
+    assert_eq!(site.last().field("content-length"), None);
+    assert_eq!(site.seen().len(), 1);
+}

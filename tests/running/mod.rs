@@ -1,0 +1,6 @@
+//! Running it: who may use it, the admin side, reloads, stores, and what is refused at the start.
+
+mod access;
+mod admin;
+mod reload;
+mod store;

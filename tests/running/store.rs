@@ -1,0 +1,122 @@
+//! The store as an operator meets it: keys that do not fit, no disk at all, two processes at once.
+
+use crate::support::{
+    authority::{Authority, session},
+    oauth::Policy,
+    origin::Origin,
+    proxy::{Builder, proxy},
+};
+
+const HOST: &str = "api.example.test";
+
+async fn world() -> (Authority, Origin, Builder) {
+    let authority = Authority::new(Policy::lifetime(600.0));
+    let pair = authority.login();
+    let site = authority.site(HOST).start().await;
+    let builder = proxy()
+        .site(&site)
+        .config(session("app", HOST, ""))
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh);
+    (authority, site, builder)
+}
+
+/// A wrong or missing key is a clear refusal that deletes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_deletes_nothing() {
+    let (authority, site, builder) = world().await;
+    let mut proxy = builder.start().await;
+    authority.with(|oauth| oauth.revoke_all_access());
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    proxy.kill();
+    let key = proxy.path().join("certs/store.key");
+    let right = std::fs::read(&key).unwrap();
+    for wrong in [Some(right.iter().rev().copied().collect::<Vec<u8>>()), None] {
+        match &wrong {
+            Some(wrong) => std::fs::write(&key, wrong).unwrap(),
+            None => std::fs::remove_file(&key).unwrap(),
+        }
+        let output = proxy.cli(&["serve"]);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("key"), "{text}");
+        assert!(
+            wrong.is_some() || !key.exists(),
+            "no new key beside an old store"
+        );
+    }
+    std::fs::write(&key, right).unwrap();
+    let private = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+    std::fs::set_permissions(&key, private).unwrap();
+    proxy.start().await;
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    assert_eq!(
+        authority.with(|oauth| oauth.counts.granted),
+        1,
+        "what was learnt is still there"
+    );
+}
+
+/// `memory:` writes nothing anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_writes_nothing() {
+    let (authority, site, builder) = world().await;
+    let proxy = builder.memory().start().await;
+    authority.with(|oauth| oauth.revoke_all_access());
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    let names: Vec<String> = std::fs::read_dir(proxy.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("db") || name.contains("sqlite") || name.contains("journal"))
+        .collect();
+    assert_eq!(names, Vec::<String>::new());
+    assert!(!proxy.path().join("certs/store.key").exists());
+}
+
+/// A second process on the same store is safe: the CLI's refresh and the proxy's are one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_proxies_share_one_refresh() {
+    let (authority, site, builder) = world().await;
+    authority.delay(std::time::Duration::from_millis(300));
+    let first = builder.start().await;
+    let listen = crate::support::ports::free();
+    let text = std::fs::read_to_string(first.path().join("config.toml")).unwrap();
+    let text = text
+        .replace(
+            &format!("listen = [\"{}\"]", first.listen),
+            &format!("listen = [\"{listen}\"]"),
+        )
+        .replace(&format!("admin = \"{}\"", first.admin), "admin = \"off\"");
+    std::fs::write(first.path().join("second.toml"), text).unwrap();
+    let mut second = first.command_for("second.toml", &["serve"]);
+    let log = std::fs::File::create(first.path().join("second.log")).unwrap();
+    let mut second = second.stderr(log).spawn().unwrap();
+    while tokio::net::TcpStream::connect(listen).await.is_err() {
+        assert!(
+            second.try_wait().unwrap().is_none(),
+            "the second proxy ended"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let ca = std::fs::read_to_string(first.ca_path()).unwrap();
+    let clients = [
+        first.client(),
+        crate::support::client::Client::proxied(listen, &ca),
+    ];
+    for round in 1..=3 {
+        authority.with(|oauth| oauth.revoke_all_access());
+        let url = site.url("/echo");
+        let asked = clients
+            .iter()
+            .cycle()
+            .take(10)
+            .map(|client| client.get(&url));
+        for answer in futures_util::future::join_all(asked).await {
+            answer.expect(200);
+        }
+        let counts = authority.with(|oauth| oauth.counts);
+        assert_eq!((counts.granted, counts.families_revoked), (round, 0));
+    }
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
