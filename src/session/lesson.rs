@@ -183,10 +183,10 @@ impl Lesson {
         let Some(new) = after.get(&key) else {
             return false;
         };
-        if let Some(old) = before.get(&key) {
-            if !taught.lets_cookie(&key, answer.seen, age(new), age(old)) {
-                return false;
-            }
+        if let Some(old) = before.get(&key)
+            && !taught.lets_cookie(&key, answer.seen, age(new), age(old))
+        {
+            return false;
         }
         let counts = definition.is_credential(&new.name);
         self.counts |= counts;
