@@ -4,21 +4,23 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SET_COOKIE, TRANSFER_ENCODING, VIA},
+    HeaderValue, Method, Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, EXPECT, SET_COOKIE, VIA},
     request::Parts,
 };
 use hyper::{body::Incoming as ClientIncoming, upgrade::OnUpgrade};
-use tokio::time::{sleep, timeout};
 
 use super::{
     Proxy, Unmatched, World,
+    answer::Side,
     body::ResponseBody,
-    error::{Error, Kind, Side},
+    error::{Error, Kind},
     inspect,
     judge::{self, Judged, Says},
     requests::Scope,
-    respond, upgrade,
+    respond,
+    teach::Taught,
+    upgrade,
 };
 use crate::{
     grant::Generation,
@@ -29,13 +31,9 @@ use crate::{
         inject::{self, Applied, Attempt},
         matcher::{Bound, Captured, Found},
     },
-    secret::Secret,
-    session::{About, Answer, Counters, Current, Session, Verdict},
-    upstream::{Alpn, Body, ClientBody, Gate, Incoming, Keep, Peer, Route, Sent},
+    session::{About, Current, Session, Verdict},
+    upstream::{Alpn, Gate, Peer, Route},
 };
-
-/// How long a body with `Expect: 100-continue` is held back (RFC 9110 §10.1.1: "a client SHOULD NOT wait indefinitely").
-const CONTINUE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves one request. Every one ends in exactly one line of the log.
 pub async fn run(scope: Arc<Scope>, request: Request<ClientIncoming>) -> Response<ResponseBody> {
@@ -77,29 +75,13 @@ pub(super) struct Exchange<'s> {
     pub method: Method,
     /// The target in origin form, as the client sent it.
     pub uri: Uri,
-    peer: Arc<Peer>,
-    wants: Alpn,
+    pub peer: Arc<Peer>,
+    pub wants: Alpn,
     absolute: bool,
-    websocket: bool,
+    pub websocket: bool,
     on_upgrade: Option<OnUpgrade>,
     /// Opens when the upstream wants the body that the client holds back.
-    gate: Option<Arc<Gate>>,
-}
-
-/// What an answer has for the sessions.
-struct Taught<'a> {
-    headers: &'a HeaderMap,
-    rejected: bool,
-    /// For each capture, the fields that were taken.
-    fields: &'a [Vec<(String, Secret)>],
-}
-
-/// A request body that may be needed once more.
-enum Spare {
-    Empty,
-    Kept(Arc<Keep>),
-    /// It goes by without a copy.
-    None,
+    pub gate: Option<Arc<Gate>>,
 }
 
 impl<'s> Exchange<'s> {
@@ -273,9 +255,6 @@ impl<'s> Exchange<'s> {
         loop {
             let mut parts = parts.clone();
             let applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
-            if applied == Applied::Sent && attempt == Attempt::First {
-                Counters::add(&session.counters().injected);
-            }
             let seen = current
                 .as_ref()
                 .map_or_else(|| session.generation(), |c| c.generation);
@@ -375,148 +354,6 @@ impl<'s> Exchange<'s> {
         inject::apply(parts, bound, params).map_err(failed)
     }
 
-    /// Takes the client's body, and keeps a copy while it streams if it may be needed again.
-    fn body(&self, body: ClientIncoming, keep: bool) -> (Body, Spare) {
-        if http_body::Body::is_end_stream(&body) {
-            return (Body::Empty, Spare::Empty);
-        }
-        let mut body = ClientBody::new(body, self.proxy.limits.silence);
-        if let Some(gate) = &self.gate {
-            body = body.gated(gate.clone());
-        }
-        if !keep {
-            return (Body::Client(body), Spare::None);
-        }
-        let (body, copy) = Keep::body(body, self.proxy.limits.replay_body, self.proxy.kept.clone());
-        (body, Spare::Kept(copy))
-    }
-
-    /// Sends the request on its way; again only if a connection ended as the request was written, or the upstream
-    /// says that it did nothing with it.
-    async fn once(
-        &self,
-        parts: Parts,
-        body: Body,
-        spare: &Spare,
-    ) -> Result<Response<Incoming>, Error> {
-        let safe = matches!(spare, Spare::Empty) && target::is_idempotent(&self.method);
-        let second = safe.then(|| parts.clone());
-        let failed = match self.dispatch(Request::from_parts(parts, body)).await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
-        };
-        let crossed = failed.reused() && failed.sent() == Sent::Maybe;
-        match second {
-            Some(parts) if crossed || failed.refused_stream() => Ok(self
-                .dispatch(Request::from_parts(parts, Body::Empty))
-                .await?),
-            _ => Err(failed.into()),
-        }
-    }
-
-    async fn dispatch(
-        &self,
-        mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, crate::upstream::Error> {
-        let wants = self.wants;
-        if self.websocket {
-            return self.peer.send_upgrade(request).await;
-        }
-        let send = async {
-            match &self.gate {
-                None => self.peer.send(request, wants).await,
-                Some(gate) => {
-                    let opener = gate.clone();
-                    hyper::ext::on_informational(&mut request, move |answer| {
-                        if answer.status() == http::StatusCode::CONTINUE {
-                            opener.open();
-                        }
-                    });
-                    let mut send = std::pin::pin!(self.peer.send(request, wants));
-                    tokio::select! {
-                        answer = &mut send => answer,
-                        () = sleep(CONTINUE) => {
-                            gate.open();
-                            send.await
-                        }
-                    }
-                }
-            }
-        };
-        let mut response = match self.proxy.limits.response_head {
-            None => send.await?,
-            Some(limit) => timeout(limit, send)
-                .await
-                .map_err(|_| crate::upstream::Error::silent())??,
-        };
-        let headers = response.headers();
-        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
-            // Two lengths: whoever believes the other one sees another message (RFC 9112 §6.1).
-            return Err(crate::upstream::Error::ambiguous());
-        }
-        if is_event_stream(headers) {
-            let silence = self.proxy.limits.tunnel_idle;
-            response.body_mut().set_silence(silence);
-        }
-        Ok(response)
-    }
-
-    /// Lets the sessions learn from an answer; returns when it is stored.
-    #[allow(clippy::too_many_arguments)] // whom it concerns, and what was seen
-    async fn teach(
-        &self,
-        world: &World,
-        scope: &Scope,
-        captures: &[Captured<'_>],
-        session: Option<&Arc<Session>>,
-        seen: Generation,
-        taught: Taught<'_>,
-    ) -> Result<(), Error> {
-        let Taught {
-            headers,
-            rejected,
-            fields: taken,
-        } = taught;
-        let stored = |e: crate::store::Error| Error::from(Kind::Store).because(e);
-        if let Some(session) = session {
-            let own = captures.iter().zip(taken);
-            let own = own.filter(|(c, _)| {
-                Arc::ptr_eq(world.sessions.matcher().recipe(c.recipe), session.recipe())
-            });
-            let fields: Vec<_> = own.flat_map(|(_, fields)| fields.iter().cloned()).collect();
-            if !fields.is_empty() || headers.contains_key(SET_COOKIE) {
-                let path = self.uri.path();
-                let answer = Answer {
-                    seen,
-                    origin: self.origin,
-                    path,
-                    headers,
-                    rejected,
-                    fields,
-                };
-                session.learn(answer).await.map_err(stored)?;
-            }
-        }
-        for (capture, fields) in captures.iter().zip(taken) {
-            let other = world
-                .sessions
-                .session(capture.recipe, scope.client.as_ref());
-            if fields.is_empty() || session.is_some_and(|s| Arc::ptr_eq(s, &other)) {
-                continue;
-            }
-            let answer = Answer {
-                seen: other.generation(),
-                origin: self.origin,
-                path: self.uri.path(),
-                headers: &HeaderMap::new(),
-                rejected: false,
-                fields: fields.clone(),
-            };
-            other.learn(answer).await.map_err(stored)?;
-        }
-        Ok(())
-    }
-
     /// Gives the answer the form in which the client gets it.
     fn finish(
         self,
@@ -544,33 +381,6 @@ impl<'s> Exchange<'s> {
     }
 }
 
-impl Spare {
-    /// Tells whether all that was sent so far can be sent again.
-    fn is_kept(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Kept(copy) => copy.fits(),
-            Self::None => false,
-        }
-    }
-
-    /// Tells whether the whole body was sent.
-    fn is_complete(&self) -> bool {
-        match self {
-            Self::Kept(copy) => copy.is_complete(),
-            Self::Empty | Self::None => true,
-        }
-    }
-
-    async fn again(&self) -> Option<Body> {
-        match self {
-            Self::Empty => Some(Body::Empty),
-            Self::Kept(copy) => copy.again().await,
-            Self::None => None,
-        }
-    }
-}
-
 /// Our entry in `Via`: the protocol in which the message came.
 fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(match version {
@@ -578,13 +388,4 @@ fn via(version: Version) -> HeaderValue {
         Version::HTTP_2 => "2.0 staysigned",
         _ => "1.1 staysigned",
     })
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let essence = |v: &HeaderValue| {
-        v.as_bytes()
-            .get(..17)
-            .is_some_and(|v| v.eq_ignore_ascii_case(b"text/event-stream"))
-    };
-    headers.get(CONTENT_TYPE).is_some_and(essence)
 }

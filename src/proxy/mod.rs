@@ -3,6 +3,7 @@
 //! [`Proxy::serve`] takes a connection. CONNECT is answered by our own code (`connect`), which decides between a
 //! tunnel and interception; requests inside go through `exchange`, one at a time from top to bottom.
 
+mod answer;
 mod body;
 mod connect;
 mod error;
@@ -14,6 +15,8 @@ mod judge;
 mod owner;
 mod requests;
 mod respond;
+mod sending;
+mod teach;
 mod timer;
 mod tunnel;
 mod upgrade;
@@ -24,7 +27,8 @@ use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
-    error::{Error, Kind, Side},
+    answer::Side,
+    error::{Error, Kind},
     identity::{Arrival, Client, Clients, LocalUsers},
 };
 use crate::{

@@ -6,7 +6,10 @@ use http::{
     header::{CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER},
 };
 
-use super::error::{Answer, Error, Kind};
+use super::{
+    answer::Answer,
+    error::{Error, Kind},
+};
 use crate::message::status;
 
 pub static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

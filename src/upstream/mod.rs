@@ -5,11 +5,13 @@
 
 mod adapt;
 mod body;
+mod connection;
 pub mod dial;
 pub mod egress;
 mod error;
 mod hush;
 pub mod io;
+mod keep;
 mod peer;
 pub mod roots;
 mod silence;
@@ -27,8 +29,9 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    body::{Body, ClientBody, Gate, Incoming, Keep, Total},
+    body::{Body, ClientBody, Gate, Incoming},
     error::{Error, Kind, Sent},
+    keep::{Keep, Total},
     peer::Peer,
     silence::Silence,
     tls::Alpn,

@@ -1,37 +1,30 @@
 //! One origin as one client sees it: its idle HTTP/1.1 connections and its shared HTTP/2 connection.
 //!
 //! An HTTP/1.1 connection has no task of its own. Whoever has taken it drives it: the exchange until the head is
-//! there, then the response body until its end. That spares two wake-ups for every request.
+//! there, then the response body until its end (`connection`). That spares two wake-ups for every request.
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as _, Frame};
-use hyper::{
-    body::Incoming as HyperBody,
-    client::conn::{http1, http2},
-};
+use http_body::Body as _;
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{
     Shared, adapt,
     body::{Body, Incoming},
+    connection::{Http1, Lease},
     error::{Error, Kind, Sent},
-    hush::Hush,
     io::{Filling, Stream},
     server_name,
     tls::Alpn,
@@ -60,28 +53,7 @@ const UNKNOWN: u8 = 0;
 const ONLY_HTTP1: u8 = 1;
 const ONLY_HTTP2: u8 = 2;
 
-type Io = TokioIo<Filling<Stream>>;
-
-/// An HTTP/1.1 connection that nobody uses, or that one exchange has taken.
-#[derive(Debug)]
-struct Http1(Box<Connection>);
-
-#[derive(Debug)]
-struct Connection {
-    sender: http1::SendRequest<Body>,
-    driver: http1::Connection<Io, Body>,
-    /// Whether the driver has ended.
-    ended: bool,
-    hush: Hush,
-    idle_since: Instant,
-}
-
-/// A connection on loan to a response body.
-#[derive(Debug)]
-pub(super) struct Lease {
-    connection: Http1,
-    peer: Arc<Peer>,
-}
+pub(super) type Io = TokioIo<Filling<Stream>>;
 
 /// A connection as the handshake left it.
 enum Fresh {
@@ -192,14 +164,31 @@ impl Peer {
                     .expect("no panic while connections are held");
                 idle.pop_back()?
             };
-            if connection.0.idle_since.elapsed() > self.shared.limits.upstream_idle_for {
-                continue;
-            }
-            // One look at the socket: a close that has arrived is seen before the request is written.
-            let open = poll_fn(|cx| Poll::Ready(!connection.drive(cx))).await;
-            if open && connection.0.sender.is_ready() {
+            if connection.idle_for() <= self.shared.limits.upstream_idle_for
+                && connection.is_open().await
+            {
                 return Some(connection);
             }
+        }
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn keep(&self, connection: Http1) {
+        let mut idle = self
+            .idle
+            .lock()
+            .expect("no panic while connections are held");
+        idle.push_back(connection);
+        self.trim(&mut idle);
+    }
+
+    /// Closes what is beyond the limit, except what was used a moment ago: it will be wanted again, and otherwise as
+    /// many clients at once as connections would make new ones all the time.
+    fn trim(&self, idle: &mut VecDeque<Http1>) {
+        while idle.len() > self.shared.limits.upstream_idle
+            && idle.front().is_some_and(|oldest| oldest.idle_for() > BURST)
+        {
+            idle.pop_front();
         }
     }
 
@@ -254,14 +243,7 @@ impl Peer {
             self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
         }
         let (sender, driver) = self.handshake_http1(io).await?;
-        let connection = Connection {
-            sender,
-            driver,
-            ended: false,
-            hush: Hush::new(),
-            idle_since: Instant::now(),
-        };
-        Ok(Fresh::Http1(Http1(Box::new(connection))))
+        Ok(Fresh::Http1(Http1::new(sender, driver)))
     }
 
     /// Connects, with TLS if the origin has it; tells whether HTTP/2 was agreed on.
@@ -335,33 +317,9 @@ impl Peer {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Failed> {
         let request = adapt::to_http1(request, &self.origin);
-        let mut answer = pin!(connection.0.sender.try_send_request(request));
-        let sent = poll_fn(|cx| {
-            let Connection {
-                driver,
-                ended,
-                hush,
-                ..
-            } = &mut *connection.0;
-            hush.drive(cx, |cx| {
-                drive(driver, ended, cx);
-                let answer = answer.as_mut().poll(cx);
-                if let Poll::Ready(Ok(response)) = &answer
-                    && response.body().is_end_stream()
-                {
-                    // Nothing will poll this body: one more look lets the connection end the exchange.
-                    drive(driver, ended, cx);
-                }
-                answer
-            })
-        })
-        .await;
-        match sent {
+        match connection.send(request).await {
             Ok(response) => {
-                let mut lease = Some(Lease {
-                    connection,
-                    peer: self.clone(),
-                });
+                let mut lease = Some(Lease::new(connection, self.clone()));
                 if response.body().is_end_stream()
                     && let Some(lease) = lease.take()
                 {
@@ -370,18 +328,7 @@ impl Peer {
                 let silence = self.shared.limits.silence;
                 Ok(response.map(|body| Incoming::new(body, lease, silence)))
             }
-            Err(mut failed) => {
-                let request = failed.take_message();
-                let sent = if request.is_some() {
-                    Sent::No
-                } else {
-                    Sent::Maybe
-                };
-                Err(Failed {
-                    error: Error::http(failed.into_error(), sent),
-                    request,
-                })
-            }
+            Err(failed) => Err(Failed::new(failed)),
         }
     }
 
@@ -396,18 +343,7 @@ impl Peer {
                 let silence = self.shared.limits.silence;
                 Ok(response.map(|body| Incoming::new(body, None, silence)))
             }
-            Err(mut failed) => {
-                let request = failed.take_message();
-                let sent = if request.is_some() {
-                    Sent::No
-                } else {
-                    Sent::Maybe
-                };
-                Err(Failed {
-                    error: Error::http(failed.into_error(), sent),
-                    request,
-                })
-            }
+            Err(failed) => Err(Failed::new(failed)),
         }
     }
 
@@ -418,14 +354,8 @@ impl Peer {
             .idle
             .lock()
             .expect("no panic while connections are held");
-        idle.retain(|connection| connection.0.idle_since.elapsed() <= keep_for);
-        while idle.len() > self.shared.limits.upstream_idle
-            && idle
-                .front()
-                .is_some_and(|oldest| oldest.0.idle_since.elapsed() > BURST)
-        {
-            idle.pop_front();
-        }
+        idle.retain(|connection| connection.idle_for() <= keep_for);
+        self.trim(&mut idle);
         idle.shrink_to_fit();
         let mut http2 = self
             .http2
@@ -446,93 +376,19 @@ impl Peer {
     }
 }
 
-// === impl Http1 ===
+// === impl Failed ===
 
-impl Http1 {
-    /// Lets the connection read and write; tells whether it has ended.
-    fn drive(&mut self, cx: &Context<'_>) -> bool {
-        let Connection {
-            driver,
-            ended,
-            hush,
-            ..
-        } = &mut *self.0;
-        let driven: Poll<()> = hush.drive(cx, |cx| {
-            drive(driver, ended, cx);
-            Poll::Pending
-        });
-        debug_assert!(driven.is_pending());
-        *ended
-    }
-}
-
-/// Polls a connection that has not ended.
-fn drive(driver: &mut http1::Connection<Io, Body>, ended: &mut bool, cx: &mut Context<'_>) {
-    if *ended {
-        return;
-    }
-    if let Poll::Ready(result) = Pin::new(driver).poll(cx) {
-        *ended = true;
-        if let Err(error) = result {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "upstream connection ended"
-            );
-        }
-    }
-}
-
-// === impl Lease ===
-
-impl Lease {
-    /// Polls a body together with the connection that it comes from.
-    pub(super) fn poll_frame(
-        &mut self,
-        body: &mut HyperBody,
-        cx: &Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let Connection {
-            driver,
-            ended,
-            hush,
-            ..
-        } = &mut *self.connection.0;
-        hush.drive(cx, |cx| {
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-                return Poll::Ready(frame);
-            }
-            drive(driver, ended, cx);
-            Pin::new(&mut *body).poll_frame(cx)
-        })
-    }
-
-    /// Gives the connection back to the pool, if it is ready for another request.
-    pub(super) fn give_back(mut self, cx: &Context<'_>) {
-        self.connection.drive(cx);
-        self.keep_if_ready();
-    }
-
-    fn keep_if_ready(mut self) {
-        let connection = &mut self.connection.0;
-        // A request body that is still on its way would leave the connection in the middle of a message.
-        if connection.ended || !connection.sender.is_ready() {
-            return;
-        }
-        connection.idle_since = Instant::now();
-        let mut idle = self
-            .peer
-            .idle
-            .lock()
-            .expect("no panic while connections are held");
-        idle.push_back(self.connection);
-        // What was used a moment ago will be wanted again, also beyond the limit: otherwise as many clients at once
-        // as connections would make new ones all the time.
-        if idle.len() > self.peer.shared.limits.upstream_idle
-            && idle
-                .front()
-                .is_some_and(|oldest| oldest.0.idle_since.elapsed() > BURST)
-        {
-            idle.pop_front();
+impl Failed {
+    fn new(mut failed: TrySendError<Request<Body>>) -> Self {
+        let request = failed.take_message();
+        let sent = if request.is_some() {
+            Sent::No
+        } else {
+            Sent::Maybe
+        };
+        Self {
+            error: Error::http(failed.into_error(), sent),
+            request,
         }
     }
 }

@@ -1,0 +1,155 @@
+//! A request on its way to the upstream: its body, kept if it may be needed again; `Expect: 100-continue`; and the
+//! one repetition that no rule asks for, when a connection ended as the request was written.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    request::Parts,
+};
+use hyper::body::Incoming as ClientIncoming;
+use tokio::time::{sleep, timeout};
+
+use super::{error::Error, exchange::Exchange};
+use crate::{
+    message::target,
+    upstream::{self, Body, ClientBody, Incoming, Keep, Sent},
+};
+
+/// How long a body with `Expect: 100-continue` is held back (RFC 9110 §10.1.1: "a client SHOULD NOT wait indefinitely").
+const CONTINUE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A request body that may be needed once more.
+pub(super) enum Spare {
+    Empty,
+    Kept(Arc<Keep>),
+    /// It goes by without a copy.
+    None,
+}
+
+impl Exchange<'_> {
+    /// Takes the client's body, and keeps a copy while it streams if it may be needed again.
+    pub(super) fn body(&self, body: ClientIncoming, keep: bool) -> (Body, Spare) {
+        if http_body::Body::is_end_stream(&body) {
+            return (Body::Empty, Spare::Empty);
+        }
+        let mut body = ClientBody::new(body, self.proxy.limits.silence);
+        if let Some(gate) = &self.gate {
+            body = body.gated(gate.clone());
+        }
+        if !keep {
+            return (Body::Client(body), Spare::None);
+        }
+        let (body, copy) = Keep::body(body, self.proxy.limits.replay_body, self.proxy.kept.clone());
+        (body, Spare::Kept(copy))
+    }
+
+    /// Sends the request on its way; again only if a connection ended as the request was written, or the upstream
+    /// says that it did nothing with it.
+    pub(super) async fn once(
+        &self,
+        parts: Parts,
+        body: Body,
+        spare: &Spare,
+    ) -> Result<Response<Incoming>, Error> {
+        let safe = matches!(spare, Spare::Empty) && target::is_idempotent(&self.method);
+        let second = safe.then(|| parts.clone());
+        let failed = match self.dispatch(Request::from_parts(parts, body)).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let crossed = failed.reused() && failed.sent() == Sent::Maybe;
+        match second {
+            Some(parts) if crossed || failed.refused_stream() => Ok(self
+                .dispatch(Request::from_parts(parts, Body::Empty))
+                .await?),
+            _ => Err(failed.into()),
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, upstream::Error> {
+        let wants = self.wants;
+        if self.websocket {
+            return self.peer.send_upgrade(request).await;
+        }
+        let send = async {
+            match &self.gate {
+                None => self.peer.send(request, wants).await,
+                Some(gate) => {
+                    let opener = gate.clone();
+                    hyper::ext::on_informational(&mut request, move |answer| {
+                        if answer.status() == http::StatusCode::CONTINUE {
+                            opener.open();
+                        }
+                    });
+                    let mut send = std::pin::pin!(self.peer.send(request, wants));
+                    tokio::select! {
+                        answer = &mut send => answer,
+                        () = sleep(CONTINUE) => {
+                            gate.open();
+                            send.await
+                        }
+                    }
+                }
+            }
+        };
+        let mut response = match self.proxy.limits.response_head {
+            None => send.await?,
+            Some(limit) => timeout(limit, send)
+                .await
+                .map_err(|_| upstream::Error::silent())??,
+        };
+        let headers = response.headers();
+        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+            // Two lengths: whoever believes the other one sees another message (RFC 9112 §6.1).
+            return Err(upstream::Error::ambiguous());
+        }
+        if is_event_stream(headers) {
+            let silence = self.proxy.limits.tunnel_idle;
+            response.body_mut().set_silence(silence);
+        }
+        Ok(response)
+    }
+}
+
+// === impl Spare ===
+
+impl Spare {
+    /// Tells whether all that was sent so far can be sent again.
+    pub(super) fn is_kept(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Kept(copy) => copy.fits(),
+            Self::None => false,
+        }
+    }
+
+    /// Tells whether the whole body was sent.
+    pub(super) fn is_complete(&self) -> bool {
+        match self {
+            Self::Kept(copy) => copy.is_complete(),
+            Self::Empty | Self::None => true,
+        }
+    }
+
+    pub(super) async fn again(&self) -> Option<Body> {
+        match self {
+            Self::Empty => Some(Body::Empty),
+            Self::Kept(copy) => copy.again().await,
+            Self::None => None,
+        }
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let essence = |v: &HeaderValue| {
+        v.as_bytes()
+            .get(..17)
+            .is_some_and(|v| v.eq_ignore_ascii_case(b"text/event-stream"))
+    };
+    headers.get(CONTENT_TYPE).is_some_and(essence)
+}
