@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use regex::Regex;
 
-use super::{codes, read, root};
+use super::{codes, pages, read, root};
 
 /// The modules of each rank as the page has them, and those of each step within the ranks.
 fn ranks_of_page(page: &str) -> (Vec<BTreeSet<&str>>, Vec<Vec<&str>>) {
@@ -96,10 +96,30 @@ fn tests_that_are_named_exist() {
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
 
+/// Every source that a page names is there.
+#[test]
+fn files_that_are_named_exist() {
+    let mut seen = 0;
+    for page in pages() {
+        let page = page.to_str().expect("UTF-8");
+        let text = read(page);
+        let paths = codes(&text).into_iter().filter(|code| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
+            code.ends_with(".rs") && code.contains('/') && code.chars().all(plain)
+        });
+        for path in paths {
+            let there = root().join(path).exists() || root().join("src").join(path).exists();
+            assert!(there, "{page} names {path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen}");
+}
+
 /// Every answer that is the proxy's own stands in the table of what to do about it.
 #[test]
 fn errors_are_documented() {
-    let source = read("src/proxy/error.rs");
+    let source = read("src/proxy/answer.rs");
     let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
     let page = read("docs/operations.md");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
