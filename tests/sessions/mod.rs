@@ -4,6 +4,7 @@ mod crash;
 mod kinds;
 mod oidc;
 mod refresh;
+mod rejected;
 mod replay;
 mod rotating;
 

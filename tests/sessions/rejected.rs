@@ -1,0 +1,228 @@
+//! What counts as a rejection beside 401: redirects to a login, pages in the place of answers, empty results.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+
+use crate::support::{
+    canary::canary,
+    origin::{Origin, Reply, empty, origin},
+    proxy::{Proxy, proxy},
+    routes,
+};
+
+const HOST: &str = "site.example.test";
+
+/// A site that shows itself to strangers in its own way; `/login` makes the visitor known.
+struct Site {
+    known: Arc<AtomicBool>,
+    logins: Arc<AtomicU64>,
+    origin: Origin,
+}
+
+impl Site {
+    async fn new(stranger: fn() -> Reply) -> Self {
+        let (known, logins) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let state = (known.clone(), logins.clone());
+        let origin = origin(&[HOST])
+            .handler(move |request| {
+                let (known, logins) = state.clone();
+                async move {
+                    if request.uri().path() == "/login" && request.method() == "POST" {
+                        logins.fetch_add(1, Ordering::Relaxed);
+                        known.store(true, Ordering::Relaxed);
+                        let mut reply = routes::text("signed in");
+                        let cookie = format!("sid={}; Path=/; Secure", canary("sid"));
+                        reply
+                            .headers_mut()
+                            .insert(header::SET_COOKIE, cookie.parse().unwrap());
+                        return Ok(reply);
+                    }
+                    if known.load(Ordering::Relaxed) {
+                        Err(request)
+                    } else {
+                        Ok(stranger())
+                    }
+                }
+            })
+            .start()
+            .await;
+        Self {
+            known,
+            logins,
+            origin,
+        }
+    }
+
+    async fn proxy(&self, rules: &str) -> Proxy {
+        let config = format!(
+            "[session.site]\nbind = [{{ host = \"{HOST}\" }}]\n[session.site.cookies]\nrequired = [\"sid\"]\n{rules}\n\
+             [session.site.refresh]\nkind = \"http\"\n[[session.site.refresh.steps]]\n\
+             request = {{ method = \"POST\", url = \"https://{HOST}/login\" }}\n"
+        );
+        let proxy = proxy().site(&self.origin).config(config).start().await;
+        // The first login, because nothing was held.
+        proxy
+            .client()
+            .get(&self.origin.url("/gate"))
+            .await
+            .expect(200);
+        assert_eq!(self.logins.swap(0, Ordering::Relaxed), 1);
+        proxy
+    }
+
+    fn forget(&self) {
+        self.known.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A rule, a site that answers strangers so, and a login that mends it: the client sees only the right answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_find_rejections() {
+    let cases: [(&str, fn() -> Reply, &str); 5] = [
+        (
+            "a redirect to the login",
+            || {
+                let mut reply = routes::reply(StatusCode::FOUND, empty());
+                reply
+                    .headers_mut()
+                    .insert(header::LOCATION, "../auth/login?next=%2F".parse().unwrap());
+                reply
+            },
+            "[[session.site.rejected]]\nstatus = [302]\nlocation = \"*/login*\"",
+        ),
+        (
+            "a page in the place of a file",
+            || routes::html("<html><body>Please sign in</body></html>"),
+            "[[session.site.rejected]]\nstatus = [200]\ncontent_type_not = \"application/octet-stream\"\n\
+             body = \"(?i)please sign in\"",
+        ),
+        (
+            "a field of JSON",
+            || routes::json(200, &serde_json::json!({ "user": { "anonymous": true } })),
+            "[[session.site.rejected]]\nstatus = [200]\njson = { \"/user/anonymous\" = true }",
+        ),
+        (
+            "an empty list",
+            || routes::json(200, &serde_json::json!([])),
+            "[[session.site.rejected]]\nstatus = [200]\njson = { \"\" = [] }",
+        ),
+        (
+            "a 403",
+            || routes::reply(StatusCode::FORBIDDEN, empty()),
+            "[[session.site.rejected]]\nstatus = [403]",
+        ),
+    ];
+    for (what, stranger, rule) in cases {
+        let site = Site::new(stranger).await;
+        let proxy = site.proxy(rule).await;
+        for client in [proxy.client(), proxy.client().h2()] {
+            site.forget();
+            let answer = client.get(&site.origin.url("/bytes/50000/3")).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.body.len()),
+                (200, 50_000),
+                "{what}: {answer:?}"
+            );
+            assert_eq!(site.logins.swap(0, Ordering::Relaxed), 1, "{what}");
+        }
+        // Other methods than GET and HEAD are no reason, unless the rule says so.
+        site.forget();
+        proxy.client().post(&site.origin.url("/upload"), "x").await;
+        assert_eq!(site.logins.load(Ordering::Relaxed), 0, "{what}: a POST");
+    }
+}
+
+/// `confirm`: the same answer again after a refresh is believed, and causes no further one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_answer_is_believed() {
+    let site = Site::new(|| routes::text("never")).await;
+    let broke = origin(&["credits.example.test"])
+        .handler(|_| async { Ok(routes::json(200, &serde_json::json!({ "credits": 0 }))) })
+        .start()
+        .await;
+    let config = format!(
+        "[session.site]\nbind = [{{ host = \"{HOST}\" }}, {{ host = \"credits.example.test\" }}]\n\
+         [session.site.cookies]\nrequired = [\"sid\"]\n\
+         [[session.site.rejected]]\nstatus = [200]\njson = {{ \"/credits\" = 0 }}\nconfirm = true\n\
+         [session.site.refresh]\nkind = \"http\"\ncooldown = \"0s\"\n[[session.site.refresh.steps]]\n\
+         request = {{ method = \"POST\", url = \"https://{HOST}/login\" }}\n"
+    );
+    let proxy = proxy()
+        .site(&site.origin)
+        .site(&broke)
+        .config(config)
+        .start()
+        .await;
+    for _ in 0..5 {
+        let answer = proxy.client().get(&broke.url("/credits")).await.expect(200);
+        assert_eq!(answer.json()["credits"], 0);
+    }
+    let logins = site.logins.load(Ordering::Relaxed);
+    assert!(
+        logins <= 2,
+        "{logins}: one to have something, one because of the first answer"
+    );
+    assert!(broke.seen().len() <= 6, "{} requests", broke.seen().len());
+}
+
+/// `again = "fail"`: an answer that matches after the refresh too becomes a 502, not a wrong file.
+#[tokio::test(flavor = "multi_thread")]
+async fn still_rejected_can_be_a_failure() {
+    let site = Site::new(|| routes::html("Please sign in")).await;
+    let rule = "[[session.site.rejected]]\nstatus = [200]\nbody = \"(?i)please sign in\"\nagain = \"fail\"";
+    let proxy = site.proxy(rule).await;
+    // It forgets at once whatever is learnt.
+    let known = site.known.clone();
+    let forgetting = tokio::spawn(async move {
+        loop {
+            known.store(false, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let answer = proxy.client().get(&site.origin.url("/gate")).await;
+    forgetting.abort();
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert!(answer.field("proxy-status").is_some());
+}
+
+/// Promise 5 under a body rule: events are not looked at, and slow text is held no longer than `inspect_wait`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_rule_holds_nothing_back() {
+    let site = Site::new(|| routes::html("Please sign in")).await;
+    let rule = "[[session.site.rejected]]\nstatus = [200]\nbody = \"(?i)please sign in\"";
+    let proxy = site
+        .proxy(&format!("{rule}\n[limits]\ninspect_wait = \"700ms\""))
+        .await;
+    for client in [proxy.client(), proxy.client().h2()] {
+        for (path, limit) in [
+            ("/events/4/1000", Duration::from_millis(600)),
+            // Text that could still become the page is looked at for as long as is allowed.
+            ("/slow/4/1000", Duration::from_millis(1_500)),
+            // Bytes of no text are nothing to look at.
+            ("/bytes/100000000/1", Duration::from_millis(600)),
+        ] {
+            let begun = Instant::now();
+            let request = Request::get(site.origin.url(path)).body(empty()).unwrap();
+            let mut body = client.start(request).await.unwrap().into_body();
+            let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(!first.is_empty());
+            assert!(begun.elapsed() < limit, "{path}: {:?}", begun.elapsed());
+            if path.starts_with("/slow") {
+                let rest = body.collect().await.unwrap().to_bytes();
+                let all = [first, rest].concat();
+                assert_eq!(
+                    String::from_utf8_lossy(&all),
+                    "line 0\nline 1\nline 2\nline 3\n"
+                );
+            }
+        }
+    }
+}
