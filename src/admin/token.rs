@@ -143,7 +143,7 @@ mod tests {
         let (one, other) = (Token::new(), Token::new());
         assert!(one.is(one.expose().as_bytes()) && !one.is(other.expose().as_bytes()));
         assert!(!one.is(b""));
-        assert_eq!(one.proof(b"c"), one.clone().proof(b"c"));
+        assert_eq!(one.proof(b"c"), one.proof(b"c"));
         assert_ne!(one.proof(b"c"), one.proof(b"d"));
         assert_ne!(one.proof(b"c"), other.proof(b"c"));
         assert!(!format!("{one:?}").contains(one.expose()));

@@ -38,7 +38,7 @@ struct Last {
 impl Row {
     /// Reads a status; `None` if it is from a version too different from this one.
     pub(super) fn of(status: &Value) -> Option<Self> {
-        Row::deserialize(status).ok()
+        Self::deserialize(status).ok()
     }
 
     fn name(&self) -> String {

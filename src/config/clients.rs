@@ -41,7 +41,7 @@ fn client(keys: &Keys<'_>, name: &str, clients: &mut Vec<Client>, pending: &mut 
             slot: Slot::Password(clients.len()),
             source,
             span: at.node.span,
-            path: at.path.clone(),
+            path: at.path,
         });
     }
     if !["password", "port", "uid"].iter().any(|key| keys.has(key)) {

@@ -249,7 +249,7 @@ fn store_key(keys: &Keys<'_>, pending: &mut Vec<Pending>) -> Source {
         slot: Slot::StoreKey,
         source: source.clone(),
         span: at.node.span,
-        path: at.path.clone(),
+        path: at.path,
     });
     source
 }

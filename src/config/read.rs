@@ -71,7 +71,7 @@ impl<'a> At<'a> {
         }
     }
 
-    pub(super) fn list(&self) -> Option<Vec<At<'a>>> {
+    pub(super) fn list(&self) -> Option<Vec<Self>> {
         let Value::List(items) = &self.node.value else {
             return self.mismatch("a list", "put it in brackets: [ … ]");
         };
@@ -79,7 +79,7 @@ impl<'a> At<'a> {
     }
 
     /// Returns the values of a list, or the value itself when it is none.
-    pub(super) fn one_or_many(&self) -> Vec<At<'a>> {
+    pub(super) fn one_or_many(&self) -> Vec<Self> {
         match &self.node.value {
             Value::List(items) => self.items(items),
             _ => vec![self.clone()],
@@ -87,7 +87,7 @@ impl<'a> At<'a> {
     }
 
     /// Returns the entries of a table whose keys are names of the user's choice.
-    pub(super) fn entries(&self) -> Option<Vec<(&'a Entry, At<'a>)>> {
+    pub(super) fn entries(&self) -> Option<Vec<(&'a Entry, Self)>> {
         let Value::Table(table) = &self.node.value else {
             return self.mismatch("a table", "write it as { key = value } or under a [header]");
         };
@@ -247,7 +247,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Reads a table that is not there, below this one.
-    pub(super) fn absent<T>(&self, name: &str, read: impl FnOnce(&Keys<'a>) -> T) -> T {
+    pub(super) fn absent<T>(&self, name: &str, read: impl FnOnce(&Self) -> T) -> T {
         let at = At {
             pattern: name.to_owned(),
             path: name.to_owned(),

@@ -148,7 +148,7 @@ impl Source {
                 let text = value.to_str().ok_or_else(|| Error::NotText(name.clone()))?;
                 return one_line(text.to_owned().into_bytes());
             }
-            Self::File(path) => self::file(path)?,
+            Self::File(path) => file(path)?,
             Self::Command { line, folder } => {
                 let mut command = variables.command("sh");
                 command.arg("-c").arg(line).current_dir(folder);

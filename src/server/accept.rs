@@ -29,7 +29,8 @@ pub(super) async fn accept(
             match (accepted, tls) {
                 (Accepted::Tcp(io), Some(tls)) => {
                     match timeout(proxy.limits.handshake, tls.accept(io)).await {
-                        Ok(Ok(io)) => proxy.serve(io, arrival).await,
+                        // Boxed: the task of a plain connection is not as big as this one.
+                        Ok(Ok(io)) => Box::pin(proxy.serve(io, arrival)).await,
                         Ok(Err(error)) => tracing::debug!(
                             error = &error as &dyn StdError,
                             "no TLS from the client"

@@ -155,7 +155,7 @@ fn errors_are_documented() {
                 row.starts_with(&format!("| {status} | `{error}` |"))
                     && row.contains(message.as_str())
             };
-            !rows.iter().any(|row| is_it(row))
+            !rows.iter().any(is_it)
         })
         .collect();
     assert!(

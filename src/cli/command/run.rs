@@ -141,7 +141,7 @@ async fn running(context: &Context, found: &Found, who: &Who) -> Result<Option<T
     };
     Ok(Some(Through {
         address,
-        ca: client.about.ca.clone().into(),
+        ca: client.about.ca.into(),
         login: tools::login(&found.loaded, who, &context.variables)?,
         private: None,
     }))

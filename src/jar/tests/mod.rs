@@ -192,11 +192,7 @@ fn what_is_new_and_what_is_not() {
         (NOW + 1, "x=2; Max-Age=60; HttpOnly", &changed),
         (NOW + 1, "x=2", &touched),
         (NOW + 1, "x=2", &Stored::Same),
-        (
-            NOW + 1,
-            "x=2; Max-Age=0",
-            &Stored::Removed(expected.clone()),
-        ),
+        (NOW + 1, "x=2; Max-Age=0", &Stored::Removed(expected)),
         (NOW + 1, "x=2; Max-Age=-1", &Stored::Same),
     ] {
         let outcome = set_at(&mut jar, HOST, field, now);

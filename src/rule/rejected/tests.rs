@@ -153,7 +153,7 @@ fn media_types() {
         assert_eq!(got.is_some(), expected, "{media}");
     }
     let not = Rejected {
-        content_type_not: rule.content_type.clone(),
+        content_type_not: rule.content_type,
         ..Rejected::default()
     };
     let none = by_head(&[not], asked(&Method::GET), 200, &HeaderMap::new());

@@ -226,7 +226,7 @@ async fn a_seed_is_taken_once_and_again_when_it_was_changed() {
 #[tokio::test(start_paused = true)]
 async fn serial_turns_come_in_order_and_do_not_wait_for_ever() {
     let mut bench = Bench::new();
-    bench.limits.serial_wait = std::time::Duration::from_secs(30);
+    bench.limits.serial_wait = Duration::from_secs(30);
     let mut recipe = cookies(&[]);
     recipe.concurrency = crate::rule::Concurrency::Serial;
     let (_sessions, session) = bench.open(recipe).await;

@@ -144,9 +144,7 @@ async fn a_reload_hands_on_what_is_held_and_what_is_under_way() {
     old.current().await.unwrap();
     let mut events = before.events();
     // A refresh is under way while the configuration is read again.
-    bench
-        .authority
-        .then(Fault::Late(std::time::Duration::from_secs(2)));
+    bench.authority.then(Fault::Late(Duration::from_secs(2)));
     let flying = tokio::spawn({
         let old = Arc::clone(&old);
         async move { old.refresh_now().await.unwrap() }

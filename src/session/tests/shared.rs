@@ -90,9 +90,7 @@ async fn the_loser_of_a_race_uses_what_the_winner_stored() {
     let (_a, one) = bench.open(bearer()).await;
     let (_b, two) = peer.open(bearer()).await;
     // The first process is slow; the second waits for its lease and finds what it stored.
-    bench
-        .authority
-        .then(Fault::Late(std::time::Duration::from_secs(2)));
+    bench.authority.then(Fault::Late(Duration::from_secs(2)));
     let (a, b) = tokio::join!(one.current(), two.current());
     assert_eq!(injected(&a.unwrap()), injected(&b.unwrap()));
     assert_eq!(bench.authority.calls(), 1);

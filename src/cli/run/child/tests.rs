@@ -20,6 +20,7 @@ fn shell(script: &str) -> Vec<OsString> {
 
 #[tokio::test]
 #[ignore = "started by the other tests, as a process of its own"]
+#[expect(clippy::exit, reason = "the exit code is what is tested")]
 async fn as_a_process() {
     let script = env::var("SCRIPT").expect("started by another test");
     // Whoever waits for the start reads this line.
@@ -75,10 +76,10 @@ async fn exit_codes_are_those_of_a_shell() {
     }
     let folder = tempfile::TempDir::new().unwrap();
     let (file, script) = (folder.path().join("file"), folder.path().join("script"));
-    std::fs::write(&file, "exit 9").unwrap();
-    std::fs::write(&script, "exit 9").unwrap();
+    fs::write(&file, "exit 9").unwrap();
+    fs::write(&script, "exit 9").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&script, mode).unwrap();
+    fs::set_permissions(&script, mode).unwrap();
     for (program, expected) in [
         ("/no/such/program", 127),
         ("no-such-program", 127),
@@ -200,6 +201,7 @@ fn the_terminal_interrupts_once() {
 
 #[tokio::test]
 #[ignore = "started by the other tests, as a process of its own"]
+#[expect(clippy::exit, reason = "the exit code is what is tested")]
 async fn as_the_first_process() {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let mut command = process::Command::new("sh");
