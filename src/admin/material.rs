@@ -94,7 +94,7 @@ impl Body {
         })
     }
 
-    /// Writes it as [`read`](Self::read) reads it.
+    /// Writes it as `read` reads it.
     pub fn to_json(&self) -> Value {
         let fields: Map<String, Value> = self
             .fields

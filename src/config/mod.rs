@@ -1,6 +1,6 @@
 //! The configuration: found, read, merged with its providers, checked, and turned into finished types.
 //!
-//! Two forms. As written it is a [`tree`] of keys, values and places, which only this module knows, as it alone
+//! Two forms. As written it is a `tree` of keys, values and places, which only this module knows, as it alone
 //! knows TOML. As used it is a [`Config`], in which every default is filled in and every text parsed.
 //!
 //! Loading has two steps: [`load`] reads the files and checks all that can be checked without a secret;
