@@ -22,7 +22,12 @@ mod sessions;
 mod tests;
 pub mod token;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -85,6 +90,12 @@ pub enum Error {
     Token(PathBuf, #[source] io::Error),
 }
 
+/// Takes the token that is kept in the state folder, or makes it.
+pub fn token(state: &Path) -> Result<Token, Error> {
+    let path = token::file(state);
+    Token::kept(&path).map_err(|e| Error::Token(path, e))
+}
+
 /// Reads the configuration again; returns the changed keys that need a restart, or why the new one is refused.
 pub type Reload =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<&'static str>, String>> + Send + Sync>;
@@ -103,25 +114,17 @@ struct Shared {
 // === impl Admin ===
 
 impl Admin {
-    /// Makes the token, if there is an admin side to need one.
-    pub fn new(proxy: Arc<Proxy>, facts: Facts, reload: Reload) -> Result<Self, Error> {
-        let token = match &facts.admin {
-            None => Token::new(),
-            Some(_) => {
-                let path = token::file(&facts.state);
-                Token::kept(&path).map_err(|e| Error::Token(path, e))?
-            }
-        };
+    pub fn new(proxy: Arc<Proxy>, facts: Facts, token: Token, reload: Reload) -> Self {
         let state = State(Arc::new(Shared {
             proxy,
             facts,
             token,
             reload,
         }));
-        Ok(Self {
+        Self {
             admin: guard::admin(Routes::admin().router, &state).with_state(state.clone()),
             health: guard::health(Routes::health().router).with_state(state),
-        })
+        }
     }
 
     /// Serves one connection until it ends.

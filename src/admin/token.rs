@@ -57,7 +57,7 @@ impl Token {
     }
 
     /// Draws a new one: 256 bits, in letters that need no quoting anywhere.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         aws_lc_rs::rand::fill(&mut *bytes).expect("the system's random source must answer");
         Self(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes)))

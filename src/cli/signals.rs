@@ -37,3 +37,8 @@ pub(super) fn name(signal: Signal) -> &'static str {
         "SIGINT"
     }
 }
+
+/// Returns the exit code of what a signal ended, as shells have it.
+pub(super) fn code(signal: Signal) -> u8 {
+    u8::try_from(128 + signal.as_raw()).unwrap_or(1)
+}

@@ -31,7 +31,7 @@ pub use self::{
     offline::{Held, Offline, Secrets, make_store, stored_fields},
 };
 use crate::{
-    admin::{self, Admin, Facts, Side},
+    admin::{self, Admin, Facts, Side, token::Token},
     ca::Root,
     config::{self, Config, Listen, Place, Variables},
     env::Env,
@@ -117,6 +117,11 @@ impl Server {
         if options.private.is_none() {
             raise_file_limit(config.limits.connections);
         }
+        // Before anything is bound: whoever sees the port open finds it.
+        let token = match &config.admin {
+            Some(_) => admin::token(&config.state).map_err(Error::Admin)?,
+            None => Token::new(),
+        };
 
         let mut listeners = Vec::new();
         for (listen, client) in build::listeners(&config) {
@@ -166,11 +171,8 @@ impl Server {
             turn: tokio::sync::Mutex::default(),
         });
         let ca_file = facts.ca.clone();
-        let mut admin = None;
-        if !sides.is_empty() {
-            let made = Admin::new(proxy.clone(), facts, reloader.handle());
-            admin = Some(made.map_err(Error::Admin)?);
-        }
+        let admin =
+            (!sides.is_empty()).then(|| Admin::new(proxy.clone(), facts, token, reloader.handle()));
         Ok(Self {
             proxy,
             listeners,

@@ -1,8 +1,6 @@
 //! `serve`: the proxy itself, until a signal ends it.
 
-use std::future::Future;
-
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     admin,
@@ -27,18 +25,28 @@ pub(in crate::cli) fn run(context: Context) -> Result<u8, Error> {
     let config = found.config();
     let format = Format::of(config.log.format);
     log::start(&config.log.level, format)?;
-    runtime::many()?.block_on(serve(context, found, format))
+    let runtime = runtime::many()?;
+    let ended = runtime.block_on(serve(context, found, format));
+    // A program that a secret is read from may still run; nobody waits for it now.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(context: Context, found: Found, format: Format) -> Result<u8, Error> {
-    // From here on a signal ends the proxy in good order, also while it starts.
-    let mut signals = Signals::new().map_err(|e| Error::because("cannot listen for signals", e))?;
+    // From here on no signal just kills: before, nothing was begun.
+    let deaf = |e| Error::because("cannot listen for signals", e);
+    let mut signals = Signals::new().map_err(deaf)?;
+    let hangup = signal(SignalKind::hangup()).map_err(deaf)?;
     let Context { variables, .. } = context;
     let Found { place, loaded } = found;
-    let server = Server::start(place, variables, &Options::default()).await?;
+    let options = Options::default();
+    let server = tokio::select! {
+        server = Server::start(place, variables, &options) => server?,
+        _ = signals.next() => return Ok(0),
+    };
     announce(&server, &loaded.config, format);
 
-    let reload = tokio::spawn(reload_on_hangup(server.reload_handle()));
+    let reload = tokio::spawn(reload_on_hangup(hangup, server.reload_handle()));
     let (end, ended) = tokio::sync::oneshot::channel();
     let mut run = std::pin::pin!(server.run(async {
         // Whoever could say "now" is this function, and it waits for both.
@@ -58,7 +66,7 @@ async fn serve(context: Context, found: Found, format: Format) -> Result<u8, Err
         result = run => result.map(|()| 0).map_err(Error::from),
         again = signals.next() => {
             tracing::warn!(signal = signals::name(again), "stopped at once");
-            Ok(u8::try_from(128 + again.as_raw()).unwrap_or(1))
+            Ok(signals::code(again))
         }
     };
     reload.abort();
@@ -66,20 +74,10 @@ async fn serve(context: Context, found: Found, format: Format) -> Result<u8, Err
 }
 
 /// Reads the configuration again at each SIGHUP.
-fn reload_on_hangup(reload: admin::Reload) -> impl Future<Output = ()> {
-    let hangup = signal(SignalKind::hangup());
-    async move {
-        let mut hangup = match hangup {
-            Ok(hangup) => hangup,
-            Err(error) => {
-                tracing::warn!(%error, "SIGHUP cannot be listened for: no reload by signal");
-                return;
-            }
-        };
-        while hangup.recv().await.is_some() {
-            // What came of it is in the log.
-            drop(reload().await);
-        }
+async fn reload_on_hangup(mut hangup: Signal, reload: admin::Reload) {
+    while hangup.recv().await.is_some() {
+        // What came of it is in the log.
+        drop(reload().await);
     }
 }
 

@@ -1,0 +1,154 @@
+//! `status`, with and without a running proxy.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use super::{Said, say};
+use crate::support::proxy::proxy;
+
+const SITE: &str = "[session.site]\nbind = [{ host = \"site.example\" }]\n[session.site.cookies]\nrequired = [\"sid\"]\n\
+                    [session.site.refresh]\nkind = \"none\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_facts_with_and_without_the_proxy() {
+    let mut proxy = proxy()
+        .bearer("api", "api.example", "canary-of-status")
+        .config(SITE)
+        .prepare();
+    let alone: Said = proxy.cli(&["status", "--json"]).into();
+    let alone = alone.json();
+    proxy.start().await;
+    let running: Said = proxy.cli(&["status", "--json"]).into();
+    assert_eq!(running.json(), alone);
+
+    let sessions = alone["sessions"].as_array().unwrap();
+    let names: Vec<_> = sessions
+        .iter()
+        .map(|session| session["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["api", "site"]);
+    let keys: Vec<_> = sessions[0]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "name",
+            "client",
+            "provider",
+            "state",
+            "valid",
+            "requires_login",
+            "message",
+            "generation",
+            "expires_at",
+            "next_refresh_at",
+            "last_refresh",
+            "last_error",
+            "bound_to",
+            "cookies",
+            "counters",
+        ]
+    );
+    assert_eq!(sessions[0]["state"], "fresh");
+    assert_eq!(sessions[0]["bound_to"][0], "https://api.example:443/");
+    assert_eq!(sessions[1]["state"], "empty");
+    assert_eq!(sessions[1]["requires_login"], true);
+    assert_eq!(sessions[1]["cookies"]["missing"][0], "sid");
+
+    let said: Said = proxy.cli(&["status"]).into();
+    let said = said.good();
+    insta::assert_snapshot!(said, @r"
+    SESSION  STATE  ENDS  NEXT REFRESH  LAST REFRESH
+    api      fresh  -     -             -
+    site     empty  -     -             -             nothing is held; staysigned import site --from KIND
+    ");
+    assert!(!said.contains("canary-of-status"));
+    let one: Said = proxy.cli(&["status", "site"]).into();
+    assert!(!one.good().contains("api"));
+}
+
+#[test]
+fn what_is_not_there() {
+    let proxy = proxy().config(SITE).prepare();
+    let said: Said = proxy.cli(&["status", "nothing"]).into();
+    said.bad(
+        2,
+        &[
+            "error: there is no session nothing",
+            "hint: there are: site",
+        ],
+    );
+    let said: Said = proxy.cli(&["status", "--config", "nothing.toml"]).into();
+    assert_ne!(said.code, 0);
+    let empty = crate::support::proxy::proxy().prepare();
+    let said: Said = empty.cli(&["status"]).into();
+    assert!(said.good().contains("There is no session yet"));
+}
+
+/// Somebody else on the proxy's port does not get the token, and is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_else_has_the_port_learns_nothing() {
+    let mut proxy = proxy().bearer("api", "api.example", "t").prepare();
+    proxy.start().await;
+    proxy.kill();
+    let token = std::fs::read_to_string(proxy.path().join("admin.token")).unwrap();
+    let listener = std::net::TcpListener::bind(proxy.admin).unwrap();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = String::new();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while !head.ends_with("\r\n\r\n") {
+            reader.read_line(&mut head).unwrap();
+        }
+        let answer = "HTTP/1.1 200 OK\r\nstaysigned-proof: 00\r\ncontent-length: 2\r\n\r\n{}";
+        std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+        // What else comes on this connection.
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut rest).ok();
+        head + &rest
+    });
+    let said: Said = proxy.cli(&["status"]).into();
+    assert!(said.good().contains("api"), "the store answers");
+    let heard = other.join().unwrap();
+    assert!(heard.contains("GET /healthz"), "{heard}");
+    assert!(!heard.contains(token.trim()), "{heard}");
+}
+
+#[test]
+fn watching_goes_on_until_nobody_looks() {
+    let proxy = proxy().config(SITE).prepare();
+    let mut command = proxy.command(&["status", "--watch", "--json"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let line = lines.next().unwrap().unwrap();
+        let status: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(status["sessions"][0]["name"], "site");
+    }
+    drop(lines);
+    // A pipe without a reader is no failure.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let proxy = proxy().config(SITE).prepare();
+    let coloured = |name: &str, value: &str| {
+        let mut command = proxy.command(&["status"]);
+        command.env(name, value);
+        say(command).good().contains("\x1b[")
+    };
+    assert!(!coloured("X", ""));
+    assert!(coloured("CLICOLOR_FORCE", "1"));
+    assert!(!coloured("NO_COLOR", "1"));
+}
