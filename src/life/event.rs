@@ -41,6 +41,8 @@ pub enum Outcome {
     Renewed(Holding),
     /// Another process was faster; what it stored has come as [`Event::Stored`].
     Superseded,
+    /// Another process has found that this refresh token is at its end.
+    Ended(Reason),
     /// The refresh token has moved, and this is held now; but what came with it was not accepted.
     Unverified(Holding, String),
     Failed(Failure),

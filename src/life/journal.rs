@@ -6,6 +6,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Now;
+
 /// The waits before the same token is sent again.
 const STEPS: [Duration; 4] = [
     Duration::from_millis(500),
@@ -14,20 +16,43 @@ const STEPS: [Duration; 4] = [
     Duration::from_secs(4),
 ];
 
+/// The shortest of them.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// A moment by both clocks: the wall's, which goes on while a machine sleeps and is set back at times, and that of the
+/// process, if it is a moment of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub wall: SystemTime,
+    /// Since the process began.
+    pub uptime: Option<Duration>,
+}
+
 /// A refresh token in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// When it was first sent.
-    since: SystemTime,
+    since: Moment,
     /// The flight whose calls are counted, and how many of them were not answered.
-    flight: SystemTime,
+    flight: Moment,
     calls: usize,
+}
+
+// === impl Moment ===
+
+impl Moment {
+    /// Returns the time since then: the longer by either clock; `None` if neither says.
+    fn age(&self, now: Now) -> Option<Duration> {
+        let by_wall = now.wall.duration_since(self.wall).ok();
+        let by_process = self.uptime.and_then(|then| now.uptime.checked_sub(then));
+        by_wall.max(by_process)
+    }
 }
 
 // === impl Doubt ===
 
 impl Doubt {
-    pub fn new(since: SystemTime) -> Self {
+    pub fn new(since: Moment) -> Self {
         Self {
             since,
             flight: since,
@@ -35,29 +60,34 @@ impl Doubt {
         }
     }
 
-    pub fn since(&self) -> SystemTime {
-        self.since
+    /// Takes up what the journal of an earlier process, or of another one, says.
+    pub fn journalled(wall: SystemTime) -> Self {
+        Self::new(Moment { wall, uptime: None })
     }
 
-    /// Tells whether the server still takes the token, even if it has rotated. A start that seems to lie ahead
-    /// is no evidence of that.
-    pub fn in_grace(&self, now: SystemTime, grace: Option<Duration>) -> bool {
-        match (now.duration_since(self.since), grace) {
+    pub fn since(&self) -> SystemTime {
+        self.since.wall
+    }
+
+    /// Tells whether the server still takes the token, even if it has rotated.
+    pub fn in_grace(&self, now: Now, grace: Option<Duration>) -> bool {
+        match (self.since.age(now), grace) {
             (_, None) => true,
-            (Ok(age), Some(grace)) => age < grace,
-            (Err(_), Some(_)) => false,
+            (Some(age), Some(grace)) => age < grace,
+            // It seems to lie ahead: the clock has gone back, nobody knows how far.
+            (None, Some(_)) => false,
         }
     }
 
     /// Counts a call that was not answered and returns the wait before the next of the same flight, if there is one.
     ///
-    /// A flight that no byte came back to may be the first whose token arrived: its own grace counts. One that was
-    /// answered with an error is not repeated quickly after the first flight.
+    /// A flight that began after the grace is the first whose token can have arrived, or all is lost already: so its
+    /// own grace counts. One that was answered with an error is not repeated quickly after the first grace.
     pub fn unanswered(
         self,
-        flight: SystemTime,
+        flight: Moment,
         answered: bool,
-        now: SystemTime,
+        now: Now,
         grace: Option<Duration>,
     ) -> (Self, Option<Duration>) {
         let calls = if flight == self.flight { self.calls } else { 0 };
@@ -66,14 +96,26 @@ impl Doubt {
             flight,
             calls: calls + 1,
         };
-        if answered && flight != self.since {
+        let began = Now {
+            wall: flight.wall,
+            uptime: flight.uptime.unwrap_or(now.uptime),
+            chance: 0,
+        };
+        let first = flight == self.since || grace.is_some() && self.in_grace(began, grace);
+        if answered && !first {
             return (doubt, None);
         }
-        let wait = STEPS.get(calls).copied().filter(|wait| {
-            let began = Self::new(flight);
-            began.in_grace(now + *wait, grace)
-        });
-        (doubt, wait)
+        let since = if first { self.since } else { flight };
+        let Some(step) = STEPS.get(calls).copied() else {
+            return (doubt, None);
+        };
+        let Some(grace) = grace else {
+            return (doubt, Some(step));
+        };
+        let left = since.age(now).and_then(|age| grace.checked_sub(age));
+        // What is left of the grace is used: a step that does not fit is made shorter.
+        let wait = left.map(|left| if step < left { step } else { left / 2 });
+        (doubt, wait.filter(|wait| *wait >= SHORTEST))
     }
 }
 
@@ -89,18 +131,26 @@ pub fn limit(timeout: Duration, grace: Option<Duration>) -> Duration {
 mod tests {
     use super::*;
 
-    fn at(millis: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+    fn now(millis: u64) -> Now {
+        Now {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+            uptime: Duration::from_millis(millis),
+            chance: 0,
+        }
     }
 
-    fn waits(call: Duration, grace: Option<Duration>, answered: bool) -> Vec<u64> {
-        let (mut doubt, mut now, mut waits) = (Doubt::new(at(0)), at(0), Vec::new());
+    fn at(millis: u64) -> Moment {
+        now(millis).moment()
+    }
+
+    fn waits(call: u64, grace: Option<Duration>, answered: bool) -> Vec<u64> {
+        let (mut doubt, mut millis, mut waits) = (Doubt::new(at(0)), 0, Vec::new());
         loop {
-            now += call;
-            let (next, wait) = doubt.unanswered(at(0), answered, now, grace);
+            millis += call;
+            let (next, wait) = doubt.unanswered(at(0), answered, now(millis), grace);
             let Some(wait) = wait else { return waits };
             waits.push(wait.as_millis() as u64);
-            now += wait;
+            millis += wait.as_millis() as u64;
             doubt = next;
         }
     }
@@ -113,14 +163,14 @@ mod tests {
             (0, Some(secs(10)), vec![500, 1000, 2000, 4000]),
             // Silence: each call takes a third of the grace.
             (3333, Some(secs(10)), vec![500, 1000]),
-            (0, Some(secs(3)), vec![500, 1000]),
+            // The steps that do not fit are made shorter.
+            (0, Some(secs(4)), vec![500, 1000, 2000, 250]),
             (0, Some(secs(0)), vec![]),
             (10_000, None, vec![500, 1000, 2000, 4000]),
         ];
         for (call, grace, expected) in cases {
-            let got = waits(Duration::from_millis(call), grace, false);
-            assert_eq!(got, expected, "{call} {grace:?}");
-            assert_eq!(waits(Duration::from_millis(call), grace, true), expected);
+            assert_eq!(waits(call, grace, false), expected, "{call} {grace:?}");
+            assert_eq!(waits(call, grace, true), expected);
         }
     }
 
@@ -128,11 +178,36 @@ mod tests {
     fn a_later_flight_is_quick_only_if_nothing_came_back() {
         let grace = Some(Duration::from_secs(10));
         let doubt = Doubt::new(at(0));
-        let (_, wait) = doubt.unanswered(at(60_000), true, at(60_100), grace);
+        let (_, wait) = doubt.unanswered(at(60_000), true, now(60_100), grace);
         assert_eq!(wait, None);
-        let (doubt, wait) = doubt.unanswered(at(60_000), false, at(60_100), grace);
+        let (later, wait) = doubt.unanswered(at(60_000), false, now(60_100), grace);
         assert_eq!(wait, Some(STEPS[0]));
-        assert_eq!(doubt.since(), at(0));
+        assert_eq!(later.since(), at(0).wall);
+        // One that began within the grace has what is left of it.
+        let (_, wait) = doubt.unanswered(at(9_000), false, now(9_100), grace);
+        assert_eq!(wait, Some(STEPS[0]));
+        let (_, wait) = doubt.unanswered(at(9_000), false, now(9_900), grace);
+        assert_eq!(wait, None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_says_little() {
+        let grace = Some(Duration::from_secs(10));
+        let set = |wall, uptime| Now {
+            wall: now(wall).wall,
+            uptime: Duration::from_millis(uptime),
+            chance: 0,
+        };
+        let doubt = Doubt::new(at(100_000));
+        assert!(doubt.in_grace(set(0, 105_000), grace), "it was set back");
+        assert!(!doubt.in_grace(set(0, 111_000), grace));
+        assert!(
+            !doubt.in_grace(set(200_000, 101_000), grace),
+            "the machine slept"
+        );
+        let journalled = Doubt::journalled(at(100_000).wall);
+        assert!(!journalled.in_grace(set(0, 105_000), grace));
+        assert!(journalled.in_grace(set(105_000, 1), grace));
     }
 
     #[test]

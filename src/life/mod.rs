@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use self::cooldown::Vain;
 pub use self::{
     event::{Effect, Event, Failure, Notice, Outcome, Reason},
-    journal::Doubt,
+    journal::{Doubt, Moment},
     state::{Attempt, Cause, Holding, State, What},
 };
 
@@ -31,6 +31,8 @@ pub use self::{
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     pub wall: SystemTime,
+    /// Since the process began.
+    pub uptime: Duration,
     pub chance: u64,
 }
 
@@ -66,6 +68,17 @@ enum Told {
     Nothing,
     Expiring,
     Expired,
+}
+
+// === impl Now ===
+
+impl Now {
+    pub fn moment(&self) -> Moment {
+        Moment {
+            wall: self.wall,
+            uptime: Some(self.uptime),
+        }
+    }
 }
 
 // === impl Life ===
@@ -141,12 +154,12 @@ impl Life {
     }
 
     /// Returns when to look again ([`Event::Due`]).
-    pub fn wake_at(&self, now: SystemTime, rules: &Rules) -> Option<SystemTime> {
+    pub fn wake_at(&self, now: Now, rules: &Rules) -> Option<SystemTime> {
         when::wake_at(self, now, rules)
     }
 
     /// Returns when the background refresh is due.
-    pub fn due_at(&self, now: SystemTime, rules: &Rules) -> Option<SystemTime> {
+    pub fn due_at(&self, now: Now, rules: &Rules) -> Option<SystemTime> {
         when::next_refresh(self, now, rules)
     }
 
@@ -172,7 +185,7 @@ impl Life {
             }
             Event::Outcome(outcome) => self.outcome(outcome, now, rules, &mut effects),
         }
-        if let Some(at) = self.wake_at(now.wall, rules) {
+        if let Some(at) = self.wake_at(now, rules) {
             effects.push(Effect::WakeAt(at));
         }
         (self, effects)
@@ -190,7 +203,7 @@ impl Life {
             cause,
             generation: stale.generation,
             spends: stale.token.clone(),
-            started: now.wall,
+            started: now.moment(),
             wait: Duration::ZERO,
             limit,
             overtaken: false,

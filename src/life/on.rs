@@ -98,15 +98,14 @@ impl Life {
         };
         let held_back = self
             .doubt
-            .is_some_and(|doubt| when::when_in_doubt(self, doubt, now.wall, rules) > now.wall);
+            .is_some_and(|doubt| when::when_in_doubt(self, doubt, now, rules) > now.wall);
         if !held_back {
             self.start(Cause::Background, now, rules, effects);
         }
     }
 
     fn is_due(&self, now: Now, rules: &Rules) -> bool {
-        self.due_at(now.wall, rules)
-            .is_some_and(|at| at <= now.wall)
+        self.due_at(now, rules).is_some_and(|at| at <= now.wall)
     }
 
     pub(super) fn accepted(&mut self, seen: Generation, effects: &mut Vec<Effect>) {

@@ -37,6 +37,11 @@ impl Life {
                 };
                 self.failed(failure, &attempt, now, rules, effects);
             }
+            Outcome::Ended(_) if superseded => self.settle(stale),
+            Outcome::Ended(reason) => {
+                self.state = State::NeedsLogin { stale, reason };
+                effects.push(Effect::Tell(Notice::NeedsLogin));
+            }
             Outcome::Failed(_) if superseded => self.settle(stale),
             Outcome::Failed(failure) => self.failed(failure, &attempt, now, rules, effects),
         }
@@ -104,8 +109,7 @@ impl Life {
             }
             Failure::InDoubt { answered, .. } if one_time => {
                 let doubt = self.doubt.take().unwrap_or(Doubt::new(attempt.started));
-                let (doubt, again) =
-                    doubt.unanswered(attempt.started, *answered, now.wall, rules.grace);
+                let (doubt, again) = doubt.unanswered(attempt.started, *answered, now, rules.grace);
                 self.doubt = Some(doubt);
                 if let Some(wait) = again {
                     let next = Attempt {

@@ -156,6 +156,7 @@ impl World {
         let forced = matches!(event, Event::Rejected(_));
         let now = Now {
             wall: self.wall,
+            uptime: Duration::from_secs(1),
             chance: 0x1234_5678_9abc_def0,
         };
         let (life, effects) = self.life.clone().on(event, now, &self.rules);
@@ -200,7 +201,7 @@ impl World {
 
         // A state that waits has a time at which it goes on.
         if let State::Degraded { .. } = life.state {
-            let wake = life.due_at(self.wall, &self.rules);
+            let wake = life.due_at(now, &self.rules);
             prop_assert!(wake.is_some(), "degraded for ever");
         }
 
@@ -274,7 +275,7 @@ impl World {
                 } else {
                     self.holding()
                 },
-                doubt: doubt.then(|| Doubt::new(self.wall)),
+                doubt: doubt.then(|| Doubt::journalled(self.wall)),
                 ended: ended.then(|| Reason::Terminal("x".into())),
                 vain_at: vain_ago.map(|secs| self.wall - Duration::from_secs(secs)),
             },
@@ -359,7 +360,8 @@ proptest! {
         let until = wall + Duration::from_secs(3600);
         let mut event = Event::Due { used_at: None };
         while at < until {
-            let now = Now { wall: at, chance: 1 };
+            let uptime = at.duration_since(wall).unwrap();
+            let now = Now { wall: at, uptime, chance: 1 };
             let (next, effects) = life.on(event, now, &rules);
             life = next;
             let call = effects.iter().find_map(|effect| match effect {
@@ -373,7 +375,7 @@ proptest! {
                     event = Event::Outcome(Outcome::Failed(Failure::InDoubt { why: "x".into(), answered }));
                 }
                 None => {
-                    at = life.wake_at(at, &rules).unwrap().max(at + Duration::from_millis(1));
+                    at = life.wake_at(now, &rules).unwrap().max(at + Duration::from_millis(1));
                     event = Event::Due { used_at: None };
                 }
             }

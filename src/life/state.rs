@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Failure, Reason};
+use super::{Failure, Moment, Reason};
 use crate::grant::Generation;
 
 /// What is held, as far as decisions need it.
@@ -58,7 +58,7 @@ pub struct Attempt {
     pub generation: Generation,
     pub spends: Option<String>,
     /// When the flight began, and how long to wait before this call.
-    pub started: SystemTime,
+    pub started: Moment,
     pub wait: Duration,
     /// How long this call may take.
     pub limit: Duration,

@@ -15,6 +15,7 @@ fn at(secs: u64) -> SystemTime {
 fn now(secs: u64) -> Now {
     Now {
         wall: at(secs),
+        uptime: Duration::from_secs(secs),
         chance: u64::MAX,
     }
 }
@@ -100,7 +101,7 @@ fn ahead_is_at_most_half_the_lifetime() {
     short.expires_at = Some(at(5));
     let life = Life::open(short, None, None, None);
     assert_eq!(
-        life.due_at(at(0), &rules()),
+        life.due_at(now(0), &rules()),
         Some(at(0) + Duration::from_millis(2500))
     );
 }
@@ -188,10 +189,10 @@ fn a_token_in_doubt_is_sent_again_and_its_refusal_is_a_lost_rotation() {
     let (degraded, _) = life.clone().on(in_doubt(), now(8), &rules);
     assert_eq!(degraded.state.name(), "degraded");
     // Not before the old access token has expired, unless it was rejected.
-    assert_eq!(degraded.due_at(at(70), &rules), Some(at(3600)));
+    assert_eq!(degraded.due_at(now(70), &rules), Some(at(3600)));
     let (rejected, effects) = degraded.on(Event::Rejected(Generation(1)), now(20), &rules);
     assert_eq!(refresh(&effects), None);
-    assert_eq!(rejected.due_at(at(20), &rules), Some(at(68)));
+    assert_eq!(rejected.due_at(now(20), &rules), Some(at(68)));
 
     let (ended, effects) = life.on(
         failed(Failure::Terminal("invalid_grant".into())),
@@ -210,7 +211,7 @@ fn a_token_in_doubt_is_sent_again_and_its_refusal_is_a_lost_rotation() {
 fn an_attempt_that_a_crash_cut_off_goes_on_by_its_journal() {
     let rules = rules();
     let due = Event::Due { used_at: None };
-    let life = Life::open(held(1), Some(Doubt::new(at(100))), None, None);
+    let life = Life::open(held(1), Some(Doubt::journalled(at(100))), None, None);
     let (_, effects) = life.clone().on(due.clone(), now(105), &rules);
     assert!(refresh(&effects).is_some(), "in the grace at once");
     let (_, effects) = life.clone().on(due.clone(), now(120), &rules);
@@ -225,7 +226,7 @@ fn what_was_not_sent_backs_off_and_probes() {
     let (life, _) = life.on(Event::Asked, now(0), &rules);
     let (life, effects) = life.on(failed(Failure::Unsent("refused".into())), now(0), &rules);
     assert!(effects.contains(&Effect::Probe));
-    assert_eq!(life.due_at(at(0), &rules), Some(at(1)));
+    assert_eq!(life.due_at(now(0), &rules), Some(at(1)));
     assert!(life.serving(at(0)).is_some(), "the old grant serves");
     let (_, effects) = life.on(Event::Reachable, now(0), &rules);
     assert!(refresh(&effects).is_some());
@@ -241,7 +242,7 @@ fn a_server_that_throttles_is_heeded_within_bounds() {
             why: "429".into(),
         };
         let (life, _) = life.clone().on(failed(throttled), now(0), &rules);
-        assert_eq!(life.due_at(at(0), &rules), Some(at(expected)));
+        assert_eq!(life.due_at(now(0), &rules), Some(at(expected)));
     }
 }
 

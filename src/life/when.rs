@@ -49,7 +49,7 @@ pub(super) fn retry_at(failure: &Failure, one_time: bool, failures: u32, now: No
 }
 
 /// Returns when the next refresh that nobody asks for begins.
-pub(super) fn next_refresh(life: &Life, now: SystemTime, rules: &Rules) -> Option<SystemTime> {
+pub(super) fn next_refresh(life: &Life, now: Now, rules: &Rules) -> Option<SystemTime> {
     match &life.state {
         State::Fresh(held) => match life.doubt {
             Some(doubt) if held.renewable => Some(when_in_doubt(life, doubt, now, rules)),
@@ -71,15 +71,14 @@ pub(super) fn next_refresh(life: &Life, now: SystemTime, rules: &Rules) -> Optio
 
 /// Returns when a token in doubt is sent again: while the grace lasts at once; after it, that may cost the access
 /// token too, so that it waits until this has ended or was rejected.
-pub(super) fn when_in_doubt(
-    life: &Life,
-    doubt: Doubt,
-    now: SystemTime,
-    rules: &Rules,
-) -> SystemTime {
+pub(super) fn when_in_doubt(life: &Life, doubt: Doubt, now: Now, rules: &Rules) -> SystemTime {
     let held = life.state.holding();
     match held.expires_at {
-        Some(end) if !doubt.in_grace(now, rules.grace) && held.usable(now) && !life.rejected => end,
+        Some(end)
+            if !doubt.in_grace(now, rules.grace) && held.usable(now.wall) && !life.rejected =>
+        {
+            end
+        }
         Some(_) | None => doubt.since(),
     }
 }
@@ -116,7 +115,7 @@ pub(super) fn is_idle(used_at: Option<SystemTime>, now: SystemTime, rules: &Rule
 }
 
 /// Returns when to look again, whatever for.
-pub(super) fn wake_at(life: &Life, now: SystemTime, rules: &Rules) -> Option<SystemTime> {
+pub(super) fn wake_at(life: &Life, now: Now, rules: &Rules) -> Option<SystemTime> {
     let refresh = next_refresh(life, now, rules);
     let held = life.state.holding();
     let news = match life.told {

@@ -3,21 +3,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Session,
+    calls::Calls,
     held::{Held, REFRESH_TOKEN},
     refresh::{self, Renewed, Spend},
     renew::Stored,
     write::doubt,
 };
 use crate::{
-    life::{Attempt, Effect, Event, Failure, Outcome, State, What},
+    life::{Attempt, Cause, Effect, Event, Failure, Outcome, Reason, State, What},
     store::{self, Durability, Lease},
 };
 
@@ -32,22 +29,20 @@ const AFTER_A_REFUSAL: [Duration; 4] = [
     Duration::from_millis(100),
 ];
 
+/// How often a token in doubt is sent after its grace, by all processes together.
+const ONCE_A_MINUTE: Duration = Duration::from_secs(60);
+
+/// How [`Failure::InDoubt`] is noted.
+const IN_DOUBT: &str = "in_doubt";
+
 /// How long an answer that nobody waits for any more is still worth having.
 const LATE: Duration = Duration::from_secs(120);
-
-/// The calls of one flight: those that were given up may still be answered.
-#[derive(Debug)]
-struct Calls {
-    set: JoinSet<(u32, Instant, refresh::Outcome)>,
-}
 
 // === impl Session ===
 
 impl Session {
     pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
-        let mut calls = Calls {
-            set: JoinSet::new(),
-        };
+        let mut calls = Calls::default();
         let _permits = self.shared.permits(self.refresh.host()).await;
         let lease = self.lease().await;
         loop {
@@ -66,7 +61,7 @@ impl Session {
             tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
         }
         drop(lease);
-        if attempt.spends.is_some() && !calls.set.is_empty() {
+        if attempt.spends.is_some() && calls.are_open() {
             self.shared
                 .spawn(self.clone().wait_for_late(calls, attempt));
         }
@@ -104,7 +99,7 @@ impl Session {
 
     async fn call(&self, lease: &Lease, attempt: &Attempt, calls: &mut Calls) -> Option<Attempt> {
         let began = Instant::now();
-        if let Some(renewed) = calls.late(attempt.wait).await {
+        if let Some(renewed) = calls.wait(attempt.wait).await {
             return self.renewed(renewed, attempt, began.elapsed()).await;
         }
         if let Err(outcome) = self.prepare(lease, attempt).await {
@@ -120,10 +115,23 @@ impl Session {
             }
             refresh::Outcome::Failed(failure) => {
                 self.counters.attempt(failure.name(), took);
+                if !self.goes_on_after(&failure)
+                    && let Some(renewed) = calls.fallback()
+                {
+                    return self.renewed(renewed, attempt, took).await;
+                }
                 let outcome = self.failed(failure, attempt, took).await;
                 self.report(outcome)
             }
         }
+    }
+
+    /// Tells whether the same token would be sent again in this flight after such a failure.
+    fn goes_on_after(&self, failure: &Failure) -> bool {
+        let life = self.inner().life.clone();
+        let event = Event::Outcome(Outcome::Failed(failure.clone()));
+        let (life, _) = life.on(event, self.now(), &self.definition.rules);
+        matches!(life.state, State::Refreshing { .. })
     }
 
     /// Looks again, and notes what is about to be spent.
@@ -132,6 +140,9 @@ impl Session {
         // All of it: another process may have left its journal.
         self.take_up(true).await.map_err(failed)?;
         if let Some(outcome) = self.overtaken(attempt) {
+            return Err(outcome);
+        }
+        if let Some(outcome) = self.tried_by_another(attempt) {
             return Err(outcome);
         }
         if !lease.is_held() {
@@ -147,7 +158,7 @@ impl Session {
                 notes.attempt = Some(store::Attempt {
                     token: token.clone(),
                     generation: attempt.generation,
-                    started: attempt.started,
+                    started: attempt.started.wall,
                 });
             }
         })
@@ -167,6 +178,34 @@ impl Session {
             held.generation > attempt.generation && held.usable(self.shared.env.wall())
         };
         overtaken.then_some(Outcome::Superseded)
+    }
+
+    /// Returns the outcome of another process with the same refresh token, if that stands for ours.
+    fn tried_by_another(&self, attempt: &Attempt) -> Option<Outcome> {
+        // Within a flight, and when a person asks, it is tried all the same.
+        if attempt.number > 1 || attempt.cause == Cause::Asked || attempt.spends.is_none() {
+            return None;
+        }
+        let inner = self.inner();
+        let notes = &inner.held.notes;
+        if let Some(reason) = &notes.needs_login {
+            return Some(Outcome::Ended(Reason::stored(reason)));
+        }
+        let now = self.shared.env.wall();
+        let doubt = doubt(notes, attempt.spends.as_deref())?;
+        let (at, result, _) = notes.last_refresh.as_ref()?;
+        let recent = now
+            .duration_since(*at)
+            .is_ok_and(|since| since < ONCE_A_MINUTE);
+        let unanswered = recent
+            && result == IN_DOUBT
+            && !doubt.in_grace(self.now(), self.definition.rules.grace);
+        unanswered.then(|| {
+            Outcome::Failed(Failure::InDoubt {
+                why: "another process was not answered either".to_owned(),
+                answered: true,
+            })
+        })
     }
 
     async fn renewed(
@@ -318,66 +357,4 @@ impl Session {
         }
         let _ = self.renewed(renewed, &attempt, began.elapsed()).await;
     }
-}
-
-// === impl Calls ===
-
-impl Calls {
-    /// Asks once more and returns the answer, or that of an earlier call if that comes first and is good.
-    async fn ask(&mut self, session: &Session, attempt: &Attempt) -> refresh::Outcome {
-        let spend = {
-            let inner = session.inner();
-            Spend {
-                grant: Arc::clone(&inner.held.grant),
-                jar: Arc::clone(&inner.held.jar),
-            }
-        };
-        let number = attempt.number;
-        let call = Arc::clone(&session.refresh).refresh(spend);
-        self.set
-            .spawn(call.map(move |outcome| (number, Instant::now(), outcome)));
-        let answered = timeout(attempt.limit, async {
-            loop {
-                match self.set.join_next().await {
-                    Some(Ok((_, _, outcome @ refresh::Outcome::Renewed(_)))) => return outcome,
-                    Some(Ok((n, _, outcome))) if n == number => return outcome,
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return broken(&error.to_string()),
-                    None => return broken("it was not answered"),
-                }
-            }
-        });
-        let outcome = answered.await.unwrap_or_else(|_| {
-            refresh::Outcome::Failed(Failure::InDoubt {
-                why: format!("no answer within {} ms", attempt.limit.as_millis()),
-                answered: false,
-            })
-        });
-        if attempt.spends.is_none() {
-            // Nothing was spent: a late answer is worth nothing.
-            self.set.abort_all();
-        }
-        outcome
-    }
-
-    /// Waits, and returns a good answer to an earlier call if one comes meanwhile.
-    async fn late(&mut self, wait: Duration) -> Option<Renewed> {
-        let answered = timeout(wait, async {
-            while let Some(joined) = self.set.join_next().await {
-                if let Ok((_, _, refresh::Outcome::Renewed(renewed))) = joined {
-                    return renewed;
-                }
-            }
-            std::future::pending().await
-        });
-        answered.await.ok()
-    }
-}
-
-/// A call that ended without an answer of its own: whether anything was sent is not known.
-fn broken(why: &str) -> refresh::Outcome {
-    refresh::Outcome::Failed(Failure::InDoubt {
-        why: why.to_owned(),
-        answered: false,
-    })
 }

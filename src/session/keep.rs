@@ -67,13 +67,16 @@ impl Session {
     /// Looks at the clock, and returns how long until the next look; `None`: until woken.
     fn look(&self) -> Option<Duration> {
         self.woken.store(false, Ordering::Release);
-        let now = self.shared.env.wall();
+        let now = self.now();
         let rules = &self.definition.rules;
         let due = {
             let mut inner = self.inner();
             // Nobody needs to wake who is awake.
             inner.planned = 0;
-            inner.life.wake_at(now, rules).is_some_and(|at| at <= now)
+            inner
+                .life
+                .wake_at(now, rules)
+                .is_some_and(|at| at <= now.wall)
         };
         if due {
             self.happen(Event::Due {
@@ -81,16 +84,14 @@ impl Session {
             });
         }
         let mut inner = self.inner();
-        let now = self.shared.env.wall();
-        let wait = inner
-            .life
-            .wake_at(now, rules)
-            .map(|at| match at.duration_since(now) {
-                Ok(wait) if !wait.is_zero() => wait.clamp(Duration::from_millis(1), LOOK),
-                // It is not acted upon (nobody uses the session): looked at again as the clock is.
-                Ok(_) | Err(_) => LOOK,
-            });
-        inner.planned = wait.map_or(u64::MAX, |wait| millis(now + wait));
+        let now = self.now();
+        let wake_at = inner.life.wake_at(now, rules);
+        let wait = wake_at.map(|at| match at.duration_since(now.wall) {
+            Ok(wait) if !wait.is_zero() => wait.clamp(Duration::from_millis(1), LOOK),
+            // It is not acted upon (nobody uses the session): looked at again as the clock is.
+            Ok(_) | Err(_) => LOOK,
+        });
+        inner.planned = wait.map_or(u64::MAX, |wait| millis(now.wall + wait));
         wait
     }
 

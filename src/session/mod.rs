@@ -9,6 +9,7 @@
 //! client can cancel.
 
 mod ask;
+mod calls;
 mod confirm;
 mod counters;
 mod flight;

@@ -137,7 +137,7 @@ impl Session {
             inner.ready = view.ready;
             inner.taught = Arc::new(Taught::anew(held.generation));
             inner.held = held;
-            self.publish(&inner, now);
+            self.publish(&inner, self.now());
         }
         let keep = keep::keep(self.me.clone(), self.shared.stop.clone());
         self.shared.spawn(keep);

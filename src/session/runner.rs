@@ -58,6 +58,7 @@ impl Session {
     pub(super) fn now(&self) -> Now {
         Now {
             wall: self.shared.env.wall(),
+            uptime: self.shared.uptime(),
             chance: self.shared.env.random(),
         }
     }
@@ -100,14 +101,14 @@ impl Session {
         let now = self.now();
         let (life, effects) = inner.life.clone().on(event, now, &self.definition.rules);
         inner.life = life;
-        self.publish(inner, now.wall);
+        self.publish(inner, now);
         effects
     }
 
     /// Makes the snapshot that requests are sent with, and tells those who wait.
-    pub(super) fn publish(&self, inner: &Inner, now: SystemTime) {
+    pub(super) fn publish(&self, inner: &Inner, now: Now) {
         let rules = &self.definition.rules;
-        let current = match (inner.life.serving(now), &inner.ready) {
+        let current = match (inner.life.serving(now.wall), &inner.ready) {
             (Some(holding), Some(ready)) => Some(Arc::new(Current {
                 generation: inner.held.generation,
                 grant: Arc::clone(&inner.held.grant),

@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, broadcast},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,6 +27,7 @@ pub(super) struct Shared {
     pub(super) events: broadcast::Sender<Event>,
     tasks: TaskTracker,
     pub(super) stop: CancellationToken,
+    began: Instant,
     refreshes: Arc<Semaphore>,
     hosts: Mutex<HashMap<Origin, Arc<Semaphore>>>,
     /// Ends all tasks where they are.
@@ -40,6 +41,7 @@ impl Shared {
     pub(super) fn new(env: Env, limits: Limits, events: Option<broadcast::Sender<Event>>) -> Self {
         let events = events.unwrap_or_else(|| broadcast::channel(LAG).0);
         Self {
+            began: env.monotonic(),
             refreshes: Arc::new(Semaphore::new(limits.refreshes.max(1))),
             env,
             limits,
@@ -50,6 +52,11 @@ impl Shared {
             #[cfg(test)]
             crash: CancellationToken::new(),
         }
+    }
+
+    /// Returns the time since these sessions were opened.
+    pub(super) fn uptime(&self) -> Duration {
+        self.env.monotonic().duration_since(self.began)
     }
 
     /// Starts a task that a drain waits for.

@@ -87,7 +87,10 @@ impl Session {
             message: self.message(&inner),
             generation: inner.held.generation.0,
             expires_at: held.expires_at.map(format),
-            next_refresh_at: inner.life.due_at(now, &self.definition.rules).map(format),
+            next_refresh_at: inner
+                .life
+                .due_at(self.now(), &self.definition.rules)
+                .map(format),
             last_refresh: last_refresh.map(|(at, result, took_ms)| LastRefresh {
                 at: format(*at),
                 result: result.clone(),

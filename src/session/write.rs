@@ -299,7 +299,7 @@ impl Session {
 /// Returns what a journal says of the refresh token that is held.
 pub(super) fn doubt(notes: &Notes, token: Option<&str>) -> Option<Doubt> {
     let attempt = notes.attempt.as_ref()?;
-    (Some(attempt.token.as_str()) == token).then(|| Doubt::new(attempt.started))
+    (Some(attempt.token.as_str()) == token).then(|| Doubt::journalled(attempt.started))
 }
 
 pub(super) fn contended() -> Error {

@@ -5,6 +5,7 @@ mod learning;
 mod people;
 mod refreshing;
 mod shared;
+mod simulation;
 
 use std::{
     sync::{Arc, LazyLock},
