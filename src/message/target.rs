@@ -132,7 +132,8 @@ mod tests {
     fn what_disagrees_is_misdirected() {
         use Error::{Host, Misdirected};
         let v11 = Version::HTTP_11;
-        let cases: [(&str, &[&str], Version, Result<&str, Error>); 13] = [
+        type Case<'a> = (&'a str, &'a [&'a str], Version, Result<&'a str, Error>);
+        let cases: [Case<'_>; 13] = [
             ("/a?b", &["api.example.com"], v11, Ok("/a?b")),
             ("/", &["API.example.com:443"], v11, Ok("/")),
             ("/", &["api.example.com:8443"], v11, Err(Misdirected)),

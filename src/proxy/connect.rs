@@ -64,7 +64,7 @@ impl Connection {
             }
             if !buffer.starts_with(b"CONNECT ") {
                 let io = Chunked::with_prefix(io, buffer);
-                return requests::serve_plain(self.proxy, self.client, io).await;
+                return Box::pin(requests::serve_plain(self.proxy, self.client, io)).await;
             }
             let connect = match self.head(&mut io, &mut buffer).await {
                 Ok(Some(connect)) => connect,
@@ -96,7 +96,8 @@ impl Connection {
             self.client = Some(client.clone());
             return match self.open(&connect, client, &mut io, buffer).await {
                 Ok(None) => Ok(()),
-                Ok(Some(then)) => then.run(io).await,
+                // In a box of its own size: a connection that waits holds no room for what it is not.
+                Ok(Some(then)) => Box::pin(then.run(io)).await,
                 Err(error) => {
                     refuse(io, &error).await;
                     Err(error)
@@ -237,7 +238,15 @@ impl Then {
                 client,
                 origin,
                 rest,
-            } => intercept::serve(proxy, client, origin, Chunked::with_prefix(io, rest)).await,
+            } => {
+                Box::pin(intercept::serve(
+                    proxy,
+                    client,
+                    origin,
+                    Chunked::with_prefix(io, rest),
+                ))
+                .await
+            }
         }
     }
 }

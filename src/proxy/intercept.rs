@@ -46,15 +46,19 @@ pub async fn serve<S: Io + 'static>(
     // What was read beyond the first byte stands in `first` too; it goes back in front.
     let io = Chunked::with_prefix(io, first);
     match byte {
-        TLS_HANDSHAKE => serve_tls(proxy, client, origin, io).await,
+        TLS_HANDSHAKE => Box::pin(serve_tls(proxy, client, origin, io)).await,
         b'A'..=b'Z' | b'a'..=b'z' => {
             let origin = Origin {
                 scheme: Scheme::Http,
                 ..origin
             };
-            requests::serve_http1(Scope::new(proxy, client, Some(origin)), io).await
+            Box::pin(requests::serve_http1(
+                Scope::new(proxy, client, Some(origin)),
+                io,
+            ))
+            .await
         }
-        _ => serve_opaque(proxy, origin, io).await,
+        _ => Box::pin(serve_opaque(proxy, origin, io)).await,
     }
 }
 
@@ -100,9 +104,9 @@ async fn serve_tls<S: Io + 'static>(
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let scope = Scope::new(proxy, client, Some(origin));
     if is_http2 {
-        requests::serve_http2(scope, Filling(stream)).await
+        Box::pin(requests::serve_http2(scope, Filling(stream))).await
     } else {
-        requests::serve_http1(scope, Filling(stream)).await
+        Box::pin(requests::serve_http1(scope, Filling(stream))).await
     }
 }
 

@@ -72,7 +72,7 @@ impl Gate {
         self.waiting.wake();
     }
 
-    fn poll_open(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
         self.waiting.register(cx.waker());
         if self.open.load(Ordering::Acquire) {
             Poll::Ready(())

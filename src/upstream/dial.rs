@@ -35,7 +35,14 @@ pub struct Dialer {
     pub ours: Vec<SocketAddr>,
     /// For names, connection and the way through a proxy together.
     pub limit: Duration,
-    names: Mutex<HashMap<(Host, u16), (Instant, Vec<SocketAddr>)>>,
+    names: Mutex<HashMap<(Host, u16), Found>>,
+}
+
+/// The addresses of a name, and when they were found.
+#[derive(Debug)]
+struct Found {
+    at: Instant,
+    addresses: Vec<SocketAddr>,
 }
 
 // === impl Dialer ===
@@ -98,7 +105,7 @@ impl Dialer {
             Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
             Host::Name(name) => name,
         };
-        if let Some((at, addresses)) = self
+        if let Some(Found { at, addresses }) = self
             .names
             .lock()
             .expect("no panic while names are held")
@@ -118,7 +125,13 @@ impl Dialer {
         if names.len() >= NAMES {
             names.clear();
         }
-        names.insert(key, (Instant::now(), addresses.clone()));
+        names.insert(
+            key,
+            Found {
+                at: Instant::now(),
+                addresses: addresses.clone(),
+            },
+        );
         Ok(addresses)
     }
 
