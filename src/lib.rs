@@ -3,7 +3,7 @@
 //! A map of the crate, from the bottom up; a module uses modules of a lower rank and its own, nothing else
 //! (`tests/layering.rs` holds this):
 //!
-//! - rank 0, words: [`origin`], [`secret`], [`mod@env`], [`backoff`], [`limits`]
+//! - rank 0, words: [`origin`], [`secret`], [`env`](mod@env), [`backoff`], [`limits`]
 //! - rank 1, pure rules: [`grant`], [`jar`], [`rule`], [`auth`], [`message`], [`life`], [`provider`]
 //! - rank 2, keeping: [`store`]
 //! - rank 3, wire: [`ca`], [`upstream`]
