@@ -17,7 +17,10 @@ use prometheus_client::{
 
 use super::State;
 use crate::{
-    proxy::Proxy,
+    proxy::{
+        Proxy,
+        meter::{self, Added},
+    },
     session::{BUCKETS, Counters, Session},
 };
 
@@ -71,14 +74,19 @@ impl Collector for Now {
         };
         out.counts("requests", "Requests that a session was for", |c| {
             let requests = c.requests.load(Ordering::Relaxed);
-            let injected = c.injected.load(Ordering::Relaxed);
             let rejected = c.rejected.load(Ordering::Relaxed);
+            // What was sent with a credential, replays included, was taken or rejected.
+            let accepted = c.injected.load(Ordering::Relaxed).saturating_sub(rejected);
             // The first rejection of what was sent again was seen by nobody.
             let seen = rejected.saturating_sub(c.replayed.load(Ordering::Relaxed));
             vec![
-                ("outcome", "accepted", injected.saturating_sub(seen)),
+                ("outcome", "accepted", accepted),
                 ("outcome", "rejected", seen),
-                ("outcome", "without", requests.saturating_sub(injected)),
+                (
+                    "outcome",
+                    "without",
+                    requests.saturating_sub(accepted + seen),
+                ),
             ]
         })?;
         out.counts(
@@ -117,6 +125,7 @@ impl Collector for Now {
         out.expiry(*at)?;
         out.refresh_durations()?;
         out.connections(proxy)?;
+        out.added(&proxy.added)?;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.family("build", "The version that runs", MetricType::Info)?
             .encode_info(&version)
@@ -227,13 +236,28 @@ impl Out<'_, '_> {
         histogram(&mut family, &BUCKETS, &counts, seconds)
     }
 
+    fn added(&mut self, added: &Added) -> Written {
+        let help = "Time that the proxy itself added to a request, up to the head of its answer";
+        let mut family = self.family("added_latency_seconds", help, MetricType::Histogram)?;
+        histogram(
+            &mut family,
+            &meter::BUCKETS,
+            &added.counts(),
+            added.seconds(),
+        )
+    }
+
     fn connections(&mut self, proxy: &Proxy) -> Written {
         let idle = proxy.upstream.idle();
         let help = "Connections to upstreams";
         let mut family = self.family("upstream_connections", help, MetricType::Gauge)?;
-        family
-            .encode_family(&[("state", "idle")])?
-            .encode_gauge(&(idle as u64))
+        let active = proxy.upstream.open().saturating_sub(idle);
+        for (state, count) in [("active", active), ("idle", idle)] {
+            family
+                .encode_family(&[("state", state)])?
+                .encode_gauge(&(count as u64))?;
+        }
+        Ok(())
     }
 }
 

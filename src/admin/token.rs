@@ -51,13 +51,13 @@ impl Token {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let token = Self::new();
+        let token = Self::draw();
         token.write(path)?;
         Ok(token)
     }
 
     /// Draws a new one: 256 bits, in letters that need no quoting anywhere.
-    pub fn new() -> Self {
+    pub fn draw() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         aws_lc_rs::rand::fill(&mut *bytes).expect("the system's random source must answer");
         Self(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_proof_needs_the_token() {
-        let (one, other) = (Token::new(), Token::new());
+        let (one, other) = (Token::draw(), Token::draw());
         assert!(one.is(one.expose().as_bytes()) && !one.is(other.expose().as_bytes()));
         assert!(!one.is(b""));
         assert_eq!(one.proof(b"c"), one.proof(b"c"));

@@ -17,6 +17,7 @@ use super::{
     error::{Error, Kind},
     inspect,
     judge::{self, Judged, Says},
+    meter::Waited,
     requests::Scope,
     respond,
     teach::Taught,
@@ -39,7 +40,9 @@ use crate::{
 pub async fn run(scope: Arc<Scope>, request: Request<ClientIncoming>) -> Response<ResponseBody> {
     let started = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().clone());
-    let result = Exchange::begin(&scope, request).await;
+    let waited = Waited::default();
+    let result = Exchange::begin(&scope, request, &waited).await;
+    scope.proxy.added.note(started.elapsed(), &waited);
     let origin = || {
         scope
             .origin
@@ -82,6 +85,7 @@ pub(super) struct Exchange<'s> {
     on_upgrade: Option<OnUpgrade>,
     /// Opens when the upstream wants the body that the client holds back.
     pub gate: Option<Arc<Gate>>,
+    pub waited: &'s Waited,
 }
 
 impl<'s> Exchange<'s> {
@@ -103,6 +107,7 @@ impl<'s> Exchange<'s> {
     async fn begin(
         scope: &'s Scope,
         request: Request<ClientIncoming>,
+        waited: &'s Waited,
     ) -> Result<Response<ResponseBody>, Error> {
         let proxy = &*scope.proxy;
         let (mut parts, body) = request.into_parts();
@@ -182,6 +187,7 @@ impl<'s> Exchange<'s> {
             websocket,
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
             gate: expects.then(Arc::default),
+            waited,
         };
         match &found.bound {
             None => exchange.unsigned(&world, scope, &found, parts, body).await,

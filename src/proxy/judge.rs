@@ -19,7 +19,7 @@ use crate::{
         rejected::{self, Asked, Hit, Looked, Seen, Verdict},
     },
     secret::Secret,
-    session::Session,
+    session::{Counters, Session},
     upstream::Incoming,
 };
 
@@ -50,6 +50,9 @@ pub(super) async fn answered(
     response: Response<Incoming>,
     captures: &[Captured<'_>],
 ) -> Result<Judged, Error> {
+    if applied == Applied::Sent {
+        Counters::add(&session.counters().injected);
+    }
     let rules = &session.recipe().rejected;
     let path = exchange.path();
     let asked = Asked {

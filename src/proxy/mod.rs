@@ -12,6 +12,7 @@ mod identity;
 mod inspect;
 mod intercept;
 mod judge;
+pub mod meter;
 mod owner;
 mod requests;
 mod respond;
@@ -48,6 +49,8 @@ pub struct Proxy {
     pub limits: Limits,
     /// The bytes of all request bodies that are kept.
     pub kept: Arc<Total>,
+    /// What it adds to requests.
+    pub added: meter::Added,
     pub stop: Stop,
 }
 

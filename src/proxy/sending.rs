@@ -1,7 +1,7 @@
 //! A request on its way to the upstream: its body, kept if it may be needed again; `Expect: 100-continue`; and the
 //! one repetition that no rule asks for, when a connection ended as the request was written.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response,
@@ -70,8 +70,15 @@ impl Exchange<'_> {
 
     async fn dispatch(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
     ) -> Result<Response<Incoming>, upstream::Error> {
+        let began = Instant::now();
+        let answer = self.ask(request).await;
+        self.waited.since(began);
+        answer
+    }
+
+    async fn ask(&self, mut request: Request<Body>) -> Result<Response<Incoming>, upstream::Error> {
         let wants = self.wants;
         if self.websocket {
             return self.peer.send_upgrade(request).await;

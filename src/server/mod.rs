@@ -120,7 +120,7 @@ impl Server {
         // Before anything is bound: whoever sees the port open finds it.
         let token = match &config.admin {
             Some(_) => admin::token(&config.state).map_err(Error::Admin)?,
-            None => Token::new(),
+            None => Token::draw(),
         };
 
         let mut listeners = Vec::new();
@@ -148,6 +148,7 @@ impl Server {
             upstream: upstream.clone(),
             limits: config.limits.clone(),
             kept: Total::new(config.limits.replay_total),
+            added: Default::default(),
             stop: Stop::default(),
         });
         let facts = Facts {

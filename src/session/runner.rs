@@ -228,12 +228,12 @@ impl Session {
         let Self { id, shared, .. } = self;
         match name {
             name::FAILED | name::NEEDS_LOGIN | name::EXPIRED => {
-                tracing::warn!(session = %id, event = name, detail, "session");
+                tracing::warn!(session = %id, detail, "{name}");
             }
             name::REJECTED | name::REPLAYED => {
-                tracing::debug!(session = %id, event = name, detail, "session");
+                tracing::debug!(session = %id, detail, "{name}");
             }
-            _ => tracing::info!(session = %id, event = name, detail, "session"),
+            _ => tracing::info!(session = %id, detail, "{name}"),
         }
         let event = HistoryEvent {
             name,

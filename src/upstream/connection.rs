@@ -18,6 +18,7 @@ use hyper::{
 use tokio::time::Instant;
 
 use super::{
+    Counted,
     body::Body,
     hush::Hush,
     peer::{Io, Peer},
@@ -35,6 +36,7 @@ struct Connection {
     ended: bool,
     hush: Hush,
     idle_since: Instant,
+    _counted: Counted,
 }
 
 /// A connection on loan to a response body.
@@ -50,6 +52,7 @@ impl Http1 {
     pub(super) fn new(
         sender: http1::SendRequest<Body>,
         driver: http1::Connection<Io, Body>,
+        counted: Counted,
     ) -> Self {
         Self(Box::new(Connection {
             sender,
@@ -57,6 +60,7 @@ impl Http1 {
             ended: false,
             hush: Hush::new(),
             idle_since: Instant::now(),
+            _counted: counted,
         }))
     }
 

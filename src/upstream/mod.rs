@@ -20,7 +20,10 @@ mod tls;
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -84,6 +87,28 @@ struct Shared {
     egress: Egress,
     limits: Limits,
     tasks: TaskTracker,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection that counts as open for as long as this lives.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+// === impl Shared ===
+
+impl Shared {
+    fn count(&self) -> Counted {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Counted(self.open.clone())
+    }
+}
+
+// === impl Counted ===
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 // === impl Upstream ===
@@ -103,6 +128,7 @@ impl Upstream {
             egress,
             limits,
             tasks: TaskTracker::new(),
+            open: Arc::default(),
         };
         let tls = tls::config(Arc::new(roots)).map_err(|e| Error::unsent(Kind::Tls).because(e))?;
         Ok(Self {
@@ -181,6 +207,11 @@ impl Upstream {
                 .by_route
                 .retain(|_, peer| peer.sweep() || Arc::strong_count(peer) > 1);
         }
+    }
+
+    /// Returns how many connections for requests are open, idle ones included.
+    pub fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
     }
 
     /// Returns how many idle connections are kept.

@@ -137,7 +137,9 @@ impl Peer {
     ) -> Result<Response<Incoming>, Error> {
         let io = self.connect(Alpn::Http1).await?.0;
         let (mut sender, driver) = self.handshake_http1(io).await?;
+        let counted = self.shared.count();
         self.shared.tasks.spawn(async move {
+            let _counted = counted;
             if let Err(error) = driver.with_upgrades().await {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
@@ -243,7 +245,8 @@ impl Peer {
             self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
         }
         let (sender, driver) = self.handshake_http1(io).await?;
-        Ok(Fresh::Http1(Http1::new(sender, driver)))
+        let counted = self.shared.count();
+        Ok(Fresh::Http1(Http1::new(sender, driver, counted)))
     }
 
     /// Connects, with TLS if the origin has it; tells whether HTTP/2 was agreed on.
@@ -300,7 +303,9 @@ impl Peer {
             .keep_alive_while_idle(false)
             .handshake(io);
         let (sender, driver) = handshake.await.map_err(|e| Error::http(e, Sent::No))?;
+        let counted = self.shared.count();
         self.shared.tasks.spawn(async move {
+            let _counted = counted;
             if let Err(error) = driver.await {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,

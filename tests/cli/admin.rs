@@ -214,6 +214,17 @@ async fn sessions_are_seen_and_changed() {
             .iter()
             .any(|seen| seen.field("authorization") == Some("Bearer put-by-hand"))
     );
+    // What was put in was rejected once, and then renewed.
+    let metrics = side.get("/metrics").body;
+    for line in [
+        "staysigned_requests_total{session=\"api\",outcome=\"accepted\"} 1",
+        "staysigned_requests_total{session=\"api\",outcome=\"rejected\"} 0",
+        "staysigned_replays_total{session=\"api\",result=\"accepted\"} 1",
+        "staysigned_added_latency_seconds_count 1",
+        "staysigned_refresh_attempts_total{session=\"api\",result=\"ok\"} 2",
+    ] {
+        assert!(metrics.contains(line), "no {line} in\n{metrics}");
+    }
     assert_eq!(
         side.ask("POST /api/v1/sessions/api/restore", "").status,
         200
@@ -370,6 +381,8 @@ async fn the_side_for_probes_has_no_token_and_little_else() {
         "staysigned_expiries_total{session=\"api\"} 0",
         "staysigned_session_state{session=\"api\",state=\"fresh\"} 1",
         "staysigned_upstream_connections{state=\"idle\"} 0",
+        "staysigned_upstream_connections{state=\"active\"} 0",
+        "staysigned_added_latency_seconds_count 0",
         "staysigned_refresh_duration_seconds_count 0",
         "staysigned_build_info{version=",
     ] {
