@@ -1,5 +1,5 @@
 //! A refresh for tests: an authorization server with one-time refresh tokens, reuse detection and a grace, whose
-//! answers can be late, lost, or something else; and everything a test needs around it.
+//! answers can be late, lost, or something else.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,27 +7,14 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Session, Sessions,
-    refresh::{Outcome, Refresh, Renewed, Spend},
-};
-use crate::{
-    env::Env,
-    life::Failure,
-    limits::Limits,
-    origin::Origin,
-    rule::{
-        ClientAuth, Encoding, GrantType, Inject, Mode, Oauth2, Place, Recipe, RefreshKind, Url,
-        sample, template::Template,
-    },
-    store::Store,
-};
+use super::refresh::{Outcome, Refresh, Renewed, Spend};
+use crate::{env::Env, life::Failure, origin::Origin};
 
 /// What happens to one call.
 #[derive(Clone, Debug)]
@@ -209,6 +196,16 @@ pub(super) struct Double {
     host: Origin,
 }
 
+impl Double {
+    pub(super) fn new(authority: Arc<Authority>, env: Env) -> Self {
+        Self {
+            authority,
+            env,
+            host: "https://auth.example".parse().unwrap(),
+        }
+    }
+}
+
 impl Refresh for Double {
     fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
@@ -290,112 +287,5 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// What a test stands on; a clone is another process on the same store.
-#[derive(Clone, Debug)]
-pub(super) struct Bench {
-    pub(super) env: Env,
-    pub(super) store: Store,
-    pub(super) authority: Arc<Authority>,
-    pub(super) limits: Limits,
-}
-
-impl Bench {
-    pub(super) fn new() -> Self {
-        Self::of(Authority::new())
-    }
-
-    pub(super) fn of(authority: Authority) -> Self {
-        Self {
-            env: Env::simulated(
-                SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
-                7,
-            ),
-            store: Store::memory(),
-            authority: Arc::new(authority),
-            limits: Limits::default(),
-        }
-    }
-
-    /// Another process on the same store.
-    pub(super) fn peer(&self) -> Self {
-        let Store::Memory(store) = &self.store else {
-            unreachable!("tests are in memory")
-        };
-        Self {
-            store: Store::Memory(store.peer()),
-            ..self.clone()
-        }
-    }
-
-    pub(super) async fn open(&self, recipe: Recipe) -> (Arc<Sessions>, Arc<Session>) {
-        self.open_after(recipe, None).await
-    }
-
-    /// As a reload does.
-    pub(super) async fn open_after(
-        &self,
-        recipe: Recipe,
-        before: Option<Arc<Sessions>>,
-    ) -> (Arc<Sessions>, Arc<Session>) {
-        let (authority, env) = (Arc::clone(&self.authority), self.env.clone());
-        let make = move |_: &Arc<Recipe>, _: &crate::store::SessionId| -> Arc<dyn Refresh> {
-            Arc::new(Double {
-                authority: Arc::clone(&authority),
-                env: env.clone(),
-                host: "https://auth.example".parse().unwrap(),
-            })
-        };
-        let recipes = [Arc::new(recipe)];
-        let shared = Sessions::shared(self.env.clone(), self.limits.clone(), before.as_deref());
-        let make = Box::new(make);
-        let sessions = Sessions::open_with(&recipes, self.store.clone(), shared, before, make);
-        let sessions = sessions.await.unwrap();
-        let session = sessions.session(0, None);
-        (sessions, session)
-    }
-}
-
-/// A session of bearer tokens, seeded with the first refresh token.
-pub(super) fn bearer() -> Recipe {
-    let mut recipe = sample::recipe("app", &[], &["https://api.example"]);
-    recipe.inject = vec![Inject {
-        place: Place::Header(http::header::AUTHORIZATION),
-        value: Template::parse("Bearer {{ access_token }}").unwrap(),
-        mode: Mode::Replace,
-    }];
-    recipe.refresh.kind = RefreshKind::Oauth2(Oauth2 {
-        token_url: Url {
-            origin: "https://auth.example".parse().unwrap(),
-            path: "/token".to_owned(),
-        },
-        grant_type: GrantType::RefreshToken,
-        client_auth: ClientAuth::None,
-        encoding: Encoding::Form,
-        params: Vec::new(),
-        headers: Vec::new(),
-        answer: ["access_token", "refresh_token", "expires_in"]
-            .map(|name| (name.to_owned(), vec![format!("/{name}").parse().unwrap()]))
-            .to_vec(),
-    });
-    recipe.secrets = [("refresh_token".to_owned(), "rt-0".into())].into();
-    recipe.seeds = ["refresh_token".to_owned()].into();
-    recipe
-}
-
-/// A session of cookies that nothing renews.
-pub(super) fn cookies(required: &[&str]) -> Recipe {
-    let mut recipe = sample::recipe("site", &[], &["https://site.example"]);
-    recipe.cookies.enabled = true;
-    recipe.cookies.required = required.iter().map(|name| (*name).to_owned()).collect();
-    recipe
-}
-
-impl Session {
-    /// Ends all that this process is doing, as a crash would.
-    pub(super) fn crash(&self) {
-        self.shared.crash.cancel();
     }
 }

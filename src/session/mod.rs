@@ -31,6 +31,8 @@ mod stubborn;
 mod write;
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod double;
 #[cfg(test)]
 mod tests;

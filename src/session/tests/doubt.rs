@@ -3,7 +3,8 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::super::{
-    double::{Authority, Bench, Fault, bearer},
+    bench::{Bench, bearer},
+    double::{Authority, Fault},
     history::name,
 };
 use super::*;

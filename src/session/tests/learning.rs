@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::super::{
     Verdict,
-    double::{Bench, bearer, cookies},
+    bench::{Bench, bearer, cookies},
 };
 use super::*;
 use crate::{rule::RefreshKind, store::Store};

@@ -14,7 +14,7 @@ use std::{
 
 use http::{HeaderMap, header::SET_COOKIE};
 
-use super::{About, Answer, Current, Session, double::Bench};
+use super::{About, Answer, Current, Session, bench::Bench};
 use crate::{grant::Generation, origin::Origin};
 
 /// What the requests of these tests ask for.

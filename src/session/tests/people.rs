@@ -2,7 +2,8 @@
 
 use super::super::{
     Material,
-    double::{Bench, Fault, bearer, cookies},
+    bench::{Bench, bearer, cookies},
+    double::Fault,
     history::name,
 };
 use super::*;

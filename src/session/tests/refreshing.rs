@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 
 use super::super::{
     Unusable, Verdict,
-    double::{Authority, Bench, Fault, bearer},
+    bench::{Bench, bearer},
+    double::{Authority, Fault},
     history::name,
 };
 use super::*;

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 
 use super::super::{
     Verdict,
-    double::{Bench, Fault, bearer, cookies},
+    bench::{Bench, bearer, cookies},
+    double::Fault,
 };
 use super::*;
 

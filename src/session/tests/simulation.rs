@@ -16,7 +16,8 @@ use tokio::{
 
 use super::super::{
     Sessions, Verdict,
-    double::{Authority, Bench, Fault, bearer},
+    bench::{Bench, bearer},
+    double::{Authority, Fault},
 };
 use super::*;
 use crate::life::Failure;

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     life::Failure,
     rule::{Recipe, RefreshKind},
-    session::double::bearer,
+    session::bench::bearer,
 };
 
 fn oauth2(server: &Server) -> Recipe {

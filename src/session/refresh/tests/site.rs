@@ -10,7 +10,7 @@ use crate::{
         Expect, Recipe, RefreshKind, Rejected, Source, Step, StepBody, Verify, glob::Glob, sample,
         template::Template,
     },
-    session::double::bearer,
+    session::bench::bearer,
 };
 
 fn template(text: &str) -> Template {
