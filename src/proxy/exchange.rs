@@ -261,6 +261,9 @@ impl<'s> Exchange<'s> {
         loop {
             let mut parts = parts.clone();
             let applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
+            if applied == Applied::Sent && !renewed {
+                session.injected();
+            }
             let seen = current
                 .as_ref()
                 .map_or_else(|| session.generation(), |c| c.generation);

@@ -215,6 +215,11 @@ impl Session {
         }
     }
 
+    /// Counts a request that the credential was put on.
+    pub fn injected(&self) {
+        Counters::add(&self.counters.injected);
+    }
+
     /// Counts a request that was sent again.
     pub fn replayed(&self) {
         Counters::add(&self.counters.replayed);

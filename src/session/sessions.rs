@@ -205,9 +205,14 @@ impl Sessions {
             .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let session = sessions
-            .entry(client.clone())
-            .or_insert_with(|| self.make(slot, client));
+        let session = sessions.entry(client.clone()).or_insert_with(|| {
+            let session = self.make(slot, client);
+            let opening = Arc::clone(&session);
+            // Whoever asks it for something sooner opens it, and is told of the error.
+            self.shared
+                .spawn(async move { opening.open().await.is_ok() });
+            session
+        });
         Arc::clone(session)
     }
 
