@@ -41,7 +41,7 @@ pub use self::{
     material::Body as Material,
     problem::Problem,
     proxy::About,
-    sessions::{Ended, List, refresh_now},
+    sessions::{Ended, List, reason, refresh_now},
 };
 use self::{routes::Routes, token::Token};
 use crate::{config::Listen, proxy::Proxy, upstream::io::Io};

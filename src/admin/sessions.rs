@@ -167,17 +167,13 @@ pub(super) async fn refreshed(session: &Session) -> Result<Json<Status>, Problem
     match ended {
         Ended::Renewed => Ok(Json(status)),
         Ended::Failed => {
-            let why = status.last_error.unwrap_or_default();
-            Err(problem(
+            let (why, help) = reason(&status);
+            let problem = problem(
                 session,
                 StatusCode::BAD_GATEWAY,
                 format!("the refresh failed: {why}"),
-            )
-            .hint(
-                status
-                    .message
-                    .unwrap_or_else(|| "the old grant stays".to_owned()),
-            ))
+            );
+            Err(problem.hint(help))
         }
         Ended::Nothing => Err(problem(
             session,
@@ -207,6 +203,16 @@ pub async fn refresh_now(session: &Session) -> Result<(Ended, Status), store::Er
         Ended::Failed
     };
     Ok((ended, status))
+}
+
+/// Returns why a session's refresh failed, and what comes next.
+pub fn reason(status: &Status) -> (String, String) {
+    let message = status.message.clone().unwrap_or_default();
+    match (message.rsplit_once("; "), &status.last_error) {
+        (Some((why, help)), _) => (why.to_owned(), help.to_owned()),
+        (None, Some(error)) => (error.clone(), "the old grant stays".to_owned()),
+        (None, None) => (message, "the old grant stays".to_owned()),
+    }
 }
 
 pub(super) async fn restored(session: &Session) -> Result<Json<Status>, Problem> {

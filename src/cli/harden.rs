@@ -1,6 +1,6 @@
 //! What a process that holds secrets does not leave behind.
 
-/// No core dump, of this process and of what it starts; and nobody else's debugger.
+/// No core dump, of this process and of what it starts.
 pub(super) fn no_core_dumps() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let none = Rlimit {
@@ -10,10 +10,9 @@ pub(super) fn no_core_dumps() {
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::warn!(%error, "core dumps cannot be switched off");
     }
-    not_dumpable();
 }
 
-/// As [`no_core_dumps`], but for this process alone: what `run` starts is as its user has it.
+/// No core dump and no debugger of others, for this process alone: what it starts is as its user has it.
 pub(super) fn not_dumpable() {
     #[cfg(target_os = "linux")]
     {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -162,13 +162,12 @@ fn plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(quoted)
 }
 
+/// Returns the time in UTC, always as long: lines stand below each other.
 fn now() -> String {
     let now = OffsetDateTime::from(SystemTime::now());
-    let millis = now.millisecond();
-    let now = now.replace_nanosecond(u32::from(millis) * 1_000_000);
-    now.ok()
-        .and_then(|now| now.format(&Rfc3339).ok())
-        .unwrap_or_default()
+    let (date, time) = (now.date(), now.time());
+    let (hour, minute, second, milli) = time.as_hms_milli();
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
 // === impl Fields ===
@@ -219,6 +218,8 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use time::format_description::well_known::Rfc3339;
 
     use super::*;
 

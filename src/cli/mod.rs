@@ -97,6 +97,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {
         }
     };
     let Cli { config, command } = cli;
+    harden::not_dumpable();
     let context = Context::new(config);
     match command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve::run(context),

@@ -99,9 +99,8 @@ impl Reach {
                 match ended {
                     Ended::Renewed => Ok(plain(&status)),
                     Ended::Failed => {
-                        let why = status.last_error.unwrap_or_default();
-                        Err(Error::failed(format!("the refresh failed: {why}"))
-                            .hint(status.message))
+                        let (why, help) = admin::reason(&status);
+                        Err(Error::failed(format!("the refresh failed: {why}")).hint(help))
                     }
                     Ended::Nothing => {
                         Err(Error::failed("there is nothing to refresh with").hint(session.hint()))

@@ -89,31 +89,28 @@ impl Row {
     }
 }
 
-/// Returns the table of all sessions.
+/// Returns the table of all sessions, and below it what a person should know of some.
 pub(super) fn table(rows: &[Row], now: SystemTime) -> String {
-    let remarks = rows.iter().any(|row| !row.remark().is_empty());
-    let mut header = vec!["SESSION", STATE, "ENDS", "NEXT REFRESH", "LAST REFRESH"];
-    if remarks {
-        header.push("");
-    }
+    let header = ["SESSION", STATE, "ENDS", "NEXT REFRESH", "LAST REFRESH"];
     let cells = rows.iter().map(|row| {
-        let mut cells = vec![
+        vec![
             row.name(),
             row.state().to_owned(),
             when(row.expires_at.as_ref(), now),
             when(row.next_refresh_at.as_ref(), now),
             row.last(now),
-        ];
-        if remarks {
-            cells.push(row.remark());
-        }
-        cells
+        ]
     });
     let text = output::table(&header, cells.collect());
-    let Some(column) = text.find(STATE) else {
-        return text;
-    };
-    text.lines().map(|line| coloured(line, column)).collect()
+    let column = text.find(STATE).unwrap_or_default();
+    let table = text.lines().map(|line| coloured(line, column));
+    let remarks = rows.iter().filter_map(|row| {
+        let remark = row.remark();
+        (!remark.is_empty()).then(|| format!("{}: {remark}\n", Paint::Bold(row.name())))
+    });
+    let remarks: String = remarks.collect();
+    let blank = if remarks.is_empty() { "" } else { "\n" };
+    table.chain([blank.to_owned(), remarks]).collect()
 }
 
 /// Colours the state in a line of the table: only now, since colours have no width.

@@ -66,7 +66,9 @@ async fn the_same_facts_with_and_without_the_proxy() {
     insta::assert_snapshot!(said, @r"
     SESSION  STATE  ENDS  NEXT REFRESH  LAST REFRESH
     api      fresh  -     -             -
-    site     empty  -     -             -             nothing is held; staysigned import site --from KIND
+    site     empty  -     -             -
+
+    site: nothing is held; staysigned import site --from KIND
     ");
     assert!(!said.contains("canary-of-status"));
     let one: Said = proxy.cli(&["status", "site"]).into();

@@ -16,7 +16,6 @@ use crate::{
         client::Client,
         context::{Context, Found},
         error::Error,
-        harden,
         output::{self, Paint},
         run::{
             Folder,
@@ -73,7 +72,6 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         let reaping = runtime::one().map_err(code)?.block_on(child::under_init());
         return reaping.map_err(failed);
     }
-    harden::not_dumpable();
     let runtime = runtime::many().map_err(code)?;
     let result = runtime.block_on(through(context, args));
     // What the command left behind and the proxy did not finish is not waited for.

@@ -87,13 +87,19 @@ fn announce(server: &Server, config: &Config, format: Format) {
     let admin = server.admin_address();
     let ca = server.ca_file();
     let version = env!("CARGO_PKG_VERSION");
+    let sessions = server.sessions().all();
     if format == Format::Json {
+        let sessions = sessions.iter().map(|session| {
+            let state = session.status().state;
+            format!("{}={state}", session.id())
+        });
         tracing::info!(
             version,
             listen = addresses.join(" "),
             admin = admin.as_ref().map(url),
             ca = %ca.display(),
             config = %config.file.display(),
+            sessions = sessions.collect::<Vec<_>>().join(" "),
             "listening"
         );
         return;
@@ -115,7 +121,6 @@ fn announce(server: &Server, config: &Config, format: Format) {
         ));
     }
     output::note(format_args!("{}{}", head("CA"), ca.display()));
-    let sessions = server.sessions().all();
     if sessions.is_empty() {
         output::note(format_args!(
             "{}none yet: add [session.NAME] to the configuration, then `kill -HUP {}`",
