@@ -74,19 +74,14 @@ impl Collector for Now {
         };
         out.counts("requests", "Requests that a session was for", |c| {
             let requests = c.requests.load(Ordering::Relaxed);
+            let injected = c.injected.load(Ordering::Relaxed);
             let rejected = c.rejected.load(Ordering::Relaxed);
-            // What was sent with a credential, replays included, was taken or rejected.
-            let accepted = c.injected.load(Ordering::Relaxed).saturating_sub(rejected);
             // The first rejection of what was sent again was seen by nobody.
             let seen = rejected.saturating_sub(c.replayed.load(Ordering::Relaxed));
             vec![
-                ("outcome", "accepted", accepted),
+                ("outcome", "accepted", injected.saturating_sub(seen)),
                 ("outcome", "rejected", seen),
-                (
-                    "outcome",
-                    "without",
-                    requests.saturating_sub(accepted + seen),
-                ),
+                ("outcome", "without", requests.saturating_sub(injected)),
             ]
         })?;
         out.counts(

@@ -19,7 +19,7 @@ use crate::{
         rejected::{self, Asked, Hit, Looked, Seen, Verdict},
     },
     secret::Secret,
-    session::{Counters, Session},
+    session::Session,
     upstream::Incoming,
 };
 
@@ -50,9 +50,6 @@ pub(super) async fn answered(
     response: Response<Incoming>,
     captures: &[Captured<'_>],
 ) -> Result<Judged, Error> {
-    if applied == Applied::Sent {
-        Counters::add(&session.counters().injected);
-    }
     let rules = &session.recipe().rejected;
     let path = exchange.path();
     let asked = Asked {
