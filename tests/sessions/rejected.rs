@@ -23,6 +23,8 @@ const HOST: &str = "site.example.test";
 /// A site that shows itself to strangers in its own way; `/login` makes the visitor known.
 struct Site {
     known: Arc<AtomicBool>,
+    /// Whether a login makes the visitor known at all.
+    forgetful: Arc<AtomicBool>,
     logins: Arc<AtomicU64>,
     origin: Origin,
 }
@@ -30,14 +32,15 @@ struct Site {
 impl Site {
     async fn new(stranger: fn() -> Reply) -> Self {
         let (known, logins) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
-        let state = (known.clone(), logins.clone());
+        let forgetful = Arc::new(AtomicBool::new(false));
+        let state = (known.clone(), forgetful.clone(), logins.clone());
         let origin = origin(&[HOST])
             .handler(move |request| {
-                let (known, logins) = state.clone();
+                let (known, forgetful, logins) = state.clone();
                 async move {
                     if request.uri().path() == "/login" && request.method() == "POST" {
                         logins.fetch_add(1, Ordering::Relaxed);
-                        known.store(true, Ordering::Relaxed);
+                        known.store(!forgetful.load(Ordering::Relaxed), Ordering::Relaxed);
                         let mut reply = routes::text("signed in");
                         let cookie = format!("sid={}; Path=/; Secure", canary("sid"));
                         reply
@@ -56,6 +59,7 @@ impl Site {
             .await;
         Self {
             known,
+            forgetful,
             logins,
             origin,
         }
@@ -179,18 +183,13 @@ async fn still_rejected_can_be_a_failure() {
     let site = Site::new(|| routes::html("Please sign in")).await;
     let rule = "[[session.site.rejected]]\nstatus = [200]\nbody = \"(?i)please sign in\"\nagain = \"fail\"";
     let proxy = site.proxy(rule).await;
-    // It forgets at once whatever is learnt.
-    let known = site.known.clone();
-    let forgetting = tokio::spawn(async move {
-        loop {
-            known.store(false, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-        }
-    });
+    // From now on no login is remembered.
+    site.forgetful.store(true, Ordering::Relaxed);
+    site.forget();
     let answer = proxy.client().get(&site.origin.url("/gate")).await;
-    forgetting.abort();
     assert_eq!(answer.status, 502, "{answer:?}");
     assert!(answer.field("proxy-status").is_some());
+    assert_eq!(site.logins.load(Ordering::Relaxed), 1, "one more attempt");
 }
 
 /// Promise 5 under a body rule: events are not looked at, and slow text is held no longer than `inspect_wait`.
