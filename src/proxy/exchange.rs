@@ -1,11 +1,11 @@
-//! One exchange, from top to bottom: target, session, credential, upstream, what the answer taught, and once more if
-//! it was rejected.
+//! One exchange, from top to bottom: target, session, upstream, what the answer taught. What a session's credential
+//! adds, and that it may be sent once more, stands in `signed`.
 
 use std::{sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, SET_COOKIE, VIA},
+    header::{EXPECT, SET_COOKIE, VIA},
     request::Parts,
 };
 use hyper::{body::Incoming as ClientIncoming, upgrade::OnUpgrade};
@@ -15,8 +15,7 @@ use super::{
     answer::Side,
     body::ResponseBody,
     error::{Error, Kind},
-    inspect,
-    judge::{self, Judged, Says},
+    judge::{self, Judged},
     meter::Waited,
     requests::Scope,
     respond,
@@ -27,12 +26,8 @@ use crate::{
     grant::Generation,
     message::{hop, status, target},
     origin::Origin,
-    rule::{
-        Again, OnDead, Recipe, SetCookie,
-        inject::{self, Applied, Attempt},
-        matcher::{Bound, Captured, Found},
-    },
-    session::{About, Current, Session, Verdict},
+    rule::{Recipe, SetCookie, matcher::Found},
+    session::About,
     upstream::{Alpn, Gate, Peer, Route},
 };
 
@@ -95,7 +90,7 @@ impl<'s> Exchange<'s> {
     }
 
     /// Returns what was asked for, for the session's account of rejections.
-    fn about(&self) -> About<'_> {
+    pub fn about(&self) -> About<'_> {
         About {
             method: &self.method,
             origin: self.origin,
@@ -234,137 +229,8 @@ impl<'s> Exchange<'s> {
         Ok(self.finish(response, None, None))
     }
 
-    /// Sends a request with a session's credential; once more if the upstream says that it is no longer good.
-    #[allow(clippy::too_many_arguments)] // the request's parts, and whom it concerns
-    async fn signed(
-        self,
-        world: &World,
-        scope: &Scope,
-        session: &Arc<Session>,
-        bound: &Bound,
-        captures: &[Captured<'_>],
-        parts: Parts,
-        body: ClientIncoming,
-    ) -> Result<Response<ResponseBody>, Error> {
-        let recipe = session.recipe();
-        let turn = session.turn().await?;
-        let mut current = match session.ready() {
-            Some(current) => Some(current),
-            None => match session.current().await {
-                Ok(current) => Some(current),
-                Err(dead) if recipe.on_dead == OnDead::Fail => return Err(dead.into()),
-                Err(_) => None,
-            },
-        };
-        let (mut body, spare) = self.body(body, true);
-        let (mut attempt, mut renewed, mut note) = (Attempt::First, false, None);
-        loop {
-            let mut parts = parts.clone();
-            let applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
-            if applied == Applied::Sent && !renewed {
-                session.injected();
-            }
-            let seen = current
-                .as_ref()
-                .map_or_else(|| session.generation(), |c| c.generation);
-            let response = self.once(parts, body, &spare).await?;
-            let judged = judge::answered(&self, session, applied, response, captures).await?;
-            let taught = Taught {
-                headers: judged.response.headers(),
-                rejected: matches!(judged.says, Says::Rejected(_)),
-                fields: &judged.fields,
-            };
-            self.teach(world, scope, captures, Some(session), seen, taught)
-                .await?;
-            let next = match (&judged.says, attempt) {
-                (Says::Nothing, _) => {
-                    if applied == Applied::Sent {
-                        session.accepted(seen, self.about());
-                    }
-                    drop(turn);
-                    return Ok(self.finish(judged.response, Some(recipe), note));
-                }
-                (Says::Rejected(hit), Attempt::Again) => {
-                    if renewed {
-                        session.rejected_again(self.about());
-                    } else {
-                        // It was sent again because of a challenge, with what was held: the next one is served.
-                        session.reject(seen, self.about()).await;
-                    }
-                    if hit.again == Again::Fail {
-                        return Err(Kind::StillRejected.into());
-                    }
-                    judge::confirm(&self, session, hit).await;
-                    return Ok(self.finish(judged.response, Some(recipe), note));
-                }
-                (Says::Rejected(_), Attempt::First) => session.reject(seen, self.about()).await,
-                (Says::Challenged, _) => match &current {
-                    Some(current) => Verdict::Again(current.clone()),
-                    None => Verdict::Pass("the upstream asks for a credential, and none is held"),
-                },
-            };
-            let next = match next {
-                Verdict::Again(next) => next,
-                Verdict::Pass(why) => {
-                    return Ok(self.finish(judged.response, Some(recipe), Some(why)));
-                }
-            };
-            let why = "the session was refreshed, but the request's body was too large to keep";
-            if !spare.is_kept() {
-                return Ok(self.finish(judged.response, Some(recipe), Some(why)));
-            }
-            let (head, rejected) = judged.response.into_parts();
-            if spare.is_complete() {
-                inspect::discard(rejected).await;
-            } else {
-                // Upstreams reject before they have read: what the client has not sent yet comes back when the
-                // connection is let go, and goes behind what is kept.
-                drop(rejected);
-            }
-            let Some(again) = spare.again().await else {
-                let mut response =
-                    Response::from_parts(head, ResponseBody::Whole(bytes::Bytes::new()));
-                response.headers_mut().remove(CONTENT_LENGTH);
-                return Ok(self.finish(response, Some(recipe), Some(why)));
-            };
-            renewed = matches!(judged.says, Says::Rejected(_));
-            note = Some(if renewed {
-                "the first answer was a rejection; sent again with a renewed credential"
-            } else {
-                "the first answer was a challenge; sent again with the credential"
-            });
-            session.replayed();
-            (body, current, attempt) = (again, Some(next), Attempt::Again);
-        }
-    }
-
-    /// Puts the credential on, or takes off what stands in for it when there is none.
-    fn sign(
-        &self,
-        parts: &mut Parts,
-        recipe: &Recipe,
-        bound: &Bound,
-        current: Option<&Current>,
-        attempt: Attempt,
-    ) -> Result<Applied, Error> {
-        let failed = |e: inject::Error| Error::from(Kind::Incompletely(e.to_string())).because(e);
-        let Some(current) = current else {
-            inject::strip(parts, recipe).map_err(failed)?;
-            return Ok(Applied::Nothing);
-        };
-        let jar = current.cookie_string(recipe, self.origin, parts.uri.path());
-        let params = inject::Params {
-            recipe,
-            ready: &current.ready,
-            jar: jar.as_ref(),
-            attempt,
-            render: &|template| current.render(recipe, template),
-        };
-        inject::apply(parts, bound, params).map_err(failed)
-    }
-
     /// Gives the answer the form in which the client gets it.
-    fn finish(
+    pub fn finish(
         self,
         mut response: Response<ResponseBody>,
         recipe: Option<&Recipe>,

@@ -17,6 +17,7 @@ mod owner;
 mod requests;
 mod respond;
 mod sending;
+mod signed;
 mod teach;
 mod timer;
 mod tunnel;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Request, Response};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -22,7 +22,7 @@ use super::{
     body::{Counted, ResponseBody},
     error::{Error, Kind},
     exchange, respond,
-    timer::{Activity, Timer, Watched},
+    timer::{Activity, Busy, Timer, Watched},
 };
 use crate::{
     origin::Origin,
@@ -59,6 +59,41 @@ impl Scope {
     }
 }
 
+/// Who makes the requests of a connection.
+#[derive(Clone, Debug)]
+enum Who {
+    /// Whoever opened it.
+    Known(Arc<Scope>),
+    /// Each request says so itself, by its password.
+    EachTells(Arc<Proxy>),
+}
+
+// === impl Who ===
+
+impl Who {
+    /// Returns what the request belongs to, or why its client is not served.
+    fn scope(self, request: &Request<Incoming>) -> Result<Arc<Scope>, Error> {
+        match self {
+            Self::Known(scope) => Ok(scope),
+            Self::EachTells(proxy) => {
+                let known = proxy.world.load().clients.authenticate(request.headers());
+                known.map(|name| Arc::new(Scope::new(proxy, Some(name), None)))
+            }
+        }
+    }
+
+    /// Answers one request.
+    async fn answer(self, request: Request<Incoming>, busy: Busy) -> Answered {
+        let response = match self.scope(&request) {
+            Ok(scope) => exchange::run(scope, request).await,
+            Err(error) => respond::error(&error).map(ResponseBody::Whole),
+        };
+        Ok(response.map(|body| Counted::new(body, busy)))
+    }
+}
+
+type Answered = Result<Response<Counted>, Infallible>;
+
 /// Serves requests in absolute form, on a connection whose client may not be known yet.
 pub async fn serve_plain<S: Io + 'static>(
     proxy: Arc<Proxy>,
@@ -67,84 +102,41 @@ pub async fn serve_plain<S: Io + 'static>(
 ) -> Result<(), Error> {
     match client {
         Some(client) => serve_http1(Scope::new(proxy, client, None), io).await,
-        None => serve_unknown(proxy, io).await,
+        None => http1(Who::EachTells(proxy.clone()), &proxy, Activity::new(), io).await,
     }
 }
 
 /// Serves HTTP/1.1 until the client leaves, is idle for too long, or the proxy stops.
 pub async fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
-    let scope = Arc::new(scope);
-    let proxy = scope.proxy.clone();
-    let activity = scope.activity.clone();
-    let service = service_fn({
-        let activity = activity.clone();
-        move |request: Request<Incoming>| {
-            let (scope, busy) = (scope.clone(), activity.busy());
-            async move {
-                let response = exchange::run(scope, request).await;
-                Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy)))
-            }
-        }
-    });
-    let io = TokioIo::new(Watched::new(io, activity.clone()));
-    let connection = http1_builder(&proxy)
-        .serve_connection(io, service)
-        .with_upgrades();
-    drive(
-        connection,
-        http1::UpgradeableConnection::graceful_shutdown,
-        activity,
-        &proxy,
-    )
-    .await
+    let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
+    http1(Who::Known(Arc::new(scope)), &proxy, activity, io).await
 }
 
-/// Serves HTTP/1.1 to clients that must name themselves in every request.
-async fn serve_unknown<S: Io + 'static>(proxy: Arc<Proxy>, io: S) -> Result<(), Error> {
-    let activity = Activity::new();
+async fn http1<S: Io + 'static>(
+    who: Who,
+    proxy: &Proxy,
+    activity: Arc<Activity>,
+    io: S,
+) -> Result<(), Error> {
     let service = service_fn({
-        let (proxy, activity) = (proxy.clone(), activity.clone());
-        move |request: Request<Incoming>| {
-            let (proxy, busy) = (proxy.clone(), activity.busy());
-            async move {
-                let known = proxy.world.load().clients.authenticate(request.headers());
-                let response = match known {
-                    Ok(name) => {
-                        exchange::run(Arc::new(Scope::new(proxy, Some(name), None)), request).await
-                    }
-                    Err(error) => respond::error(&error).map(ResponseBody::Whole),
-                };
-                Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy)))
-            }
-        }
+        let activity = activity.clone();
+        move |request| who.clone().answer(request, activity.busy())
     });
     let io = TokioIo::new(Watched::new(io, activity.clone()));
-    let connection = http1_builder(&proxy)
+    let connection = http1_builder(proxy)
         .serve_connection(io, service)
         .with_upgrades();
-    drive(
-        connection,
-        http1::UpgradeableConnection::graceful_shutdown,
-        activity,
-        &proxy,
-    )
-    .await
+    let end = http1::UpgradeableConnection::graceful_shutdown;
+    drive(connection, end, activity, proxy).await
 }
 
 /// Serves HTTP/2 until the client leaves, is idle for too long, or the proxy stops.
 pub async fn serve_http2<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
-    let scope = Arc::new(scope);
-    let proxy = scope.proxy.clone();
-    let activity = scope.activity.clone();
+    let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
+    let who = Who::Known(Arc::new(scope));
     let service = service_fn({
         let activity = activity.clone();
-        move |request: Request<Incoming>| {
-            let (scope, busy) = (scope.clone(), activity.busy());
-            async move {
-                let response = exchange::run(scope, request).await;
-                Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy)))
-            }
-        }
+        move |request| who.clone().answer(request, activity.busy())
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -155,13 +147,8 @@ pub async fn serve_http2<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Err
         .max_send_buf_size(256 * 1024)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(io), service);
-    drive(
-        connection,
-        http2::Connection::graceful_shutdown,
-        activity,
-        &proxy,
-    )
-    .await
+    let end = http2::Connection::graceful_shutdown;
+    drive(connection, end, activity, &proxy).await
 }
 
 fn http1_builder(proxy: &Proxy) -> http1::Builder {

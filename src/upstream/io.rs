@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::through::{by_variant, writes_through};
+
 /// How much is read at once in bulk: four TLS records.
 const CHUNK: usize = 64 * 1024;
 
@@ -113,35 +115,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Chunked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Chunked<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
+writes_through!(Chunked, io);
 
 // === impl Filling ===
 
@@ -220,47 +194,8 @@ fn unheard<T>(written: io::Result<T>, all: T) -> io::Result<T> {
 
 // === impl Hop, Stream ===
 
-/// Implements a stream by its variants.
-macro_rules! delegate {
-    ($name:ident, $($variant:ident),+) => {
-        impl AsyncRead for $name {
-            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_read(cx, out),)+ }
-            }
-        }
-
-        impl AsyncWrite for $name {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_write(cx, bytes),)+ }
-            }
-
-            fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_write_vectored(cx, bytes),)+ }
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                match self { $(Self::$variant(io) => io.is_write_vectored(),)+ }
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_flush(cx),)+ }
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_shutdown(cx),)+ }
-            }
-        }
-
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(stringify!($name))
-            }
-        }
-    };
-}
-
-delegate!(Hop, Tcp, Proxied);
-delegate!(Stream, Plain, Tls);
+by_variant!(Hop, Tcp, Proxied);
+by_variant!(Stream, Plain, Tls);
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ mod keep;
 mod peer;
 pub mod roots;
 mod silence;
+pub(crate) mod through;
 mod tls;
 
 use std::{
