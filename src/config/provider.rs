@@ -3,6 +3,8 @@
 //! Tables merge key by key, `rejected` and `block` add to the provider's, other lists replace. Values that stand in
 //! hosts and URLs are put in here, once, at load: never anything that a session holds.
 
+mod params;
+
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
@@ -11,7 +13,6 @@ use super::{
     find::{self, Trust},
     nearest::nearest,
     read::At,
-    session,
     tree::{Entry, Node, Span, Table, Value},
 };
 use crate::provider;
@@ -60,7 +61,7 @@ pub(super) fn prepare(at: &At<'_>) -> Option<Prepared> {
         }
         merge(&mut table, under, true);
         if let Some(params) = params {
-            missing = defaults(&at, &mut table, &params);
+            missing = params::fill(&at, &mut table, &params);
         }
         provider = Some(name.to_owned());
     }
@@ -108,7 +109,7 @@ fn read(at: &At<'_>, name: &str) -> Option<Table> {
         let shown = format!("provider {name} (built in)");
         at.faults.parse(Path::new(&shown), text)?
     } else {
-        let hint = match nearest(name, provider::NAMES.iter().copied()) {
+        let hint = match nearest(name, provider::names()) {
             Some(name) => format!("did you mean \"{name}\"?"),
             None => format!("write {}, or leave the key out", shown.display()),
         };
@@ -144,62 +145,6 @@ fn merge(over: &mut Table, under: Table, top: bool) {
             _ => {}
         }
     }
-}
-
-/// Fills `values` with the defaults of a provider's parameters, and returns the required ones that are missing.
-fn defaults(at: &At<'_>, table: &mut Table, params: &Entry) -> Vec<String> {
-    let mut missing = Vec::new();
-    let params_at = At {
-        faults: at.faults,
-        node: &params.node,
-        path: "params".to_owned(),
-        pattern: "params".to_owned(),
-    };
-    for (entry, param) in params_at.entries().unwrap_or_default() {
-        let read = param.table(|keys| {
-            let default = keys.at("default").filter(|at| session::plain(at).is_some());
-            let required = keys.or("required", false);
-            (default.map(|at| at.node.clone()), required)
-        });
-        let Some((default, required)) = read else {
-            continue;
-        };
-        if values(table).contains_key(&entry.key) {
-            continue;
-        }
-        if let Some(node) = default {
-            let default = Entry {
-                key: entry.key.clone(),
-                key_span: entry.key_span,
-                node,
-            };
-            add_value(table, default);
-        } else if required {
-            at.fault(
-                format!("the provider needs a value for `{}`", entry.key),
-                format!("values = {{ {} = \"…\" }}", entry.key),
-            );
-            missing.push(entry.key.clone());
-        }
-    }
-    missing
-}
-
-fn add_value(table: &mut Table, value: Entry) {
-    if let Some(entry) = table.0.iter_mut().find(|entry| entry.key == "values") {
-        if let Value::Table(values) = &mut entry.node.value {
-            values.0.push(value);
-        }
-        return;
-    }
-    table.0.push(Entry {
-        key: "values".to_owned(),
-        key_span: value.key_span,
-        node: Node {
-            span: value.node.span,
-            value: Value::Table(Table(vec![value])),
-        },
-    });
 }
 
 fn values(table: &Table) -> BTreeMap<String, String> {

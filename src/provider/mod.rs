@@ -2,11 +2,19 @@
 //!
 //! The files are read by `config`, which alone knows TOML; here they are texts by name.
 
-/// The names of the built-in providers, in alphabetical order.
-pub const NAMES: &[&str] = &[];
+/// Name and text, in alphabetical order.
+const BUILTIN: &[(&str, &str)] = &[
+    ("amazon-ads", include_str!("builtin/amazon-ads.toml")),
+    ("oreilly", include_str!("builtin/oreilly.toml")),
+];
+
+/// Returns the names of the built-in providers, in alphabetical order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().map(|(name, _)| *name)
+}
 
 /// Returns the text of a built-in provider.
 pub fn builtin(name: &str) -> Option<&'static str> {
-    let _ = name;
-    None
+    let found = BUILTIN.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text)
 }

@@ -97,10 +97,10 @@ fn known(folder: Option<&Path>) -> Vec<Known> {
             })
         })
         .collect();
-    for name in provider::NAMES {
-        if !known.iter().any(|own| own.name == *name) {
+    for name in provider::names() {
+        if !known.iter().any(|own| own.name == name) {
             known.push(Known {
-                name: (*name).to_owned(),
+                name: name.to_owned(),
                 file: None,
             });
         }

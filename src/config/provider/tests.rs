@@ -133,3 +133,53 @@ fn found_in_the_folder_a_provider_must_be_the_users_own_too() {
     let error = load(&place(Found::Folder), &none).unwrap_err();
     assert!(error.to_string().contains("others may write"), "{error}");
 }
+
+#[test]
+fn what_follows_from_a_choice() {
+    let provider = SHOP.replace(
+        "params = { tld = { default = \"com\" } }",
+        "[params.region]\ndefault = \"na\"\n[params.region.one_of]\nna = { tld = \"com\" }\neu = { tld = \"de\" }\n",
+    );
+    // In TOML the plain keys go before the tables.
+    let (params, rest) = provider.split_once("bind = ").unwrap();
+    let (plain, tables) = rest.split_once("[cookies]").unwrap();
+    let provider = format!("bind = {plain}{params}[cookies]{tables}");
+    let host = |session: &str| {
+        let loaded = loaded(&provider, session, Found::Option);
+        loaded.map(|config| config.recipes[0].bind[0].target.to_string())
+    };
+    assert_eq!(host("").unwrap(), "https://www.shop.com:443/");
+    let eu = host("values = { region = \"eu\" }").unwrap();
+    assert_eq!(eu, "https://www.shop.de:443/");
+    let own = host("values = { region = \"eu\", tld = \"at\" }").unwrap();
+    assert_eq!(own, "https://www.shop.at:443/");
+    let error = host("values = { region = \"ue\" }").unwrap_err();
+    assert_eq!(error.0.len(), 1, "{error}");
+    let error = error.to_string();
+    assert!(error.contains("does not know this `region`"), "{error}");
+    assert!(error.contains("na, eu") || error.contains("eu"), "{error}");
+}
+
+/// Every built-in provider is right by itself, whatever its choices.
+#[test]
+fn the_built_in_ones_are_right() {
+    let needed = |name: &str| match name {
+        "amazon-ads" => {
+            "values = { client_id = \"x\" }\nsecrets = { client_secret = \"env:A\", refresh_token = \"env:B\" }\n"
+        }
+        "supabase" => "values = { project = \"abc\", app = \"app.example.com\" }\n",
+        _ => "",
+    };
+    for name in crate::provider::names() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[session.s]\nprovider = \"{name}\"\n{}", needed(name));
+        write(folder.path(), "config.toml", &text);
+        let place = Place {
+            path: folder.path().join("config.toml"),
+            found: Found::Folder,
+            notes: Vec::new(),
+        };
+        let loaded = load(&place, &Variables::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
+    }
+}

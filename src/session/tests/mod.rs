@@ -3,6 +3,7 @@
 mod doubt;
 mod learning;
 mod people;
+mod providers;
 mod refreshing;
 mod shared;
 mod simulation;

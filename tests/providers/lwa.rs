@@ -1,0 +1,182 @@
+//! Login with Amazon and the Ads API, with their rules.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::support::{
+    canary::canary,
+    origin::{self, Origin, Reply},
+    routes,
+};
+
+const LWA: &str = "api.amazon.com";
+pub const ADS: &str = "advertising-api.amazon.com";
+
+/// Amazon's two sides.
+#[derive(Clone)]
+pub struct Amazon(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub struct State {
+    pub users: HashMap<&'static str, User>,
+    /// What is asked of the API.
+    pub asked: Vec<(Option<String>, HeaderMap)>,
+    pub forms: Vec<HashMap<String, String>>,
+    /// The answers of the token endpoint instead of its own.
+    pub says: Vec<(u16, &'static str, String)>,
+    /// The answer of the API instead of its own.
+    pub api: Vec<(u16, &'static str)>,
+}
+
+#[derive(Default)]
+pub struct User {
+    pub refresh: String,
+    pub access: Vec<String>,
+    /// Whether its newest access token is taken.
+    pub good: bool,
+    pub revoked: bool,
+    pub delay: Duration,
+    pub calls: u64,
+    /// Whether its answers have a refresh token, and a new one.
+    pub brings: Brings,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+pub enum Brings {
+    #[default]
+    Same,
+    None,
+    New,
+}
+
+impl Amazon {
+    pub fn new(users: &[&'static str]) -> Self {
+        let user = |name: &&'static str| {
+            let user = User {
+                refresh: format!("Atzr|{}", canary(name)),
+                ..User::default()
+            };
+            (*name, user)
+        };
+        Self(Arc::new(Mutex::new(State {
+            users: users.iter().map(user).collect(),
+            ..State::default()
+        })))
+    }
+
+    pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    pub fn user<T>(&self, name: &str, look: impl FnOnce(&mut User) -> T) -> T {
+        self.with(|state| look(state.users.get_mut(name).expect("a user")))
+    }
+
+    pub fn calls(&self, name: &str) -> u64 {
+        self.user(name, |user| user.calls)
+    }
+
+    pub async fn start(&self) -> (Origin, Origin) {
+        let (lwa, ads) = (self.clone(), self.clone());
+        let lwa = origin::origin(&[LWA]).handler(move |request| {
+            let this = lwa.clone();
+            async move { Ok(this.token(request).await) }
+        });
+        let ads = origin::origin(&[ADS]).handler(move |request| {
+            let this = ads.clone();
+            async move { Ok(this.with(|state| state.api(&request))) }
+        });
+        (lwa.start().await, ads.start().await)
+    }
+
+    async fn token(&self, request: Request<Incoming>) -> Reply {
+        assert_eq!(request.uri().path(), "/auth/o2/token");
+        let body = request.into_body().collect().await.expect("a form");
+        let body = body.to_bytes();
+        let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+        let (delay, said) = self.with(|state| {
+            state.forms.push(form.clone());
+            let mut users = state.users.values_mut();
+            let user = users.find(|user| user.refresh == form["refresh_token"]);
+            let delay = user.map_or(Duration::ZERO, |user| {
+                user.calls += 1;
+                user.delay
+            });
+            (
+                delay,
+                (!state.says.is_empty()).then(|| state.says.remove(0)),
+            )
+        });
+        tokio::time::sleep(delay).await;
+        if let Some((status, kind, body)) = said {
+            let mut reply = routes::text(body);
+            *reply.status_mut() = status.try_into().unwrap();
+            reply
+                .headers_mut()
+                .insert("content-type", kind.parse().unwrap());
+            return reply;
+        }
+        self.with(|state| {
+            let mut users = state.users.values_mut();
+            match users.find(|user| user.refresh == form["refresh_token"]) {
+                Some(user) if !user.revoked => routes::json(200, &user.renew()),
+                _ => routes::json(400, &json!({
+                    "error": "invalid_grant",
+                    "error_description": "The request has an invalid grant parameter : refresh_token. User may have revoked or didn't grant the permission.",
+                    "request_id": "r",
+                })),
+            }
+        })
+    }
+}
+
+impl User {
+    fn renew(&mut self) -> Value {
+        let access = format!("Atza|{}", canary("access"));
+        self.access.push(access.clone());
+        self.good = true;
+        let mut answer =
+            json!({ "access_token": access, "token_type": "bearer", "expires_in": 3600 });
+        if self.brings == Brings::New {
+            self.refresh = format!("Atzr|{}", canary("new"));
+        }
+        if self.brings != Brings::None {
+            answer["refresh_token"] = json!(self.refresh);
+        }
+        answer
+    }
+}
+
+impl State {
+    fn api(&mut self, request: &Request<Incoming>) -> Reply {
+        let headers = request.headers().clone();
+        let bearer = headers.get("authorization").and_then(|v| v.to_str().ok());
+        let bearer = bearer
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or_default();
+        let mut users = self.users.iter();
+        let user =
+            users.find(|(_, user)| user.good && user.access.last().is_some_and(|a| a == bearer));
+        let name = user.map(|(name, _)| (*name).to_owned());
+        self.asked.push((name.clone(), headers));
+        match (name, self.api.is_empty()) {
+            (_, false) => {
+                let (status, text) = self.api.remove(0);
+                routes::json(status, &json!({ "message": text }))
+            }
+            (Some(name), true) => routes::json(200, &json!({ "user": name })),
+            (None, true) => routes::json(
+                401,
+                &json!({ "code": "401", "details": "Authentication failed", "requestId": "r" }),
+            ),
+        }
+    }
+}
