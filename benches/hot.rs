@@ -89,6 +89,7 @@ fn injecting(c: &mut Criterion) {
                     ready: &ready,
                     jar: None,
                     attempt: Attempt::First,
+                    standin: None,
                     render: &|_| unreachable!("nothing is rendered"),
                 };
                 inject::apply(&mut parts, &bound, params).expect("applied");

@@ -140,7 +140,7 @@ impl Exchange<'_> {
     ) -> Result<Applied, Error> {
         let failed = |e: inject::Error| Error::from(Kind::Incompletely(e.to_string())).because(e);
         let Some(current) = current else {
-            inject::strip(parts, recipe).map_err(failed)?;
+            inject::strip(parts, recipe, None).map_err(failed)?;
             return Ok(Applied::Nothing);
         };
         let jar = current.cookie_string(recipe, self.origin, parts.uri.path());
@@ -149,6 +149,7 @@ impl Exchange<'_> {
             ready: &current.ready,
             jar: jar.as_ref(),
             attempt,
+            standin: None,
             render: &|template| current.render(recipe, template),
         };
         inject::apply(parts, bound, params).map_err(failed)

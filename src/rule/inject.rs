@@ -6,7 +6,9 @@
 //!
 //! All values are rendered and checked before the request is touched: after an error it is as it was.
 
+mod body;
 mod cookie;
+mod held;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,10 @@ use http::{
     uri::PathAndQuery,
 };
 
-pub use self::cookie::join as join_cookies;
+pub use self::{
+    body::{has_place as has_body_place, put as put_body},
+    cookie::join as join_cookies,
+};
 use super::{
     Inject, Merge, Mode, Place, Presigned, Recipe,
     encoding::percent_encode,
@@ -72,6 +77,8 @@ pub struct Params<'a> {
     /// What the jar has for this request (`Jar::cookie_string`).
     pub jar: Option<&'a HeaderValue>,
     pub attempt: Attempt,
+    /// Tells whether a text stands in for a value of the session; `None`: it gives out none.
+    pub standin: Option<&'a dyn Fn(&str) -> bool>,
     /// Renders a template that has another value each time; asked for no other.
     pub render: &'a dyn Fn(&Template) -> Result<String, template::Error>,
 }
@@ -116,27 +123,32 @@ pub fn apply(parts: &mut request::Parts, _: &Bound, params: Params<'_>) -> Resul
         ready,
         jar,
         attempt,
+        standin,
         render,
     } = params;
     if recipe.presigned == Presigned::Skip && is_presigned(&parts.uri) {
         return Ok(Applied::Presigned);
     }
 
+    // A stand-in of the client's asks for the credential in its place, whatever the mode.
+    let exchanged;
+    let ready = match standin {
+        Some(standin) => {
+            exchanged = held::exchanged(parts, ready, standin);
+            exchanged.as_deref().unwrap_or(ready)
+        }
+        None => ready,
+    };
     let fresh = fresh(ready, render)?;
     let value = |at: usize| match &ready[at].value {
         Value::Fixed(value) => value,
         Value::EachTime(_) => &fresh[at],
     };
-    let turn = |mode| match (mode, attempt) {
-        (Mode::OnChallenge, Attempt::First) => None,
-        (Mode::OnChallenge, Attempt::Again) => Some(Mode::Replace),
-        (mode, _) => Some(mode),
-    };
     let (mut sent, mut withheld) = (false, false);
     let mut target: Option<String> = None;
     let mut crumbs = Vec::new();
     for (at, Ready { place, mode, .. }) in ready.iter().enumerate() {
-        let Some(mode) = turn(*mode) else {
+        let Some(mode) = turn(*mode, attempt) else {
             withheld = true;
             continue;
         };
@@ -156,13 +168,15 @@ pub fn apply(parts: &mut request::Parts, _: &Bound, params: Params<'_>) -> Resul
                 crumb: value(at).as_bytes(),
                 mode,
             }),
+            // Comes when the head is done.
+            Place::Body(_) => {}
         }
     }
     if let Some(target) = target {
         parts.uri = with_target(&parts.uri, target)?;
     }
     for (at, Ready { place, mode, .. }) in ready.iter().enumerate() {
-        let (Place::Header(name), Some(mode)) = (place, turn(*mode)) else {
+        let (Place::Header(name), Some(mode)) = (place, turn(*mode, attempt)) else {
             continue;
         };
         let wanted = match mode {
@@ -186,23 +200,38 @@ pub fn apply(parts: &mut request::Parts, _: &Bound, params: Params<'_>) -> Resul
     })
 }
 
+/// Returns how a value is put now; `None`: not before the request is challenged.
+fn turn(mode: Mode, attempt: Attempt) -> Option<Mode> {
+    match (mode, attempt) {
+        (Mode::OnChallenge, Attempt::First) => None,
+        (Mode::OnChallenge, Attempt::Again) => Some(Mode::Replace),
+        (mode, _) => Some(mode),
+    }
+}
+
 /// Takes from a request what stands in for a session's credential, when there is none to put in its place.
 ///
 /// That is what the client sent under a name that the session replaces, and all of its cookies with
 /// `merge = "only"`. What the session leaves to the client otherwise (`if_missing`, `if_present`, `on_challenge`, other
-/// cookies) stays: it may be the client's own, and good. A presigned request stays whole.
-pub fn strip(parts: &mut request::Parts, recipe: &Recipe) -> Result<(), Error> {
+/// cookies) stays: it may be the client's own, and good; unless it holds a stand-in. A presigned request stays whole,
+/// and so does a body: a stand-in opens nothing.
+pub fn strip(
+    parts: &mut request::Parts,
+    recipe: &Recipe,
+    standin: Option<&dyn Fn(&str) -> bool>,
+) -> Result<(), Error> {
     if recipe.presigned == Presigned::Skip && is_presigned(&parts.uri) {
         return Ok(());
     }
-    let replaced = || {
-        let injects = recipe.inject.iter();
-        injects.filter(|inject| inject.mode == Mode::Replace)
+    let is_replaced = |inject: &&Inject| {
+        inject.mode == Mode::Replace
+            || standin.is_some_and(|standin| held::holds(parts, &inject.place, standin))
     };
+    let replaced: Vec<&Inject> = recipe.inject.iter().filter(is_replaced).collect();
     let mut target: Option<String> = None;
     let mut names: Vec<&HeaderName> = Vec::new();
     let mut cookies: Vec<&[u8]> = Vec::new();
-    for inject in replaced() {
+    for inject in replaced {
         match &inject.place {
             Place::Header(name) => names.push(name),
             Place::Query(name) => {
@@ -212,6 +241,7 @@ pub fn strip(parts: &mut request::Parts, recipe: &Recipe) -> Result<(), Error> {
                 target = query::take(so_far, name).or(target);
             }
             Place::Cookie(name) => cookies.push(name.as_bytes()),
+            Place::Body(_) => {}
         }
     }
     if let Some(target) = target {
@@ -296,6 +326,7 @@ impl Place {
                 return Err(Error::Character(self.to_string()));
             }
             Self::Cookie(name) => format!("{name}={text}"),
+            Self::Body(spot) => spot.encode(&text),
         };
         // Refuses CR, LF, NUL and every other control but the tab.
         let mut value =

@@ -4,11 +4,13 @@
 //! A [`Recipe`] is a session's definition as the program uses it: every default filled in, every text parsed.
 //! Only `config` makes one.
 
+pub mod body;
 pub mod capture;
 mod encoding;
 pub mod glob;
 pub mod inject;
 pub mod jwt;
+pub mod mask;
 pub mod matcher;
 pub mod path;
 pub mod pointer;
@@ -16,6 +18,7 @@ mod refresh;
 pub mod rejected;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod standin;
 pub mod template;
 pub mod totp;
 
@@ -27,6 +30,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::body::Spot;
 pub use self::refresh::{
     ClientAuth, Encoding, Expect, GrantType, Oauth2, Refresh, RefreshKind, Step, StepBody,
     Unexpected, Verify,
@@ -134,6 +138,7 @@ pub enum Place {
     Header(HeaderName),
     Query(String),
     Cookie(String),
+    Body(Spot),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -216,8 +221,14 @@ pub struct Url {
 #[derive(Clone, Debug)]
 pub struct Capture {
     pub target: Target,
+    /// Field of the grant → where clients put their own value of it into the request.
+    pub request: Vec<(String, Spot)>,
     /// Field of the grant → where it stands in the answer.
     pub answer: Vec<(String, Source)>,
+    /// Whether clients see stand-ins of the same shape.
+    pub mask: bool,
+    /// Whether clients that refresh at once share one refresh.
+    pub coalesce: bool,
 }
 
 /// Where a value stands in an answer.
@@ -276,6 +287,21 @@ impl Recipe {
     }
 }
 
+// === impl Capture ===
+
+impl Capture {
+    /// Returns a capture of nothing yet.
+    pub fn at(target: Target) -> Self {
+        Self {
+            target,
+            request: Vec::new(),
+            answer: Vec::new(),
+            mask: false,
+            coalesce: false,
+        }
+    }
+}
+
 // === impl Target ===
 
 impl fmt::Display for Target {
@@ -297,6 +323,7 @@ impl fmt::Display for Place {
             Self::Header(name) => write!(f, "header {name}"),
             Self::Query(name) => write!(f, "query {name}"),
             Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::Body(spot) => spot.fmt(f),
         }
     }
 }

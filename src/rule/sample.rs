@@ -58,8 +58,5 @@ pub(crate) fn recipe(name: &str, clients: &[&str], binds: &[&str]) -> Recipe {
 }
 
 pub(crate) fn capture(text: &str) -> Capture {
-    Capture {
-        target: target(text),
-        answer: Vec::new(),
-    }
+    Capture::at(target(text))
 }

@@ -106,8 +106,8 @@ fn capture(keys: &Keys<'_>) -> Option<Capture> {
         answer.fault("nothing is captured", HINT);
     }
     Some(Capture {
-        target: target?,
         answer: fields(&answer, source),
+        ..Capture::at(target?)
     })
 }
 

@@ -71,6 +71,7 @@ fn put(
         ready: &ready,
         jar: jar.as_ref(),
         attempt,
+        standin: None,
         render: &|template| template.render(&scope),
     };
     apply(parts, &bound(), params)
@@ -140,7 +141,7 @@ fn fields_keep_their_order() {
         lines(&parts),
         ["a: 1", "b: B", "user-agent: Ours/1", "c: 4", "d: 5", "e: E"]
     );
-    strip(&mut parts, &recipe).unwrap();
+    strip(&mut parts, &recipe, None).unwrap();
     assert_eq!(
         lines(&parts),
         ["a: 1", "user-agent: Ours/1", "c: 4", "d: 5"]
@@ -331,6 +332,7 @@ fn what_asks_for_the_time_or_randomness_is_rendered_each_time() {
             ready: &ready,
             jar: None,
             attempt: Attempt::First,
+            standin: None,
             render: &|template| template.render(&scope),
         };
         apply(&mut parts, &bound(), params).unwrap();

@@ -107,6 +107,7 @@ impl Live {
                 ready: &ready,
                 jar: cookie.as_ref().filter(|_| self.recipe.cookies.enabled),
                 attempt: Attempt::Again,
+                standin: None,
                 render: &|template| template.render(scope),
             };
             inject::apply(parts, bound, params)

@@ -35,7 +35,7 @@ fn presigned_requests_are_left_alone() {
         assert_eq!(applied, Applied::Sent, "{target}");
         recipe.presigned = Presigned::Skip;
         let mut parts = request(target, &fields);
-        strip(&mut parts, &recipe).unwrap();
+        strip(&mut parts, &recipe, None).unwrap();
         assert_eq!(
             parts.headers.len(),
             if presigned { 2 } else { 0 },
@@ -64,14 +64,14 @@ fn a_dead_session_takes_what_it_would_replace_and_nothing_else() {
         ("x-late", "l"),
     ];
     let mut parts = request("/p?key=1&other=2&key=3", &fields);
-    strip(&mut parts, &recipe).unwrap();
+    strip(&mut parts, &recipe, None).unwrap();
     assert_eq!(parts.uri, "/p?other=2");
     assert_eq!(
         lines(&parts),
         ["a: 1", "x-mine: m", "cookie: c=2", "x-late: l"]
     );
     let mut parts = request("/p?key=1", &[("cookie", "k=1")]);
-    strip(&mut parts, &recipe).unwrap();
+    strip(&mut parts, &recipe, None).unwrap();
     assert_eq!(
         (parts.uri.to_string().as_str(), lines(&parts).len()),
         ("/p", 0)
@@ -79,6 +79,6 @@ fn a_dead_session_takes_what_it_would_replace_and_nothing_else() {
     recipe.cookies.enabled = true;
     recipe.cookies.merge = Merge::Only;
     let mut parts = request("/p", &fields);
-    strip(&mut parts, &recipe).unwrap();
+    strip(&mut parts, &recipe, None).unwrap();
     assert_eq!(lines(&parts), ["a: 1", "x-mine: m", "x-late: l"]);
 }
