@@ -288,5 +288,5 @@ fn a_mint_is_cheap() {
     }
     let each = started.elapsed() / 1000;
     println!("{each:?} a mint");
-    assert!(each < Duration::from_millis(5), "{each:?}");
+    assert!(each < Duration::from_millis(20), "{each:?}");
 }

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use super::Said;
 use crate::support::{client::eventually, proxy::proxy};
 
+/// Far more than is needed, and less than the default of `limits.drain`.
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,10 +77,11 @@ async fn a_second_signal_does_not_wait() {
     let (tunnel, _accepted) = tokio::join!(tunnel, listener.accept());
     let _tunnel = tunnel.unwrap();
     proxy.signal(Signal::INT);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let stopping = || proxy.log().contains("stopping").then_some(());
+    eventually("it has heard", SOON, stopping).await;
     assert!(proxy.running(), "it waits for the tunnel");
     proxy.signal(Signal::INT);
-    assert_eq!(proxy.wait(Duration::from_secs(5)).await.code(), Some(130));
+    assert_eq!(proxy.wait(SOON).await.code(), Some(130));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,25 +98,15 @@ async fn a_hangup_reads_the_configuration_again() {
         .replace("session.one", "session.two")
         .replace("TOKEN_ONE", "TOKEN_TWO");
     fs::write(&path, two).unwrap();
-    proxy.signal(Signal::HUP);
-    eventually("it is so", SOON, || {
-        proxy.log().contains("was read again").then_some(())
-    })
-    .await;
+    proxy.hangup().await;
     let said: Said = proxy.cli(&["status"]).into();
     let said = said.good();
     assert!(said.contains("two") && !said.contains("one"), "{said}");
 
     // A bad one is refused whole.
     fs::write(&path, text.replace("header =", "heder =")).unwrap();
-    proxy.signal(Signal::HUP);
-    eventually("it is so", SOON, || {
-        proxy
-            .log()
-            .contains("the old one stays in force")
-            .then_some(())
-    })
-    .await;
+    let said = proxy.hangup().await;
+    assert!(said.contains("the old one stays in force"), "{said}");
     fs::write(
         &path,
         text.replace("session.one", "session.two")

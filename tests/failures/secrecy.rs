@@ -230,7 +230,7 @@ async fn no_secret_is_seen_anywhere() {
     assert_none_below(world.proxy.path(), &["token.sh"], &secrets);
     world.proxy.start().await;
     world.proxy.signal(rustix::process::Signal::TERM);
-    world.proxy.wait(std::time::Duration::from_secs(10)).await;
+    world.proxy.wait(std::time::Duration::from_secs(20)).await;
     assert_none_below(world.proxy.path(), &["token.sh"], &secrets);
 }
 

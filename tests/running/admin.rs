@@ -30,7 +30,7 @@ async fn world() -> (Authority, Origin, Proxy) {
 async fn token(proxy: &Proxy) -> String {
     let path = proxy.path().join("admin.token");
     let read = || std::fs::read_to_string(&path).ok();
-    let text = eventually("the admin's token", Duration::from_secs(5), read).await;
+    let text = eventually("the admin's token", Duration::from_secs(20), read).await;
     text.trim().to_owned()
 }
 

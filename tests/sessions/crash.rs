@@ -74,7 +74,7 @@ async fn fifty_kills_lose_no_rotating_token() {
     for round in 0..KILLS {
         authority.delay(dice.millis(60));
         let crowd = Crowd::new(&proxy.client(), 6, &url);
-        tokio::time::sleep(Duration::from_millis(80)).await;
+        crowd.each_answered(1).await;
         if round % 2 == 0 {
             // Around a refresh that is forced now; otherwise at any moment of the token's life.
             authority.with(|oauth| oauth.revoke_used(Instant::now()));

@@ -8,17 +8,26 @@ mod rejected;
 mod replay;
 mod rotating;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use crate::support::{client::Client, proxy::Proxy, rotating::Rotating};
+use crate::support::{
+    client::{Client, eventually},
+    proxy::Proxy,
+    rotating::Rotating,
+};
 
 /// Clients that ask for a URL over and over on kept connections, until they are told to stop.
 struct Crowd {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
+    /// How many answers each client has had.
+    answered: Vec<Arc<AtomicU64>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -38,20 +47,35 @@ impl Crowd {
             Arc::new(AtomicBool::new(false)),
             Arc::new(Counts::default()),
         );
-        let tasks = (0..size).map(|number| {
+        let answered: Vec<Arc<AtomicU64>> = (0..size).map(|_| Arc::default()).collect();
+        let tasks = answered.iter().enumerate().map(|(number, answered)| {
             let client = if number % 2 == 0 {
                 client.clone()
             } else {
                 client.clone().h2()
             };
-            tokio::spawn(ask(client, url.to_owned(), stop.clone(), counts.clone()))
+            let (stop, counts, answered) = (stop.clone(), counts.clone(), answered.clone());
+            tokio::spawn(ask(client, url.to_owned(), stop, counts, answered))
         });
         let tasks = tasks.collect();
         Self {
             stop,
             counts,
+            answered,
             tasks,
         }
+    }
+
+    /// Waits until every client has had so many more answers.
+    async fn each_answered(&self, more: u64) {
+        let read = |answered: &Arc<AtomicU64>| answered.load(Ordering::Relaxed);
+        let before: Vec<u64> = self.answered.iter().map(read).collect();
+        eventually("all clients are answered", Duration::from_secs(120), || {
+            let mut now = before.iter().zip(&self.answered);
+            now.all(|(before, answered)| read(answered) >= before + more)
+                .then_some(())
+        })
+        .await;
     }
 
     async fn stop(self) -> Arc<Counts> {
@@ -63,7 +87,13 @@ impl Crowd {
     }
 }
 
-async fn ask(client: Client, url: String, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+async fn ask(
+    client: Client,
+    url: String,
+    stop: Arc<AtomicBool>,
+    counts: Arc<Counts>,
+    answered: Arc<AtomicU64>,
+) {
     let uri: http::Uri = url.parse().expect("a URL");
     let mut connection = None;
     while !stop.load(Ordering::Relaxed) {
@@ -72,7 +102,7 @@ async fn ask(client: Client, url: String, stop: Arc<AtomicBool>, counts: Arc<Cou
         }
         let Some(open) = &mut connection else {
             counts.failed.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
         let counter = match open.get(&url).await.map(|answer| answer.status.as_u16()) {
@@ -85,6 +115,9 @@ async fn ask(client: Client, url: String, stop: Arc<AtomicBool>, counts: Arc<Cou
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        if connection.is_some() {
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

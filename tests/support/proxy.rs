@@ -10,16 +10,26 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{client::Client, origin::Origin, pki::TRUSTED, ports, raw::Raw, tool};
+use super::{
+    client::{Client, eventually},
+    origin::Origin,
+    pki::TRUSTED,
+    ports,
+    raw::Raw,
+    tool,
+};
 
 /// The binary under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_staysigned");
 
 /// How long the proxy may take to listen. It is far quicker; a machine busy with other tests is not.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// How long a command may take.
 const COMMAND: Duration = Duration::from_secs(60);
+
+/// How much of each log a failed test shows, in bytes.
+const SHOWN: usize = 100_000;
 
 /// A folder with a configuration, and the process that runs with it.
 pub struct Proxy {
@@ -331,6 +341,37 @@ impl Proxy {
             .is_some_and(|child| child.try_wait().expect("wait").is_none())
     }
 
+    /// Sends SIGHUP, and waits until the log says what came of it.
+    pub async fn hangup(&self) -> String {
+        let before = self.log().len();
+        self.signal(rustix::process::Signal::HUP);
+        eventually("the configuration is read again", START, || {
+            let said = self.log().split_off(before);
+            let done = ["was read again", "the old one stays in force"];
+            done.iter()
+                .any(|words| said.contains(words))
+                .then_some(said)
+        })
+        .await
+    }
+
+    /// Prints what a failed test leaves to read: the end of each log in the folder.
+    fn show_logs(&self) {
+        let files = std::fs::read_dir(self.path()).into_iter().flatten();
+        let mut files: Vec<_> = files.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|end| end == "log"));
+        files.sort();
+        for path in files {
+            let log = std::fs::read(&path).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log[log.len().saturating_sub(SHOWN)..]);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            eprintln!(
+                "--- {name} of the proxy at {}, its end ---\n{log}",
+                self.listen
+            );
+        }
+    }
+
     /// All that the process has written so far.
     pub fn log(&self) -> String {
         let read = |name: &str| std::fs::read(self.path().join(name)).unwrap_or_default();
@@ -345,13 +386,7 @@ impl Drop for Proxy {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            // What a failed test leaves to read.
-            let log = self.log();
-            let from = log.len().saturating_sub(8_000);
-            let from = (from..log.len())
-                .find(|index| log.is_char_boundary(*index))
-                .unwrap_or(0);
-            eprintln!("--- the proxy's log, its end ---\n{}", &log[from..]);
+            self.show_logs();
         }
     }
 }

@@ -8,7 +8,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Semaphore,
+};
 
 use super::{
     BoxError,
@@ -194,6 +197,32 @@ fn paced(pieces: u64, gap: Duration, piece: impl Fn(u64) -> Bytes + Send + 'stat
         }
     });
     StreamBody::new(pieces).boxed_unsync()
+}
+
+/// A body whose first piece comes at once, and the second when the gate is opened: whoever has the first one before
+/// that was not made to wait for more.
+pub fn gated(content_type: &'static str, first: Bytes, gate: Arc<Semaphore>) -> Reply {
+    let last = stream::once(async move {
+        gate.acquire().await.expect("never closed").forget();
+        Ok(Frame::data(Bytes::from_static(b"the end")))
+    });
+    let body = stream::once(async { Ok::<_, BoxError>(Frame::data(first)) }).chain(last);
+    Response::builder()
+        .header(header::CONTENT_TYPE, content_type)
+        .body(StreamBody::new(body).boxed_unsync())
+        .unwrap()
+}
+
+/// Reads the first piece of a gated body, opens the gate, and reads the rest.
+pub async fn ungate(mut body: Incoming, gate: &Semaphore) {
+    let limit = Duration::from_secs(30);
+    let first = tokio::time::timeout(limit, body.frame()).await;
+    let first = first.unwrap_or_else(|_| panic!("the first piece was held back"));
+    let first = first.unwrap().unwrap().into_data().unwrap();
+    assert!(!first.is_empty());
+    gate.add_permits(1);
+    let rest = body.collect().await.unwrap().to_bytes();
+    assert!(rest.ends_with(b"the end"), "{rest:?}");
 }
 
 fn events(count: u64, gap: Duration) -> Reply {

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// No single step of a conversation takes longer.
-const STEP: Duration = Duration::from_secs(15);
+const STEP: Duration = Duration::from_secs(30);
 
 pub struct Wire(Stream);
 

@@ -41,7 +41,7 @@ async fn breaking() -> (Authority, Origin, Proxy) {
                     .map(|chunk| Ok(Frame::data(chunk)));
                 let half = stream::iter(half).chain(stream::once(async move {
                     // What is underway arrives before the end does.
-                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                     ends.with(|oauth| oauth.revoke_all_access());
                     Err("cut".into())
                 }));

@@ -8,12 +8,15 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    client::Answer,
+    client::{Answer, eventually},
     origin::{empty, origin},
     proxy::proxy,
     raw::tcp,
     wire::{Wire, status},
 };
+
+/// Far more than is needed, and less than the default of `limits.drain`.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A download and a late answer, on both versions, end whole after SIGTERM; the exit status is 0.
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +41,8 @@ async fn requests_in_flight_are_finished() {
     idle.send("GET /echo HTTP/1.1\r\nHost: app.example.test\r\n\r\n")
         .await;
     assert_eq!(status(&idle.message().await.0), 200);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    let under_way = || (site.seen().len() == 5).then_some(());
+    eventually("all have come to the origin", SOON, under_way).await;
     proxy.signal(Signal::TERM);
     let begun = Instant::now();
     for answer in running {
@@ -50,10 +54,10 @@ async fn requests_in_flight_are_finished() {
             answer.text()
         );
     }
-    assert_eq!(proxy.wait(Duration::from_secs(10)).await.code(), Some(0));
+    assert_eq!(proxy.wait(SOON).await.code(), Some(0));
     assert!(
-        begun.elapsed() < Duration::from_secs(8),
-        "idle connections do not hold it up"
+        begun.elapsed() < SOON,
+        "idle connections do not hold it up, the limit is 30 s"
     );
     assert_eq!(idle.rest().await, "", "idle connections are closed");
 }
@@ -70,7 +74,7 @@ async fn tunnels_are_drained_within_the_limit() {
     .await;
     let mut proxy = proxy()
         .resolve("raw.example.test:7777", address)
-        .config("[limits]\ndrain = \"3s\"")
+        .config("[limits]\ndrain = \"5s\"")
         .start()
         .await;
     let mut socket = proxy
@@ -78,16 +82,17 @@ async fn tunnels_are_drained_within_the_limit() {
         .connect("raw.example.test:7777")
         .await
         .unwrap();
+    let begun = Instant::now();
     proxy.signal(Signal::TERM);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let stopping = || proxy.log().contains("stopping").then_some(());
+    eventually("it has heard", SOON, stopping).await;
     let mut buffer = [0; 5];
     socket.write_all(b"still").await.unwrap();
     socket.read_exact(&mut buffer).await.unwrap();
     assert_eq!(&buffer, b"still");
-    let begun = Instant::now();
-    proxy.wait(Duration::from_secs(10)).await;
+    proxy.wait(SOON).await;
     assert!(
-        begun.elapsed() > Duration::from_millis(1500),
+        begun.elapsed() >= Duration::from_secs(5),
         "the tunnel was given its time"
     );
 }
@@ -111,7 +116,7 @@ async fn what_is_cut_is_seen_to_be_cut() {
         bodies.push(tokio::spawn(response.into_body().collect()));
     }
     proxy.signal(Signal::TERM);
-    proxy.wait(Duration::from_secs(6)).await;
+    proxy.wait(SOON).await;
     for body in bodies {
         body.await.unwrap().expect_err("cut");
     }

@@ -12,12 +12,14 @@ use tokio::time::timeout;
 
 use super::*;
 
+/// What comes in milliseconds, on a machine that is busy with other things.
+const LONG: Duration = Duration::from_secs(20);
+
 pub(super) async fn changes_are_told(Pair { one, two, .. }: Pair) {
     let (mut ours, mut theirs) = (one.changes(), two.changes());
-    let within = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 100 });
     done(&one, &id(), 0, to(1)).await;
     for (changes, foreign) in [(&mut ours, false), (&mut theirs, true)] {
-        let changed = timeout(within, changes.next()).await.unwrap();
+        let changed = timeout(LONG, changes.next()).await.unwrap();
         assert_eq!(changed, Some(Changed { id: id(), foreign }));
     }
     // A conflict is no change; a cookie and a logout are.
@@ -27,10 +29,7 @@ pub(super) async fn changes_are_told(Pair { one, two, .. }: Pair) {
         .unwrap();
     assert!(matches!(stale, Committed::Conflict(_)));
     done(&two, &id(), 1, patch(&[cookie("a", "1")], &[])).await;
-    assert_eq!(
-        timeout(within, ours.next()).await.unwrap().unwrap().id,
-        id()
-    );
+    assert_eq!(timeout(LONG, ours.next()).await.unwrap().unwrap().id, id());
     one.forget(&id()).await.unwrap();
     let mut last = held(&one, &id()).await.generation;
     assert_eq!(last, Generation(2));
@@ -40,7 +39,7 @@ pub(super) async fn changes_are_told(Pair { one, two, .. }: Pair) {
         done(&one, &id(), last.0, to(last.0 + 1)).await;
         last = last.next();
         loop {
-            let changed = timeout(within, ours.next()).await.unwrap().unwrap();
+            let changed = timeout(LONG, ours.next()).await.unwrap().unwrap();
             if changed.foreign {
                 break;
             }
@@ -61,15 +60,10 @@ pub(super) async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
         "another process"
     );
     let other = SessionId::new("books", Some("alice"));
-    drop(timeout(short, two.lease(&other)).await.unwrap().unwrap());
+    drop(timeout(LONG, two.lease(&other)).await.unwrap().unwrap());
     drop(lease);
     for store in [&two, &one, &one, &two] {
-        drop(
-            timeout(10 * short, store.lease(&id()))
-                .await
-                .unwrap()
-                .unwrap(),
-        );
+        drop(timeout(LONG, store.lease(&id())).await.unwrap().unwrap());
     }
     // Under contention each holder is alone.
     let inside = Arc::new(AtomicU32::new(0));
@@ -99,12 +93,7 @@ pub(super) async fn a_waiter_that_gives_up_leaves_the_queue(Pair { one, two, .. 
         timeout(short, store.lease(&id())).await.unwrap_err();
     }
     drop(lease);
-    drop(
-        timeout(50 * short, one.lease(&id()))
-            .await
-            .unwrap()
-            .unwrap(),
-    );
+    drop(timeout(LONG, one.lease(&id())).await.unwrap().unwrap());
 }
 
 pub(super) async fn no_update_is_lost(Pair { one, two, .. }: Pair) {

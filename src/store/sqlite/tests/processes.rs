@@ -151,7 +151,7 @@ async fn a_killed_process_leaves_its_lease() {
     assert!(lease.is_err(), "another process holds it");
     child.kill().unwrap();
     child.wait().unwrap();
-    let lease = tokio::time::timeout(20 * short, store.lease(&id())).await;
+    let lease = tokio::time::timeout(Duration::from_secs(20), store.lease(&id())).await;
     assert!(lease.unwrap().unwrap().is_held());
 }
 

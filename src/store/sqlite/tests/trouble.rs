@@ -116,7 +116,8 @@ async fn a_rotated_cookie_is_cheap() {
     let commits = u32::try_from(CLIENTS * EACH).unwrap();
     let (wall, cpu) = (started.elapsed() / commits, (cpu_time() - cpu) / commits);
     println!("a commit of one cookie: {cpu:?} of CPU, {wall:?} of time");
-    assert!(cpu < Duration::from_millis(2));
+    // Other tests of this process are in it.
+    assert!(cpu < Duration::from_millis(10), "{cpu:?}");
 }
 
 /// User and system time of this process.
