@@ -126,15 +126,6 @@ impl Exchange<'_> {
 // === impl Spare ===
 
 impl Spare {
-    /// Tells whether all that was sent so far can be sent again.
-    pub(super) fn is_kept(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Kept(copy) => copy.fits(),
-            Self::None => false,
-        }
-    }
-
     /// Tells whether the whole body was sent.
     pub(super) fn is_complete(&self) -> bool {
         match self {
@@ -143,10 +134,11 @@ impl Spare {
         }
     }
 
-    pub(super) async fn again(&self) -> Option<Body> {
+    /// Returns the body once more, if all that was sent so far is kept; what is not sent yet goes with it.
+    pub(super) fn again(&self) -> Option<Body> {
         match self {
             Self::Empty => Some(Body::Empty),
-            Self::Kept(copy) => copy.again().await,
+            Self::Kept(copy) => copy.again(),
             Self::None => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, header::CONTENT_LENGTH, request::Parts};
+use http::{Response, request::Parts};
 use hyper::body::Incoming as ClientIncoming;
 
 use super::{
@@ -100,24 +100,18 @@ impl Exchange<'_> {
                     return Ok(self.finish(judged.response, Some(recipe), Some(why)));
                 }
             };
-            let why = "the session was refreshed, but the request's body was too large to keep";
-            if !spare.is_kept() {
+            let complete = spare.is_complete();
+            let Some(again) = spare.again() else {
+                let why = "the session was refreshed, but the request's body was too large to keep";
                 return Ok(self.finish(judged.response, Some(recipe), Some(why)));
-            }
-            let (head, rejected) = judged.response.into_parts();
-            if spare.is_complete() {
-                inspect::discard(rejected).await;
-            } else {
-                // Upstreams reject before they have read: what the client has not sent yet comes back when the
-                // connection is let go, and goes behind what is kept.
-                drop(rejected);
-            }
-            let Some(again) = spare.again().await else {
-                let mut response =
-                    Response::from_parts(head, ResponseBody::Whole(bytes::Bytes::new()));
-                response.headers_mut().remove(CONTENT_LENGTH);
-                return Ok(self.finish(response, Some(recipe), Some(why)));
             };
+            if complete {
+                inspect::discard(judged.response.into_body()).await;
+            } else {
+                // Upstreams reject before they have read: what the client has not sent yet goes behind what is kept,
+                // and the connection is of no more use.
+                drop(judged.response);
+            }
             renewed = matches!(judged.says, Says::Rejected(_));
             note = Some(if renewed {
                 "the first answer was a rejection; sent again with a renewed credential"

@@ -3,26 +3,21 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::sync::Notify;
 
 use super::body::{Body, BoxError, ClientBody};
 
 /// A body that leaves a copy of itself behind.
 #[derive(Debug)]
-pub struct KeptBody {
-    inner: Option<ClientBody>,
-    keep: Arc<Keep>,
-}
+pub struct KeptBody(Arc<Keep>);
 
 /// The copy of a body, up to a bound.
 #[derive(Debug)]
@@ -30,7 +25,6 @@ pub struct Keep {
     limit: usize,
     total: Arc<Total>,
     state: Mutex<Kept>,
-    returned: Notify,
 }
 
 /// The bytes kept of all bodies together.
@@ -49,8 +43,10 @@ struct Kept {
     complete: bool,
     /// Whether it was more than may be kept.
     over: bool,
-    /// What the client has not sent yet, given back when the body is dropped unfinished.
+    /// What the client has not sent yet; taken away from the first attempt when there is a second one.
     rest: Option<ClientBody>,
+    /// The first attempt, while it waits for more.
+    waiting: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -93,36 +89,17 @@ impl Keep {
         let keep = Arc::new(Self {
             limit,
             total,
-            state: Mutex::default(),
-            returned: Notify::new(),
-        });
-        (
-            Body::Kept(KeptBody {
-                inner: Some(inner),
-                keep: keep.clone(),
+            state: Mutex::new(Kept {
+                rest: Some(inner),
+                ..Kept::default()
             }),
-            keep,
-        )
+        });
+        (Body::Kept(KeptBody(keep.clone())), keep)
     }
 
-    /// Returns the body once more, if all of it that was sent is kept; waits a moment for a connection that is
-    /// still letting go of the rest.
-    pub async fn again(&self) -> Option<Body> {
-        /// A dropped HTTP/1.1 exchange lets go at once; an HTTP/2 stream needs its connection's task to run.
-        const LETTING_GO: Duration = Duration::from_millis(500);
-        let let_go = async {
-            loop {
-                let returned = self.returned.notified();
-                {
-                    let state = self.lock();
-                    if state.over || state.complete || state.rest.is_some() {
-                        return;
-                    }
-                }
-                returned.await;
-            }
-        };
-        tokio::time::timeout(LETTING_GO, let_go).await.ok()?;
+    /// Returns the body once more, if all of it that was sent is kept. What the client has not sent yet goes with it;
+    /// the first attempt, if it still wants more, is told that there is none.
+    pub fn again(&self) -> Option<Body> {
         let mut state = self.lock();
         if state.over {
             return None;
@@ -130,17 +107,18 @@ impl Keep {
         let bytes = state.bytes as u64;
         self.total.give_back(state.bytes);
         state.bytes = 0;
-        Some(Body::Again(AgainBody {
+        let body = Body::Again(AgainBody {
             frames: std::mem::take(&mut state.frames),
             bytes,
-            rest: state.rest.take(),
+            rest: state.rest.take().filter(|_| !state.complete),
             trailers: state.trailers.take(),
-        }))
-    }
-
-    /// Tells whether all of it that was sent so far is kept.
-    pub fn fits(&self) -> bool {
-        !self.lock().over
+        });
+        let waiting = state.waiting.take();
+        drop(state);
+        if let Some(first) = waiting {
+            first.wake();
+        }
+        Some(body)
     }
 
     /// Tells whether the whole body was sent.
@@ -148,27 +126,38 @@ impl Keep {
         self.lock().complete
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.state.lock().expect("no panic while a copy is held")
     }
+}
 
-    fn keep(&self, frame: &Frame<Bytes>) {
-        let mut state = self.lock();
-        if state.over {
+// === impl Kept ===
+
+impl Kept {
+    fn keep(&mut self, frame: &Frame<Bytes>, limit: usize, total: &Total) {
+        if self.over {
             return;
         }
         if let Some(data) = frame.data_ref() {
-            if state.bytes + data.len() > self.limit || !self.total.take(data.len()) {
-                state.over = true;
-                self.total.give_back(state.bytes);
-                state.bytes = 0;
-                state.frames.clear();
+            if self.bytes + data.len() > limit || !total.take(data.len()) {
+                self.over = true;
+                total.give_back(self.bytes);
+                self.bytes = 0;
+                self.frames.clear();
                 return;
             }
-            state.bytes += data.len();
-            state.frames.push_back(data.clone());
+            self.bytes += data.len();
+            self.frames.push_back(data.clone());
         } else if let Some(trailers) = frame.trailers_ref() {
-            state.trailers = Some(trailers.clone());
+            self.trailers = Some(trailers.clone());
+        }
+    }
+
+    /// Remembers whom to tell when the rest is taken away.
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
         }
     }
 }
@@ -184,43 +173,36 @@ impl Drop for Keep {
 
 impl KeptBody {
     pub(super) fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(ClientBody::is_end_stream)
+        let state = self.0.lock();
+        state.rest.as_ref().is_some_and(ClientBody::is_end_stream)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), ClientBody::size_hint)
+        let state = self.0.lock();
+        let rest = state.rest.as_ref();
+        rest.map_or_else(SizeHint::default, ClientBody::size_hint)
     }
 
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(inner) = &mut self.inner else {
-            return Poll::Ready(None);
+        let Keep { limit, total, .. } = &*self.0;
+        let mut state = self.0.lock();
+        let Some(rest) = &mut state.rest else {
+            return Poll::Ready(Some(Err("the request is being sent again".into())));
         };
-        let frame = ready!(inner.poll_frame(cx));
+        let Poll::Ready(frame) = rest.poll_frame(cx) else {
+            state.wait(cx);
+            return Poll::Pending;
+        };
+        state.complete = frame.is_none() || rest.is_end_stream();
         match &frame {
-            Some(Ok(frame)) => self.keep.keep(frame),
-            Some(Err(_)) => self.keep.lock().over = true,
+            Some(Ok(frame)) => state.keep(frame, *limit, total),
+            Some(Err(_)) => state.over = true,
             None => {}
         }
-        if frame.is_none() || self.inner.as_ref().is_some_and(ClientBody::is_end_stream) {
-            self.keep.lock().complete = true;
-        }
         Poll::Ready(frame)
-    }
-}
-
-impl Drop for KeptBody {
-    fn drop(&mut self) {
-        let mut state = self.keep.lock();
-        if !state.complete {
-            state.rest = self.inner.take();
-        }
-        drop(state);
-        self.keep.returned.notify_one();
     }
 }
 
