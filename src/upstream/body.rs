@@ -21,6 +21,7 @@ use super::{
     connection::Lease,
     error::{Error, Kind, Sent},
     keep::{AgainBody, KeptBody},
+    patience::Timed,
     silence::Silence,
 };
 
@@ -36,6 +37,8 @@ pub enum Body {
     Kept(KeptBody),
     /// What was kept, then what the client has not sent yet.
     Again(AgainBody),
+    /// Any of them, whose end is waited for.
+    Timed(Timed),
 }
 
 /// A client's request body.
@@ -147,6 +150,7 @@ impl HttpBody for Body {
             Self::Client(body) => body.poll_frame(cx),
             Self::Kept(body) => body.poll_frame(cx),
             Self::Again(body) => body.poll_frame(cx),
+            Self::Timed(body) => body.poll_frame(cx),
         }
     }
 
@@ -157,6 +161,7 @@ impl HttpBody for Body {
             Self::Client(body) => body.is_end_stream(),
             Self::Kept(body) => body.is_end_stream(),
             Self::Again(body) => body.is_end_stream(),
+            Self::Timed(body) => body.is_end_stream(),
         }
     }
 
@@ -167,6 +172,7 @@ impl HttpBody for Body {
             Self::Client(body) => body.size_hint(),
             Self::Kept(body) => body.size_hint(),
             Self::Again(body) => body.size_hint(),
+            Self::Timed(body) => body.size_hint(),
         }
     }
 }

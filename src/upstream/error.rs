@@ -77,6 +77,11 @@ impl Error {
         Self::new(Kind::Protocol, Sent::Maybe)
     }
 
+    /// Nothing but informational answers comes.
+    pub fn endless() -> Self {
+        Self::new(Kind::Protocol, Sent::Maybe).because("informational answers without an end")
+    }
+
     /// Notes whether the connection had carried a request before.
     pub(super) fn on_reused(mut self, reused: bool) -> Self {
         self.reused = reused;

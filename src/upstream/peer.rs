@@ -14,7 +14,7 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body as _;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::time::timeout;
@@ -25,7 +25,9 @@ use super::{
     body::{Body, Incoming},
     connection::{Http1, Lease},
     error::{Error, Kind, Sent},
+    failed::Failed,
     io::{Filling, Stream},
+    patience::Patience,
     server_name,
     tls::Alpn,
 };
@@ -59,12 +61,6 @@ pub(super) type Io = TokioIo<Filling<Stream>>;
 enum Fresh {
     Http1(Http1),
     Http2(http2::SendRequest<Body>),
-}
-
-/// A failed attempt; the request comes back if not a byte of it was written.
-struct Failed {
-    error: Error,
-    request: Option<Request<Body>>,
 }
 
 // === impl Peer ===
@@ -148,9 +144,10 @@ impl Peer {
             }
         });
         let request = adapt::to_http1(request, &self.origin);
-        let response = sender
-            .send_request(request)
+        let (request, patience) = Patience::with(request, self.shared.limits.response_head);
+        let response = Patience::bear(patience, sender.send_request(request))
             .await
+            .ok_or_else(Error::silent)?
             .map_err(|e| Error::http(e, Sent::Maybe))?;
         let silence = self.shared.limits.silence;
         Ok(response.map(|body| Incoming::new(body, None, silence)))
@@ -322,7 +319,9 @@ impl Peer {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Failed> {
         let request = adapt::to_http1(request, &self.origin);
-        match connection.send(request).await {
+        let (request, patience) = Patience::with(request, self.shared.limits.response_head);
+        let answer = Patience::bear(patience, connection.send(request)).await;
+        match answer.ok_or_else(Failed::silent)? {
             Ok(response) => {
                 let mut lease = Some(Lease::new(connection, self.clone()));
                 if response.body().is_end_stream()
@@ -343,7 +342,9 @@ impl Peer {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Failed> {
         let request = adapt::to_http2(request, &self.origin);
-        match sender.try_send_request(request).await {
+        let (request, patience) = Patience::with(request, self.shared.limits.response_head);
+        let answer = Patience::bear(patience, sender.try_send_request(request)).await;
+        match answer.ok_or_else(Failed::silent)? {
             Ok(response) => {
                 let silence = self.shared.limits.silence;
                 Ok(response.map(|body| Incoming::new(body, None, silence)))
@@ -378,22 +379,5 @@ impl Peer {
             .lock()
             .expect("no panic while connections are held")
             .len()
-    }
-}
-
-// === impl Failed ===
-
-impl Failed {
-    fn new(mut failed: TrySendError<Request<Body>>) -> Self {
-        let request = failed.take_message();
-        let sent = if request.is_some() {
-            Sent::No
-        } else {
-            Sent::Maybe
-        };
-        Self {
-            error: Error::http(failed.into_error(), sent),
-            request,
-        }
     }
 }
