@@ -20,6 +20,7 @@ use super::{
     requests::Scope,
     respond,
     teach::Taught,
+    timer::Activity,
     upgrade,
 };
 use crate::{
@@ -80,6 +81,9 @@ pub(super) struct Exchange<'s> {
     on_upgrade: Option<OnUpgrade>,
     /// Opens when the upstream wants the body that the client holds back.
     pub gate: Option<Arc<Gate>>,
+    /// The client's connection, if informational answers can be passed on to it.
+    pub informs: Option<Arc<Activity>>,
+    pub hides_cookies: bool,
     pub waited: &'s Waited,
 }
 
@@ -171,7 +175,7 @@ impl<'s> Exchange<'s> {
         } else {
             Alpn::Http1
         };
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             proxy,
             origin,
             method: parts.method.clone(),
@@ -182,6 +186,8 @@ impl<'s> Exchange<'s> {
             websocket,
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
             gate: expects.then(Arc::default),
+            informs: (parts.version == Version::HTTP_11).then(|| scope.activity.clone()),
+            hides_cookies: false,
             waited,
         };
         match &found.bound {
@@ -190,6 +196,7 @@ impl<'s> Exchange<'s> {
                 let session = world
                     .sessions
                     .session(bound.recipe(), scope.client.as_ref());
+                exchange.hides_cookies = hides(session.recipe());
                 exchange
                     .signed(&world, scope, &session, bound, &found.captures, parts, body)
                     .await
@@ -242,7 +249,6 @@ impl<'s> Exchange<'s> {
         if switched {
             upgrade::ask(headers);
         }
-        let hides = |r: &Recipe| r.cookies.enabled && r.cookies.set_cookie == SetCookie::Hide;
         if recipe.is_some_and(hides) && headers.contains_key(SET_COOKIE) {
             hop::retain(headers, |name, _| *name != SET_COOKIE);
         }
@@ -254,6 +260,11 @@ impl<'s> Exchange<'s> {
         }
         response
     }
+}
+
+/// Tells whether the client sees none of the session's cookies.
+fn hides(recipe: &Recipe) -> bool {
+    recipe.cookies.enabled && recipe.cookies.set_cookie == SetCookie::Hide
 }
 
 /// Our entry in `Via`: the protocol in which the message came.

@@ -11,6 +11,7 @@ mod exchange;
 mod identity;
 mod inspect;
 mod intercept;
+mod interim;
 mod judge;
 pub mod meter;
 mod owner;

@@ -21,7 +21,9 @@ use super::{
     Proxy,
     body::{Counted, ResponseBody},
     error::{Error, Kind},
-    exchange, respond,
+    exchange,
+    interim::Announcing,
+    respond,
     timer::{Activity, Busy, Timer, Watched},
 };
 use crate::{
@@ -65,7 +67,7 @@ enum Who {
     /// Whoever opened it.
     Known(Arc<Scope>),
     /// Each request says so itself, by its password.
-    EachTells(Arc<Proxy>),
+    EachTells(Arc<Proxy>, Arc<Activity>),
 }
 
 // === impl Who ===
@@ -75,9 +77,12 @@ impl Who {
     fn scope(self, request: &Request<Incoming>) -> Result<Arc<Scope>, Error> {
         match self {
             Self::Known(scope) => Ok(scope),
-            Self::EachTells(proxy) => {
+            Self::EachTells(proxy, activity) => {
                 let known = proxy.world.load().clients.authenticate(request.headers());
-                known.map(|name| Arc::new(Scope::new(proxy, Some(name), None)))
+                known.map(|name| {
+                    let scope = Scope::new(proxy, Some(name), None);
+                    Arc::new(Scope { activity, ..scope })
+                })
             }
         }
     }
@@ -102,7 +107,11 @@ pub async fn serve_plain<S: Io + 'static>(
 ) -> Result<(), Error> {
     match client {
         Some(client) => serve_http1(Scope::new(proxy, client, None), io).await,
-        None => http1(Who::EachTells(proxy.clone()), &proxy, Activity::new(), io).await,
+        None => {
+            let activity = Activity::new();
+            let who = Who::EachTells(proxy.clone(), activity.clone());
+            http1(who, &proxy, activity, io).await
+        }
     }
 }
 
@@ -120,9 +129,18 @@ async fn http1<S: Io + 'static>(
 ) -> Result<(), Error> {
     let service = service_fn({
         let activity = activity.clone();
-        move |request| who.clone().answer(request, activity.busy())
+        move |request| {
+            let (who, activity) = (who.clone(), activity.clone());
+            activity.interim.begin();
+            async move {
+                let answered = who.answer(request, activity.busy()).await;
+                activity.interim.end();
+                answered
+            }
+        }
     });
-    let io = TokioIo::new(Watched::new(io, activity.clone()));
+    let io = Watched::new(io, activity.clone());
+    let io = TokioIo::new(Announcing::new(io, activity.clone()));
     let connection = http1_builder(proxy)
         .serve_connection(io, service)
         .with_upgrades();

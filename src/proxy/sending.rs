@@ -1,7 +1,13 @@
 //! A request on its way to the upstream: its body, kept if it may be needed again; `Expect: 100-continue`; and the
 //! one repetition that no rule asks for, when a connection ended as the request was written.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, atomic::AtomicUsize},
+    task::Poll,
+    time::Instant,
+};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response,
@@ -9,9 +15,9 @@ use http::{
     request::Parts,
 };
 use hyper::body::Incoming as ClientIncoming;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{error::Error, exchange::Exchange};
+use super::{error::Error, exchange::Exchange, interim::Informed};
 use crate::{
     message::target,
     upstream::{self, Body, ClientBody, Incoming, Keep, Sent},
@@ -79,37 +85,40 @@ impl Exchange<'_> {
     }
 
     async fn ask(&self, mut request: Request<Body>) -> Result<Response<Incoming>, upstream::Error> {
-        let wants = self.wants;
         if self.websocket {
             return self.peer.send_upgrade(request).await;
         }
-        let send = async {
-            match &self.gate {
-                None => self.peer.send(request, wants).await,
-                Some(gate) => {
-                    let opener = gate.clone();
-                    hyper::ext::on_informational(&mut request, move |answer| {
-                        if answer.status() == http::StatusCode::CONTINUE {
-                            opener.open();
-                        }
-                    });
-                    let mut send = std::pin::pin!(self.peer.send(request, wants));
-                    tokio::select! {
-                        answer = &mut send => answer,
-                        () = sleep(CONTINUE) => {
-                            gate.open();
-                            send.await
-                        }
-                    }
-                }
+        let informed = Arc::new(Informed {
+            client: self.informs.clone(),
+            hides_cookies: self.hides_cookies,
+            gate: self.gate.clone(),
+            limit: self.proxy.limits.head_bytes,
+            bytes: AtomicUsize::new(0),
+        });
+        hyper::ext::on_informational(&mut request, {
+            let informed = informed.clone();
+            move |answer| informed.hear(answer.status(), answer.headers())
+        });
+        let mut send = pin!(self.peer.send(request, self.wants));
+        let mut held = self
+            .gate
+            .as_ref()
+            .map(|gate| (gate, Box::pin(sleep(CONTINUE))));
+        let mut response = poll_fn(|cx| {
+            if let Some((gate, wait)) = &mut held
+                && wait.as_mut().poll(cx).is_ready()
+            {
+                gate.open();
+                held = None;
             }
-        };
-        let mut response = match self.proxy.limits.response_head {
-            None => send.await?,
-            Some(limit) => timeout(limit, send)
-                .await
-                .map_err(|_| upstream::Error::silent())??,
-        };
+            match send.as_mut().poll(cx) {
+                Poll::Pending if informed.is_flood() => {
+                    Poll::Ready(Err(upstream::Error::endless()))
+                }
+                answer => answer,
+            }
+        })
+        .await?;
         let headers = response.headers();
         if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
             // Two lengths: whoever believes the other one sees another message (RFC 9112 §6.1).

@@ -21,6 +21,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::interim::Interim;
 use crate::upstream::through::writes_through;
 
 /// What a connection is doing; shared by its reader, its exchanges and its timer.
@@ -33,6 +34,8 @@ pub struct Activity {
     idle_since: AtomicU64,
     /// Milliseconds since the start when the first byte of a head came; 0: none has.
     head_since: AtomicU64,
+    /// What goes out before an answer; of one over HTTP/1.1.
+    pub interim: Interim,
 }
 
 /// An exchange under way; the connection is busy until it is dropped.
@@ -71,6 +74,7 @@ impl Activity {
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
+            interim: Interim::default(),
         })
     }
 
