@@ -26,6 +26,7 @@ pub use self::{
     journal::{Doubt, Moment},
     state::{Attempt, Cause, Holding, State, What},
 };
+use crate::grant::Generation;
 
 /// The time, and a number that was drawn for this one decision.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,8 @@ pub struct Life {
     pub state: State,
     doubt: Option<Doubt>,
     vain: Option<Vain>,
+    /// The newest generation that a request was accepted with, and when.
+    accepted: Option<(Generation, SystemTime)>,
     /// Failed flights since the last that succeeded.
     failures: u32,
     /// Whether the held generation was rejected and not accepted since.
@@ -104,6 +107,7 @@ impl Life {
             state,
             doubt,
             vain: vain_at.map(|at| Vain { at, generation }),
+            accepted: None,
             failures: 0,
             told: Told::Nothing,
         }
@@ -136,7 +140,9 @@ impl Life {
 
     /// Tells whether news of an accepted request would change anything.
     pub fn awaits_acceptance(&self) -> bool {
-        self.vain.is_some() || self.rejected
+        let generation = self.state.holding().generation;
+        let first = self.accepted.is_none_or(|(newest, _)| newest < generation);
+        self.vain.is_some() || self.rejected || first
     }
 
     /// Returns the reason of an end that must outlive the process.
@@ -172,7 +178,7 @@ impl Life {
             Event::Rejected(seen) => self.was_rejected(seen, now, rules, &mut effects),
             Event::Asked => self.asked(now, rules, &mut effects),
             Event::Reachable => self.reachable(now, rules, &mut effects),
-            Event::Accepted(seen) => self.accepted(seen, &mut effects),
+            Event::Accepted(seen) => self.accepted(seen, now, &mut effects),
             Event::Changed(held) => self.changed(held, &mut effects),
             Event::Imported(held) => self.imported(held, &mut effects),
             Event::Stored {

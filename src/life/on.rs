@@ -108,15 +108,19 @@ impl Life {
         self.due_at(now, rules).is_some_and(|at| at <= now.wall)
     }
 
-    pub(super) fn accepted(&mut self, seen: Generation, effects: &mut Vec<Effect>) {
+    pub(super) fn accepted(&mut self, seen: Generation, now: Now, effects: &mut Vec<Effect>) {
         if seen < self.state.holding().generation {
             return;
         }
         self.rejected = false;
-        if self.vain.is_some_and(|vain| seen >= vain.generation) {
+        if let Some(vain) = self.vain {
+            if seen < vain.generation {
+                return;
+            }
             self.vain = None;
             effects.push(Effect::Persist);
         }
+        self.accepted = Some((seen, now.wall));
     }
 
     /// Takes up what was learnt from an answer, or what another process stored.
@@ -165,7 +169,13 @@ impl Life {
         }
         let generation = self.state.holding().generation;
         self.doubt = doubt;
-        self.vain = vain_at.map(|at| Vain { at, generation });
+        // What requests have shown here not to be vain may still be noted in the store.
+        self.vain = vain_at
+            .filter(|at| {
+                let accepted = self.accepted.filter(|(newest, _)| *newest >= generation);
+                accepted.is_none_or(|(_, when)| *at > when)
+            })
+            .map(|at| Vain { at, generation });
         if let (Some(reason), None) = (ended, self.ended()) {
             self.rejected = true;
             self.state = State::NeedsLogin {

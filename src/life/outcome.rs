@@ -26,7 +26,7 @@ impl Life {
                 if stale.token != attempt.spends {
                     self.doubt = None;
                 }
-                self.settle(stale);
+                self.superseded(stale, &attempt, now, rules, effects);
             }
             Outcome::Unverified(held, why) => {
                 self.hold(held);
@@ -37,13 +37,35 @@ impl Life {
                 };
                 self.failed(failure, &attempt, now, rules, effects);
             }
-            Outcome::Ended(_) if superseded => self.settle(stale),
+            Outcome::Ended(_) if superseded => {
+                self.superseded(stale, &attempt, now, rules, effects)
+            }
             Outcome::Ended(reason) => {
                 self.state = State::NeedsLogin { stale, reason };
                 effects.push(Effect::Tell(Notice::NeedsLogin));
             }
-            Outcome::Failed(_) if superseded => self.settle(stale),
+            Outcome::Failed(_) if superseded => {
+                self.superseded(stale, &attempt, now, rules, effects)
+            }
             Outcome::Failed(failure) => self.failed(failure, &attempt, now, rules, effects),
+        }
+    }
+
+    /// Goes on with what came from elsewhere while the flight was under way.
+    fn superseded(
+        &mut self,
+        held: Holding,
+        attempt: &Attempt,
+        now: Now,
+        rules: &Rules,
+        effects: &mut Vec<Effect>,
+    ) {
+        let newer = held.generation > attempt.generation;
+        let renewable = held.renewable;
+        self.settle(held);
+        // The flight would have served this rejection, but what it ends with is what was rejected.
+        if self.rejected && newer && renewable && !self.cooling(now.wall, rules) {
+            self.start(Cause::Rejected, now, rules, effects);
         }
     }
 

@@ -8,6 +8,8 @@ use super::{
 };
 use crate::grant::Generation;
 
+mod shared;
+
 fn at(secs: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + secs)
 }
@@ -145,8 +147,21 @@ fn a_vain_forced_refresh_is_followed_by_a_pause() {
 
     let (accepted, effects) = life.on(Event::Accepted(Generation(2)), now(2), &rules);
     assert!(effects.contains(&Effect::Persist));
-    let (_, effects) = accepted.on(again, now(3), &rules);
+    let (_, effects) = accepted.clone().on(again.clone(), now(3), &rules);
     assert!(refresh(&effects).is_some(), "it was not vain");
+
+    // The store tells of the same refresh until it is written down that it was not vain.
+    for (vain_at, refreshes) in [(1, true), (2, true), (3, false)] {
+        let stored = Event::Stored {
+            held: held(2),
+            doubt: None,
+            ended: None,
+            vain_at: Some(at(vain_at)),
+        };
+        let (life, _) = accepted.clone().on(stored, now(3), &rules);
+        let (_, effects) = life.on(again.clone(), now(4), &rules);
+        assert_eq!(refresh(&effects).is_some(), refreshes, "{vain_at}");
+    }
 }
 
 #[test]

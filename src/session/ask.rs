@@ -84,7 +84,8 @@ impl Session {
                 return Ok(current);
             }
             if let Some(unusable) = self.unusable() {
-                return Err(unusable);
+                // It may have come between the two looks.
+                return self.ready().ok_or(unusable);
             }
             if timeout_at(deadline, moved.changed()).await.is_err() {
                 return Err(Unusable::Waiting);
@@ -166,7 +167,11 @@ impl Session {
                 return Verdict::Again(newer);
             }
             if let Some(reason) = self.no_help() {
-                return Verdict::Pass(reason);
+                // It may have come between the two looks.
+                return match self.newer(seen) {
+                    Some(newer) => Verdict::Again(newer),
+                    None => Verdict::Pass(reason),
+                };
             }
             if timeout_at(deadline, moved.changed()).await.is_err() {
                 return Verdict::Pass("the refresh takes too long");
