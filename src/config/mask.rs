@@ -217,7 +217,11 @@ fn is_source(text: &str) -> bool {
 
 fn url(text: &str, range: Range<usize>, hide: &mut Vec<Range<usize>>) {
     let url = &text[range.clone()];
-    let authority = url.find("://").map_or(1, |at| at + 3).min(url.len());
+    // A broken text may stand without quotes, or with one.
+    let quote = ['"', '\''];
+    let inside =
+        usize::from(url.starts_with(quote))..url.strip_suffix(quote).map_or(url.len(), str::len);
+    let authority = url.find("://").map_or(inside.start, |at| at + 3);
     let end = url[authority..]
         .find(['/', '?'])
         .map_or(url.len(), |at| authority + at);
@@ -225,7 +229,7 @@ fn url(text: &str, range: Range<usize>, hide: &mut Vec<Range<usize>>) {
         hide.push(range.start + authority..range.start + authority + at);
     }
     if let Some(query) = url.find('?') {
-        let end = url.len().saturating_sub(1).max(query + 1);
+        let end = inside.end.max(query + 1);
         hide.push(range.start + query + 1..range.start + end);
     }
 }

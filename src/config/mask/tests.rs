@@ -88,3 +88,25 @@ fn a_line_that_cannot_be_parsed_is_shown_only_if_all_its_keys_are_harmless() {
         assert_eq!(unparsed(line).0, expected, "{line}");
     }
 }
+
+/// What a broken file has in the place of a text need not begin with a quote, nor with a single byte.
+#[test]
+fn a_broken_text_is_cut_between_characters() {
+    for value in [
+        "🔒\"x\"",
+        "'🔒",
+        "\"https://a:b@🔒",
+        "🔒?🔒",
+        "é://é@é?é",
+        "\"",
+        "'",
+    ] {
+        for key in ["url", "path", "value", "unknown"] {
+            let text = format!("{key} = {value}");
+            let (root, _) = tree::parse(&text, 0);
+            for range in hidden(&text, &root) {
+                assert!(text.get(range).is_some(), "{text}");
+            }
+        }
+    }
+}
