@@ -1,5 +1,10 @@
 //! Every kind of refresh, by what the servers receive and what the origin is then shown.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::header;
 use http_body_util::BodyExt as _;
@@ -30,7 +35,7 @@ async fn refreshed(refresh: &str) -> (Attempt, Origin, Proxy) {
         .config(format!(
             "[session.app]\nbind = [{{ host = \"{HOST}\" }}]\nvalues = {{ client_id = \"tests\" }}\n\
              secrets = {{ access_token = \"env:ACCESS\", refresh_token = \"env:REFRESH\", client_secret = \"env:SECRET\", \
-             username = \"env:USER\", password = \"env:PASSWORD\" }}\n{INJECT}\n\
+             username = \"env:USER\", password = \"env:PASSWORD\", assertion = \"env:ASSERTION\" }}\n{INJECT}\n\
              [session.app.refresh]\nkind = \"oauth2\"\ntoken_url = \"https://{HOST}/token\"\n{refresh}\n"
         ))
         .env("ACCESS", &pair.access)
@@ -38,6 +43,7 @@ async fn refreshed(refresh: &str) -> (Attempt, Origin, Proxy) {
         .env("SECRET", "s3:cr et")
         .env("USER", "ann")
         .env("PASSWORD", "p&ss=w rd")
+        .env("ASSERTION", "e30.e30.c2ln")
         .start()
         .await;
     authority.with(|oauth| oauth.revoke_all_access());
@@ -103,6 +109,87 @@ async fn grants_without_a_refresh_token() {
         ),
         ("ann", "p&ss=w rd")
     );
+
+    let more = "grant_type = \"jwt_bearer\"\nclient_auth = \"none\"\nparams = { scope = \"read\" }";
+    let (attempt, ..) = refreshed(more).await;
+    assert_eq!(
+        attempt.form["grant_type"],
+        "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    );
+    assert_eq!(
+        (
+            attempt.form["assertion"].as_str(),
+            attempt.form["scope"].as_str()
+        ),
+        ("e30.e30.c2ln", "read")
+    );
+    assert!(!attempt.form.contains_key("refresh_token"));
+}
+
+/// `touch`: a page that rotates the cookie is asked with the cookie, once for each time that it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_touched() {
+    // Pages are for the newest cookie alone, `/keep` gives whoever had one the next.
+    let newest = Arc::new(AtomicU64::new(1));
+    let state = newest.clone();
+    let site = origin(&["forum.example.test"])
+        .handler(move |request| {
+            let newest = state.clone();
+            async move {
+                let cookie = request.headers().get(header::COOKIE);
+                let sid = cookie
+                    .and_then(|value| value.to_str().ok()?.strip_prefix("sid="))
+                    .and_then(|sid| sid.parse::<u64>().ok());
+                let now = newest.load(Ordering::SeqCst);
+                Ok(match (request.uri().path(), sid) {
+                    ("/keep", Some(sid)) if sid <= now => {
+                        let mut reply = routes::text("kept");
+                        let cookie = format!("sid={now}; Path=/; Secure");
+                        let fields = reply.headers_mut();
+                        fields.insert(header::SET_COOKIE, cookie.parse().unwrap());
+                        reply
+                    }
+                    ("/page", Some(sid)) if sid == now => routes::text("in"),
+                    _ => routes::unauthorized(),
+                })
+            }
+        })
+        .start()
+        .await;
+    let mut proxy = proxy()
+        .site(&site)
+        .config(
+            "[session.forum]\nbind = [{ host = \"forum.example.test\" }]\n[session.forum.cookies]\nrequired = [\"sid\"]\n\
+             [session.forum.refresh]\nkind = \"touch\"\nurl = \"https://forum.example.test/keep\"\n",
+        )
+        .prepare();
+    let file = "forum.example.test\tFALSE\t/\tTRUE\t4102444800\tsid\t1\n";
+    let output = proxy.cli_with(&["import", "forum", "--from", "cookies-txt"], file);
+    assert!(output.status.success(), "{output:?}");
+    proxy.start().await;
+    for round in 1..=3 {
+        newest.fetch_add(1, Ordering::SeqCst);
+        for client in [proxy.client(), proxy.client().h2()] {
+            let answer = client.get(&site.url("/page")).await.expect(200);
+            assert_eq!(answer.text(), "in");
+        }
+        let seen = site.seen();
+        let touches = seen.iter().filter(|seen| seen.path == "/keep");
+        let touches: Vec<_> = touches
+            .map(|seen| (&*seen.method, seen.field("cookie")))
+            .collect();
+        let cookies = ["sid=1", "sid=2", "sid=3"].map(|cookie| ("GET", Some(cookie)));
+        assert_eq!(touches, cookies[..round]);
+    }
+    // One that is not let in there either is not signed in any more, and nothing is asked in a loop.
+    newest.store(0, Ordering::SeqCst);
+    for _ in 0..5 {
+        proxy.client().get(&site.url("/page")).await.expect(401);
+    }
+    let seen = site.seen();
+    let touches = seen.iter().filter(|seen| seen.path == "/keep").count();
+    assert!(touches <= 3 + 2, "{touches} touches");
+    assert_ne!(proxy.status("forum")["last_error"], serde_json::Value::Null);
 }
 
 /// `http`: a form login with a CSRF field, by its steps; the cookie it sets is the session's.

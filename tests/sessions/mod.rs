@@ -1,5 +1,6 @@
 //! Sessions against servers with rules: rotation, reuse detection, crashes, dead ends.
 
+mod capture;
 mod crash;
 mod kinds;
 mod oidc;
