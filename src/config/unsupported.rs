@@ -23,14 +23,6 @@ const KEYS: &[Key] = &[
         "use refresh.every to renew ahead of time",
     ),
     key("session.*.export", "run `staysigned export` instead"),
-    key(
-        "session.*.inject[].json",
-        "inject a header, a query parameter or a cookie",
-    ),
-    key(
-        "session.*.inject[].form",
-        "inject a header, a query parameter or a cookie",
-    ),
     key("session.*.capture[].request", "capture from the answer"),
     Key {
         pattern: "session.*.capture[].mask",
@@ -68,7 +60,7 @@ const fn key(pattern: &'static str, hint: &'static str) -> Key {
     }
 }
 
-/// Finds a key by its pattern, as `session.*.inject[].json`.
+/// Finds a key by its pattern, as `session.*.capture[].mask`.
 pub(super) fn find(pattern: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.pattern == pattern)
 }

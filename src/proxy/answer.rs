@@ -176,6 +176,13 @@ impl Kind {
                 "the request's body ended early",
                 None,
             ),
+            Self::BodyTooLarge => (
+                Client,
+                413,
+                "http_request_error",
+                "the request's body is too large to put a credential into it",
+                Some("limits.whole_body says how large it may be"),
+            ),
             Self::StillRejected => (
                 Upstream,
                 502,

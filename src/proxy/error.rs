@@ -49,6 +49,8 @@ pub enum Kind {
     ResponseTimeout,
     /// The client's own body failed; it will hardly read this.
     RequestBody,
+    /// The body is larger than what may be read whole.
+    BodyTooLarge,
     /// The answer after a refresh was rejected too, and the rule says `again = "fail"`.
     StillRejected,
     NeedsLogin(String),

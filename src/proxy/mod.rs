@@ -17,12 +17,14 @@ pub mod meter;
 mod owner;
 mod requests;
 mod respond;
+mod rewrite;
 mod sending;
 mod signed;
 mod teach;
 mod timer;
 mod tunnel;
 mod upgrade;
+mod whole;
 
 use std::sync::{Arc, atomic::AtomicBool};
 

@@ -17,7 +17,7 @@ use http::{
 use hyper::body::Incoming as ClientIncoming;
 use tokio::time::sleep;
 
-use super::{error::Error, exchange::Exchange, interim::Informed};
+use super::{error::Error, exchange::Exchange, interim::Informed, whole::Whole};
 use crate::{
     message::target,
     upstream::{self, Body, ClientBody, Incoming, Keep, Sent},
@@ -30,6 +30,8 @@ const CONTINUE: std::time::Duration = std::time::Duration::from_secs(1);
 pub(super) enum Spare {
     Empty,
     Kept(Arc<Keep>),
+    /// It was read before it was sent.
+    Whole(Whole),
     /// It goes by without a copy.
     None,
 }
@@ -139,7 +141,7 @@ impl Spare {
     pub(super) fn is_complete(&self) -> bool {
         match self {
             Self::Kept(copy) => copy.is_complete(),
-            Self::Empty | Self::None => true,
+            Self::Empty | Self::Whole(_) | Self::None => true,
         }
     }
 
@@ -148,6 +150,8 @@ impl Spare {
         match self {
             Self::Empty => Some(Body::Empty),
             Self::Kept(copy) => copy.again(),
+            // What is sent is made of it each time.
+            Self::Whole(_) => Some(Body::Empty),
             Self::None => None,
         }
     }

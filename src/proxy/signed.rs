@@ -13,6 +13,7 @@ use super::{
     inspect,
     judge::{self, Says},
     requests::Scope,
+    sending::Spare,
     teach::Taught,
 };
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
         matcher::{Bound, Captured},
     },
     session::{Current, Session, Verdict},
+    upstream::Body,
 };
 
 impl Exchange<'_> {
@@ -47,11 +49,21 @@ impl Exchange<'_> {
                 Err(_) => None,
             },
         };
-        let (mut body, spare) = self.body(body, true);
+        let (mut body, spare) = if inject::has_body_place(recipe, &parts.headers) {
+            let whole = Box::pin(self.whole(&parts.headers, body)).await?;
+            (Body::Empty, Spare::Whole(whole))
+        } else {
+            self.body(body, true)
+        };
         let (mut attempt, mut renewed, mut note) = (Attempt::First, false, None);
         loop {
             let mut parts = parts.clone();
-            let applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
+            let mut applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
+            if let Spare::Whole(whole) = &spare {
+                let put = (attempt, applied);
+                (body, applied) =
+                    self.sign_body(&mut parts, whole, session, current.as_deref(), put)?;
+            }
             if applied == Applied::Sent && !renewed {
                 session.injected();
             }

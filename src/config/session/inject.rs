@@ -5,10 +5,10 @@ use http::HeaderName;
 use super::values::{cookie_name, one_of};
 use crate::{
     config::read::{At, Keys},
-    rule::{Cookies, Inject, Merge, Mode, Place, SetCookie},
+    rule::{Cookies, Inject, Merge, Mode, Place, SetCookie, Spot, pointer::Pointer},
 };
 
-const HINT: &str = "header = \"authorization\", query = \"key\" or cookie = \"sid\", with a value";
+const HINT: &str = "header = \"authorization\", query = \"key\", cookie = \"sid\", json = \"/token\" or form = \"token\", with a value";
 
 /// Fields that belong to a connection or frame the message (RFC 9110 §7.6.1, §8.6): no session may set them.
 const FRAMING: &[&str] = &[
@@ -62,12 +62,10 @@ fn one(keys: &Keys<'_>) -> Option<Inject> {
         .at("cookie")
         .and_then(|at| cookie_name(&at))
         .map(Place::Cookie);
-    // What is not supported yet is refused by its own name.
-    if !keys.has("json") && !keys.has("form") {
-        one_of(keys, &["header", "query", "cookie"], HINT);
-    }
-    keys.at("json");
-    keys.at("form");
+    let json = keys.at("json").and_then(|at| member(&at));
+    let form = keys.at("form").and_then(|at| form(&at));
+    let body = json.or(form).map(Place::Body);
+    one_of(keys, &["header", "query", "cookie", "json", "form"], HINT);
     let value = keys.need("value", HINT).and_then(|at| at.get());
     let mode = keys.choice(
         "mode",
@@ -79,10 +77,31 @@ fn one(keys: &Keys<'_>) -> Option<Inject> {
         ],
     );
     Some(Inject {
-        place: header.or(query).or(cookie)?,
+        place: header.or(query).or(cookie).or(body)?,
         value: value?,
         mode,
     })
+}
+
+/// Reads the place of a value in a JSON body.
+fn member(at: &At<'_>) -> Option<Spot> {
+    let pointer: Pointer = at.get()?;
+    if pointer.as_str().is_empty() {
+        at.fault(
+            "the pointer names the whole body",
+            "name a member: json = \"/token\"",
+        );
+    }
+    Some(Spot::Json(pointer))
+}
+
+/// Reads the name of a pair of a form.
+pub(super) fn form(at: &At<'_>) -> Option<Spot> {
+    let name: String = at.get()?;
+    if name.is_empty() {
+        at.fault("the pair has no name", "form = \"token\"");
+    }
+    Some(Spot::Form(name))
 }
 
 /// Reads the name of a field that a session may set.

@@ -1,0 +1,107 @@
+//! A request body that is read whole before anything is sent, since values in it are exchanged.
+//!
+//! Where nothing is, it goes on as it came, to the byte. Where something is, it goes on without its content coding, and
+//! with the length it has then; what was computed over the old bytes (`Content-MD5`, `Content-Digest`) is taken off.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming as ClientIncoming;
+
+use super::{
+    error::{Error, Kind},
+    exchange::Exchange,
+};
+use crate::{
+    message::{decode, hop},
+    upstream::{Body, ClientBody},
+};
+
+static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+static DIGEST: HeaderName = HeaderName::from_static("digest");
+static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// A body as the client sent it, and what it says.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    raw: Bytes,
+    /// `None`: `raw` is not encoded.
+    decoded: Option<Bytes>,
+}
+
+impl Exchange<'_> {
+    /// Reads a body to its end; one over `limits.whole_body`, encoded or decoded, is refused.
+    pub(super) async fn whole(
+        &self,
+        headers: &HeaderMap,
+        body: ClientIncoming,
+    ) -> Result<Whole, Error> {
+        let limits = &self.proxy.limits;
+        let most = limits.whole_body;
+        let body = Body::Client(ClientBody::new(body, limits.silence));
+        let raw = match Limited::new(body, most).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(Kind::BodyTooLarge.into());
+            }
+            Err(error) => return Err(Error::from(Kind::RequestBody).because(error)),
+        };
+        let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::to_str);
+        let Some(Ok(encoding)) = encoding else {
+            return Ok(Whole { raw, decoded: None });
+        };
+        let bounds = decode::Bounds {
+            max: most,
+            ratio: limits.inspect_ratio,
+        };
+        let decoded = match decode::decode(encoding, &raw, bounds) {
+            Ok(decoded) => Some(decoded.into()),
+            Err(decode::Error::TooLarge | decode::Error::Ratio) => {
+                return Err(Kind::BodyTooLarge.into());
+            }
+            // In what cannot be read nothing is found.
+            Err(decode::Error::Coding | decode::Error::Damaged) => Some(Bytes::new()),
+        };
+        Ok(Whole { raw, decoded })
+    }
+}
+
+// === impl Whole ===
+
+impl Whole {
+    /// Returns the body without its content coding.
+    pub(super) fn plain(&self) -> &Bytes {
+        self.decoded.as_ref().unwrap_or(&self.raw)
+    }
+
+    /// Returns the body to send: as it came, or with what took its place.
+    pub(super) fn send(&self, headers: &mut HeaderMap, new: Option<Vec<u8>>) -> Body {
+        let body = match new {
+            Some(new) => {
+                hop::retain(headers, |name, _| !is_of_the_bytes(name));
+                Bytes::from(new)
+            }
+            None => {
+                hop::retain(headers, |name, _| *name != EXPECT);
+                self.raw.clone()
+            }
+        };
+        headers.insert(CONTENT_LENGTH, body.len().into());
+        Body::Full(body)
+    }
+}
+
+/// Tells whether a field is about the bytes of a body, or waits for its sending.
+pub(super) fn is_of_the_bytes(name: &HeaderName) -> bool {
+    [
+        &EXPECT,
+        &CONTENT_ENCODING,
+        &CONTENT_MD5,
+        &DIGEST,
+        &CONTENT_DIGEST,
+    ]
+    .contains(&name)
+}

@@ -1,0 +1,3 @@
+//! Values in bodies: put there for the client, and kept from it.
+
+mod bodies;
