@@ -65,6 +65,8 @@ pub(super) struct SentCookie {
     same_site: Option<String>,
     /// RFC 3339; without it the cookie has no end.
     expires: Option<String>,
+    /// True: domain and path are a guess, and the first `Set-Cookie` of this name takes its place.
+    assumed: Option<bool>,
 }
 
 /// What is wrong, and where (RFC 6901).
@@ -124,6 +126,7 @@ fn cookie_to_json(cookie: &Cookie) -> Value {
         same_site,
         expires,
         created: _,
+        assumed,
     } = cookie;
     let mut out = json!({
         "name": String::from_utf8_lossy(name),
@@ -132,6 +135,7 @@ fn cookie_to_json(cookie: &Cookie) -> Value {
         "host_only": host_only,
         "secure": secure,
         "http_only": http_only,
+        "assumed": assumed,
     });
     match std::str::from_utf8(value.expose()) {
         Ok(text) => out["value"] = text.into(),
@@ -200,7 +204,7 @@ fn read(value: &Value, now: SystemTime, bounds: usize) -> Read<Body> {
 }
 
 fn cookie(entry: &Value, place: &str, created: SystemTime) -> Read<Cookie> {
-    const KEYS: [&str; 10] = [
+    const KEYS: [&str; 11] = [
         "name",
         "value",
         "value_base64",
@@ -211,6 +215,7 @@ fn cookie(entry: &Value, place: &str, created: SystemTime) -> Read<Cookie> {
         "http_only",
         "same_site",
         "expires",
+        "assumed",
     ];
     let keys = object(entry, place, &KEYS)?;
     let at = |key: &str| format!("{place}/{key}");
@@ -261,6 +266,7 @@ fn cookie(entry: &Value, place: &str, created: SystemTime) -> Read<Cookie> {
             .map(|value| time(value, &at("expires")))
             .transpose()?,
         created,
+        assumed: flag("assumed", false)?,
     })
 }
 
@@ -321,6 +327,7 @@ mod tests {
             same_site: Some(SameSite::Lax),
             expires: Some(now() + Duration::from_secs(60)),
             created: now() + Duration::from_nanos(n),
+            assumed: n == 1,
         };
         let body = Body {
             fields: [("access_token".to_owned(), Secret::from("t"))].into(),

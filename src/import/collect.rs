@@ -176,6 +176,7 @@ impl<'a> Collector<'a> {
             same_site: draft.same_site,
             expires: draft.expires,
             created: now.checked_add(nth).unwrap_or(*now),
+            assumed: draft.domain.is_none(),
         }
     }
 

@@ -119,6 +119,7 @@ impl Bucket {
         let same = old.secure == new.secure
             && old.http_only == new.http_only
             && old.same_site == new.same_site
+            && old.assumed == new.assumed
             && same_time(old.expires, new.expires);
         if same {
             Found::Same

@@ -22,6 +22,9 @@ pub struct Cookie {
     pub expires: Option<SystemTime>,
     /// When this key was first set; kept when the cookie is overwritten. It orders the cookies of a request.
     pub created: SystemTime,
+    /// Where it goes was assumed when it was put in, as what a person copied does not say it: the first `Set-Cookie`
+    /// of its name for a related domain takes its place, whatever path and domain that one has.
+    pub assumed: bool,
 }
 
 /// The attribute of this name; `None` as an option is "not set". Not enforced: what comes through the proxy is no

@@ -6,6 +6,7 @@
 //! Where it decides for itself: an integer part counts as Max-Age (`899.5`); only `https` is secure, loopback is not;
 //! `SameSite` is kept but not enforced, because what comes through the proxy is no page's cross-site request.
 
+mod assumed;
 mod bucket;
 mod cookie;
 mod date;
@@ -53,6 +54,8 @@ pub struct Jar {
     len: usize,
     /// The newest creation time: no two cookies are of the same instant, so that their order survives a store.
     newest: SystemTime,
+    /// Whether there may be assumed cookies.
+    assumed: bool,
     /// Names of cookies that are evicted last.
     kept: Arc<[Box<[u8]>]>,
 }
@@ -78,6 +81,7 @@ impl Jar {
             domains: BTreeMap::new(),
             len: 0,
             newest: SystemTime::UNIX_EPOCH,
+            assumed: false,
             kept: Arc::new([]),
         }
     }
@@ -120,7 +124,10 @@ impl Jar {
             Ok(new)
         });
         match read {
-            Ok(new) => self.put(new, None, now),
+            Ok(new) => {
+                let replaced = self.replace_assumed(&new);
+                self.put(new, None, now).with(replaced)
+            }
             Err(refused) => Outcome::from(Stored::Refused(refused)),
         }
     }
@@ -270,6 +277,7 @@ impl Jar {
             let created = bucket.get(*at).created;
             let entry = Entry::new(new.into_cookie(created), now);
             let key = entry.cookie.key();
+            self.assumed |= entry.cookie.assumed;
             Arc::make_mut(bucket).replace(*at, entry);
             return Outcome::from(match found {
                 Found::Attributes(_) => Stored::Touched(key),
@@ -295,6 +303,7 @@ impl Jar {
 
     fn add(&mut self, entry: Arc<Entry>) {
         self.len += 1;
+        self.assumed |= entry.cookie.assumed;
         if let Some(bucket) = self.domains.get_mut(entry.cookie.domain.as_str()) {
             Arc::make_mut(bucket).add(entry);
             return;

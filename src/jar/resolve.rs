@@ -31,6 +31,7 @@ pub(super) struct Candidate<'a> {
     pub(super) http_only: bool,
     pub(super) same_site: Option<SameSite>,
     pub(super) expires: Option<SystemTime>,
+    pub(super) assumed: bool,
 }
 
 /// Reads a field as one from this origin, in answer to a request for this path.
@@ -77,6 +78,7 @@ pub(super) fn resolve<'a>(
         http_only: sent.http_only,
         same_site: sent.same_site,
         expires: expiry(sent, now),
+        assumed: false,
     })
 }
 
@@ -141,6 +143,7 @@ impl<'a> Candidate<'a> {
             http_only: cookie.http_only,
             same_site: cookie.same_site,
             expires: cookie.expires,
+            assumed: cookie.assumed,
         }
     }
 
@@ -160,6 +163,7 @@ impl<'a> Candidate<'a> {
             same_site: self.same_site,
             expires: self.expires,
             created,
+            assumed: self.assumed,
         }
     }
 }

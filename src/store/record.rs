@@ -55,6 +55,8 @@ struct CookieRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     expires: Option<Time>,
     created: Time,
+    #[serde(skip_serializing_if = "is_false", default)]
+    assumed: bool,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -141,6 +143,7 @@ impl Record for Cookie {
             same_site,
             expires,
             created,
+            assumed,
         } = self;
         let value = Secret::new(BASE64.encode(value.expose()));
         let record = CookieRecord {
@@ -154,6 +157,7 @@ impl Record for Cookie {
             same_site: same_site.map(SameSiteRecord::from),
             expires: expires.map(Time::from),
             created: Time::from(*created),
+            assumed: *assumed,
         };
         let texts = record.name.len() + record.value.len() + domain.len() + path.len();
         json(&record, texts)
@@ -171,6 +175,7 @@ impl Record for Cookie {
             same_site,
             expires,
             created,
+            assumed,
         } = serde_json::from_slice(bytes).ok()?;
         let value = Secret::new(value.into_owned());
         Some(Self {
@@ -184,6 +189,7 @@ impl Record for Cookie {
             same_site: same_site.map(SameSite::from),
             expires: time(expires)?,
             created: created.into_system()?,
+            assumed,
         })
     }
 }

@@ -68,6 +68,47 @@ async fn rotation_survives_a_restart() {
     );
 }
 
+/// A pasted `Cookie` line says neither domain nor path: the first rotated cookie takes its place, wherever it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_replaces_what_was_pasted() {
+    for running in [false, true] {
+        let rotating = Rotating::new(Manner::Strict);
+        let site = rotating.site(HOST).start().await;
+        let mut proxy = proxy()
+            .site(&site)
+            .config(cookie_session(HOST, "concurrency = \"serial\""))
+            .prepare();
+        if running {
+            proxy.start().await;
+        }
+        let import = [
+            "import",
+            "site",
+            "--from",
+            "header",
+            "--domain",
+            "example.test",
+        ];
+        let output = proxy.cli_with(&import, &format!("Cookie: sid={}", rotating.newest()));
+        assert!(output.status.success(), "{output:?}");
+        if !running {
+            proxy.start().await;
+        }
+        for _ in 0..3 {
+            proxy.client().get(&site.url("/")).await.expect(200);
+            let cookie = site.last().field("cookie").expect("a cookie").to_owned();
+            assert!(!cookie.contains("; "), "{cookie}");
+        }
+        proxy.kill();
+        proxy.start().await;
+        proxy.client().get(&site.url("/")).await.expect(200);
+        assert_eq!(
+            rotating.with(|state| (state.accepted, state.rejected)),
+            (4, 0)
+        );
+    }
+}
+
 /// In parallel mode the milder site's session lives; how often a client sees its 401 is measured, not promised.
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_mode_is_measured() {

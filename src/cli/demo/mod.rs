@@ -293,6 +293,7 @@ fn cookie(value: String) -> Cookie {
         same_site: None,
         expires: None,
         created: SystemTime::now(),
+        assumed: false,
     }
 }
 

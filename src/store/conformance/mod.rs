@@ -85,6 +85,7 @@ pub(in crate::store) fn cookie(name: &str, value: &str) -> jar::Cookie {
         same_site: Some(jar::SameSite::Lax),
         expires: Some(at(4_000_000_000_123)),
         created: at(1_700_000_000_456),
+        assumed: true,
     }
 }
 
