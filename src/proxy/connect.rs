@@ -1,4 +1,4 @@
-//! A client connection from its first byte: which kind of client it is, CONNECT, and the decision between a tunnel
+//! A client connection from its first byte: which kind of client it is, CONNECT or SOCKS5, and the decision between a tunnel
 //! and interception.
 //!
 //! CONNECT heads are read here and not through an HTTP library's upgrade: that leaves a smaller connection behind.
@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Proxy, Unmatched,
     error::{Error, Kind},
-    intercept, requests, respond, tunnel,
+    intercept, requests, respond, socks, tunnel,
 };
 use crate::{
     message::{hop, target},
@@ -25,6 +25,9 @@ use crate::{
 
 /// Fields of a CONNECT head.
 const FIELDS: usize = 64;
+
+/// Tells the client that its bytes go on to the target from here.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// How many requests without a valid password one connection may make.
 const TRIES: usize = 8;
@@ -62,6 +65,9 @@ impl Connection {
             if !self.first_bytes(&mut io, &mut buffer).await? {
                 return Ok(());
             }
+            if buffer[0] == socks::VERSION {
+                return self.serve_socks(io, buffer).await;
+            }
             if !buffer.starts_with(b"CONNECT ") {
                 let io = Chunked::with_prefix(io, buffer);
                 return Box::pin(requests::serve_plain(self.proxy, self.client, io)).await;
@@ -94,10 +100,16 @@ impl Connection {
                 },
             };
             self.client = Some(client.clone());
-            return match self.open(&connect, client, &mut io, buffer).await {
-                Ok(None) => Ok(()),
+            let then = match hop::is_loop(&connect.headers, hop::PSEUDONYM) {
+                true => Err(Kind::Loop.into()),
+                false => {
+                    self.open(&connect.target, client, ESTABLISHED, &mut io, buffer)
+                        .await
+                }
+            };
+            return match then {
                 // In a box of its own size: a connection that waits holds no room for what it is not.
-                Ok(Some(then)) => Box::pin(then.run(io)).await,
+                Ok(then) => Box::pin(then.run(io)).await,
                 Err(error) => {
                     refuse(io, &error).await;
                     Err(error)
@@ -105,6 +117,41 @@ impl Connection {
             };
         }
         Ok(())
+    }
+
+    async fn serve_socks<S: Io + 'static>(
+        self,
+        mut io: S,
+        mut buffer: BytesMut,
+    ) -> Result<(), Error> {
+        let clients = self.proxy.world.load_full();
+        let mut negotiation = socks::Negotiation {
+            io: &mut io,
+            buffer: &mut buffer,
+        };
+        let asked = async {
+            let client = negotiation
+                .client(self.client.clone(), &clients.clients)
+                .await?;
+            Ok::<_, Error>((client, negotiation.target().await?))
+        };
+        let (client, target) = match timeout(self.proxy.limits.request_head, asked).await {
+            Ok(asked) => asked?,
+            Err(_) => return Ok(()),
+        };
+        let established = &socks::ESTABLISHED;
+        match self
+            .open(&target, client, established, &mut io, buffer)
+            .await
+        {
+            Ok(then) => Box::pin(then.run(io)).await,
+            Err(error) => {
+                if io.write_all(&socks::refusal(&error)).await.is_ok() {
+                    linger(&mut io).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Reads until the beginning tells CONNECT from anything else; `false`: the client has left.
@@ -154,15 +201,13 @@ impl Connection {
     /// Decides, answers, and says what to do next.
     async fn open<S: Io>(
         &self,
-        connect: &Connect,
+        target: &str,
         client: Option<Arc<str>>,
+        established: &[u8],
         io: &mut S,
         rest: BytesMut,
-    ) -> Result<Option<Then>, Error> {
-        let origin = target::connect(&connect.target)?;
-        if hop::is_loop(&connect.headers, hop::PSEUDONYM) {
-            return Err(Kind::Loop.into());
-        }
+    ) -> Result<Then, Error> {
+        let origin = target::connect(target)?;
         let decision = {
             let world = self.proxy.world.load();
             let matcher = world.sessions.matcher();
@@ -175,29 +220,26 @@ impl Connection {
             }
         };
         tracing::debug!(%origin, ?decision, client = client.as_deref(), "CONNECT");
-        let (proxy, established) = (
-            self.proxy.clone(),
-            b"HTTP/1.1 200 Connection established\r\n\r\n",
-        );
+        let proxy = self.proxy.clone();
         match decision {
             Decision::Deny => Err(Kind::Denied.into()),
             Decision::Tunnel => {
                 let upstream = proxy.upstream.tunnel(&origin).await?;
                 io.write_all(established).await.map_err(gone)?;
-                Ok(Some(Then::Tunnel {
+                Ok(Then::Tunnel {
                     proxy,
                     upstream: Box::new(upstream),
                     rest,
-                }))
+                })
             }
             Decision::Intercept => {
                 io.write_all(established).await.map_err(gone)?;
-                Ok(Some(Then::Intercept {
+                Ok(Then::Intercept {
                     proxy,
                     client,
                     origin,
                     rest,
-                }))
+                })
             }
         }
     }

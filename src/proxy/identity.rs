@@ -94,7 +94,11 @@ impl Clients {
             .iter()
             .position(|b| *b == b':')
             .ok_or(Kind::ClientUnknown)?;
-        let (name, password) = (&credential[..colon], &credential[colon + 1..]);
+        self.verify(&credential[..colon], &credential[colon + 1..])
+    }
+
+    /// Returns the client of this name if the password is right.
+    pub fn verify(&self, name: &[u8], password: &[u8]) -> Result<Arc<str>, Error> {
         let client = self
             .named
             .iter()

@@ -20,6 +20,7 @@ mod respond;
 mod rewrite;
 mod sending;
 mod signed;
+mod socks;
 mod teach;
 mod timer;
 mod tunnel;

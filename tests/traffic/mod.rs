@@ -3,5 +3,6 @@
 mod bodies;
 mod drain;
 mod heads;
+mod socks;
 mod tunnel;
 mod upgrade;
