@@ -203,7 +203,7 @@ mod tests {
                 Err(Unmaskable),
             ),
             (
-                regex.clone(),
+                regex,
                 format!("t={TOKEN}; t={OTHER}; t="),
                 Ok(Some(format!("t={standin}; t={other}; t="))),
             ),
