@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{
-    HeaderValue, Method, Request, Response, Uri, Version,
-    header::{EXPECT, SET_COOKIE, VIA},
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, EXPECT, SET_COOKIE, VIA},
     request::Parts,
 };
 use hyper::{body::Incoming as ClientIncoming, upgrade::OnUpgrade};
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     grant::Generation,
-    message::{hop, status, target},
+    message::{framing, hop, status, target},
     origin::Origin,
     rule::{Recipe, SetCookie, matcher::Found},
     session::About,
@@ -36,6 +36,7 @@ use crate::{
 pub async fn run(scope: Arc<Scope>, request: Request<ClientIncoming>) -> Response<ResponseBody> {
     let started = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().clone());
+    let is_http2 = request.version() == Version::HTTP_2;
     let waited = Waited::default();
     let result = Exchange::begin(&scope, request, &waited).await;
     scope.proxy.added.note(started.elapsed(), &waited);
@@ -52,7 +53,12 @@ pub async fn run(scope: Arc<Scope>, request: Request<ClientIncoming>) -> Respons
             response
         }
         Err(error) => {
-            let answer = respond::error(&error);
+            let mut answer = respond::error(&error);
+            if answer.status() == StatusCode::BAD_REQUEST && !is_http2 {
+                // Where a message that is not valid ends is anybody's guess.
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
             let (status, cause) = (answer.status().as_u16(), &error as &dyn std::error::Error);
             match error.side() {
                 Side::Client => {
@@ -112,6 +118,9 @@ impl<'s> Exchange<'s> {
         let (mut parts, body) = request.into_parts();
         if parts.method == Method::CONNECT {
             return Err(Kind::BadRequest("CONNECT has no place here").into());
+        }
+        if !framing::is_plain(&parts.headers) {
+            return Err(Kind::BadRequest("the request's length has several readings").into());
         }
         let named;
         let origin = match &scope.origin {

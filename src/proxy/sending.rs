@@ -10,16 +10,14 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Request, Response,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
-    request::Parts,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts,
 };
 use hyper::body::Incoming as ClientIncoming;
 use tokio::time::sleep;
 
 use super::{error::Error, exchange::Exchange, interim::Informed, whole::Whole};
 use crate::{
-    message::target,
+    message::{framing, hop, target},
     upstream::{self, Body, ClientBody, Incoming, Keep, Sent},
 };
 
@@ -86,10 +84,32 @@ impl Exchange<'_> {
         answer
     }
 
-    async fn ask(&self, mut request: Request<Body>) -> Result<Response<Incoming>, upstream::Error> {
-        if self.websocket {
-            return self.peer.send_upgrade(request).await;
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, upstream::Error> {
+        let mut response = if self.websocket {
+            self.peer.send_upgrade(request).await?
+        } else {
+            self.listen(request).await?
+        };
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switched && !(self.websocket && hop::is_websocket(response.headers())) {
+            return Err(upstream::Error::invalid("a protocol that nobody asked for"));
         }
+        if !framing::settle(response.headers_mut()) {
+            // Whoever believes another length sees another message (RFC 9112 §6.1).
+            return Err(upstream::Error::invalid("a length with several readings"));
+        }
+        if is_event_stream(response.headers()) {
+            let silence = self.proxy.limits.tunnel_idle;
+            response.body_mut().set_silence(silence);
+        }
+        Ok(response)
+    }
+
+    /// Sends, and hears what the upstream says before it answers.
+    async fn listen(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, upstream::Error> {
         let informed = Arc::new(Informed {
             client: self.informs.clone(),
             hides_cookies: self.hides_cookies,
@@ -106,7 +126,7 @@ impl Exchange<'_> {
             .gate
             .as_ref()
             .map(|gate| (gate, Box::pin(sleep(CONTINUE))));
-        let mut response = poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Some((gate, wait)) = &mut held
                 && wait.as_mut().poll(cx).is_ready()
             {
@@ -114,23 +134,13 @@ impl Exchange<'_> {
                 held = None;
             }
             match send.as_mut().poll(cx) {
-                Poll::Pending if informed.is_flood() => {
-                    Poll::Ready(Err(upstream::Error::endless()))
-                }
+                Poll::Pending if informed.is_flood() => Poll::Ready(Err(upstream::Error::invalid(
+                    "informational answers without an end",
+                ))),
                 answer => answer,
             }
         })
-        .await?;
-        let headers = response.headers();
-        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
-            // Two lengths: whoever believes the other one sees another message (RFC 9112 §6.1).
-            return Err(upstream::Error::ambiguous());
-        }
-        if is_event_stream(headers) {
-            let silence = self.proxy.limits.tunnel_idle;
-            response.body_mut().set_silence(silence);
-        }
-        Ok(response)
+        .await
     }
 }
 

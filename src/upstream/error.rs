@@ -72,14 +72,9 @@ impl Error {
         Self::new(Kind::Silence, Sent::Maybe)
     }
 
-    /// The answer has two lengths.
-    pub fn ambiguous() -> Self {
-        Self::new(Kind::Protocol, Sent::Maybe)
-    }
-
-    /// Nothing but informational answers comes.
-    pub fn endless() -> Self {
-        Self::new(Kind::Protocol, Sent::Maybe).because("informational answers without an end")
+    /// The answer is not what may be passed on.
+    pub fn invalid(why: &'static str) -> Self {
+        Self::new(Kind::Protocol, Sent::Maybe).because(why)
     }
 
     /// Notes whether the connection had carried a request before.

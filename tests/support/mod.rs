@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod raw;
 pub mod rotating;
 pub mod routes;
+pub mod strict;
 pub mod tap;
 pub mod tool;
 pub mod wire;

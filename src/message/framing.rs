@@ -1,0 +1,88 @@
+//! How long a message is (RFC 9112 §6): only what has one reading is taken.
+//!
+//! The HTTP library reads a list that ends in `chunked` as chunked. What came in another coding would be passed on
+//! without its name, since `Transfer-Encoding` ends here; and peers that read such lists in other ways exist.
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+
+/// Tells whether a message has at most one length, in the one form that nobody reads in another way.
+pub fn is_plain(headers: &HeaderMap) -> bool {
+    let coding = one(headers.get_all(TRANSFER_ENCODING).iter());
+    let length = one(headers.get_all(CONTENT_LENGTH).iter());
+    match (coding, length) {
+        (Ok(None), Ok(None)) => true,
+        (Ok(None), Ok(Some(length))) => {
+            !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit)
+        }
+        (Ok(Some(coding)), Ok(None)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
+}
+
+/// As `is_plain`; the same length several times becomes one (RFC 9110 §8.6).
+pub fn settle(headers: &mut HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let (Some(first), Some(second)) = (lengths.next(), lengths.next())
+        && first == second
+        && lengths.all(|length| length == first)
+    {
+        let first = first.clone();
+        headers.insert(CONTENT_LENGTH, first);
+    }
+    is_plain(headers)
+}
+
+/// Returns the only value of a field, or an error if there are several.
+fn one<'v>(
+    mut values: impl Iterator<Item = &'v HeaderValue>,
+) -> Result<Option<&'v HeaderValue>, ()> {
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn one_length_in_one_form() {
+        const CL: HeaderName = CONTENT_LENGTH;
+        const TE: HeaderName = TRANSFER_ENCODING;
+        let cases: [(&[(HeaderName, &str)], bool); 15] = [
+            (&[], true),
+            (&[(CL, "5")], true),
+            (&[(CL, "0005")], true),
+            (&[(TE, "chunked")], true),
+            (&[(TE, "Chunked")], true),
+            (&[(CL, "")], false),
+            (&[(CL, "+5")], false),
+            (&[(CL, "5, 5")], false),
+            (&[(CL, "5"), (CL, "5")], false),
+            (&[(CL, "5"), (TE, "chunked")], false),
+            (&[(TE, "gzip, chunked")], false),
+            (&[(TE, "chunked"), (TE, "chunked")], false),
+            (&[(TE, "identity")], false),
+            (&[(TE, "xchunked")], false),
+            (&[(TE, "")], false),
+        ];
+        for (fields, plain) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(is_plain(&headers), plain, "{fields:?}");
+        }
+        let mut headers = HeaderMap::new();
+        for (length, plain) in [("5", true), ("5", true), ("6", false)] {
+            headers.append(CL, HeaderValue::from_static(length));
+            assert_eq!(settle(&mut headers), plain, "{headers:?}");
+        }
+    }
+}
