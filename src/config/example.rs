@@ -12,8 +12,7 @@ mod tests {
     use super::*;
     use crate::config::{Found, Loaded, Place, Programs, Variables, load};
 
-    const PROVIDER: &str =
-        "params = { tenant = { default = \"na\" }, zone = { required = false } }\n";
+    const PROVIDER: &str = "params = { tenant = { default = \"na\", one_of = [\"na\", \"eu\"] }, zone = { required = false } }\n";
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
