@@ -136,7 +136,11 @@ impl Connection {
             Ok::<_, Error>((client, negotiation.target().await?))
         };
         let (client, target) = match timeout(self.proxy.limits.request_head, asked).await {
-            Ok(asked) => asked?,
+            Ok(Ok(asked)) => asked,
+            Ok(Err(error)) => {
+                linger(&mut io).await;
+                return Err(error);
+            }
             Err(_) => return Ok(()),
         };
         let established = &socks::ESTABLISHED;
