@@ -17,7 +17,6 @@ const KEYS: &[Key] = &[
     key("notify", "watch `staysigned status` instead"),
     key("store.rotate", "leave it out"),
     key("session.*.pace", "limit the tool instead"),
-    key("session.*.sign", "bind only hosts that need no signature"),
     key(
         "session.*.heartbeat",
         "use refresh.every to renew ahead of time",
@@ -46,11 +45,23 @@ const KEYS: &[Key] = &[
 ];
 
 /// Pattern of a key, a value of it, and what to do instead.
-const VALUES: &[(&str, &str, &str)] = &[(
-    "session.*.refresh.kind",
-    "import",
-    "use kind = \"none\" and run `staysigned import` when the session has ended",
-)];
+const VALUES: &[(&str, &str, &str)] = &[
+    (
+        "session.*.refresh.kind",
+        "import",
+        "use kind = \"none\" and run `staysigned import` when the session has ended",
+    ),
+    (
+        "session.*.sign.scheme",
+        "sigv4",
+        "bind only hosts that need no signature",
+    ),
+    (
+        "session.*.sign.scheme",
+        "hmac",
+        "bind only hosts that need no signature",
+    ),
+];
 
 const fn key(pattern: &'static str, hint: &'static str) -> Key {
     Key {

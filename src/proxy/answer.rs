@@ -220,6 +220,16 @@ impl Kind {
                     retry_after: None,
                 };
             }
+            Self::Unsigned(why) => {
+                return Answer {
+                    side: Proxy,
+                    status: StatusCode::NETWORK_AUTHENTICATION_REQUIRED,
+                    error: "proxy_configuration_error",
+                    message: format!("the request cannot be signed: {why}"),
+                    hint: Some("import the session's material again"),
+                    retry_after: None,
+                };
+            }
             Self::Waiting => (
                 Proxy,
                 503,

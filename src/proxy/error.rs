@@ -51,6 +51,8 @@ pub enum Kind {
     RequestBody,
     /// The body is larger than what may be read whole.
     BodyTooLarge,
+    /// What signs the request cannot be made.
+    Unsigned(String),
     /// The answer after a refresh was rejected too, and the rule says `again = "fail"`.
     StillRejected,
     NeedsLogin(String),

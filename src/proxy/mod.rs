@@ -18,6 +18,7 @@ mod owner;
 mod requests;
 mod respond;
 mod rewrite;
+mod seal;
 mod sending;
 mod signed;
 mod socks;

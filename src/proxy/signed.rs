@@ -13,6 +13,7 @@ use super::{
     inspect,
     judge::{self, Says},
     requests::Scope,
+    seal,
     sending::Spare,
     teach::Taught,
 };
@@ -49,7 +50,9 @@ impl Exchange<'_> {
                 Err(_) => None,
             },
         };
-        let (mut body, spare) = if inject::has_body_place(recipe, &parts.headers) {
+        let wants_whole =
+            inject::has_body_place(recipe, &parts.headers) || seal::wants_whole(recipe, &body);
+        let (mut body, spare) = if wants_whole {
             let whole = Box::pin(self.whole(&parts.headers, body)).await?;
             (Body::Empty, Spare::Whole(whole))
         } else {
@@ -64,6 +67,8 @@ impl Exchange<'_> {
                 (body, applied) =
                     self.sign_body(&mut parts, whole, session, current.as_deref(), put)?;
             }
+            let held = current.as_deref();
+            applied = self.seal(&mut parts, recipe, bound, held, (&body, applied))?;
             if applied == Applied::Sent && !renewed {
                 session.injected();
             }

@@ -13,7 +13,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-use std::mem;
+use std::{mem, time::SystemTime};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -30,6 +30,7 @@ use super::{
     Inject, Merge, Mode, Place, Presigned, Recipe,
     encoding::percent_encode,
     matcher::Bound,
+    sign::{self, Sign, Signed},
     template::{self, Scope, Template},
 };
 
@@ -96,6 +97,8 @@ pub enum Error {
     Character(String),
     #[error("the request's target would be too long")]
     TooLong,
+    #[error("what signs the request cannot be made")]
+    Unsigned,
 }
 
 /// Renders a session's injections for one generation.
@@ -209,6 +212,27 @@ fn turn(mode: Mode, attempt: Attempt) -> Option<Mode> {
     }
 }
 
+/// Signs a request that goes where the credential may go, over its bytes as they will be sent: after [`apply`].
+pub fn seal(
+    parts: &mut request::Parts,
+    _: &Bound,
+    sign: &Sign,
+    body: &[u8],
+    now: SystemTime,
+    render: &dyn Fn(&Template) -> Result<String, template::Error>,
+) -> Result<(), sign::Error> {
+    let signed = Signed {
+        method: &parts.method,
+        target: path_and_query(&parts.uri),
+        body,
+        now,
+    };
+    for (name, value) in sign.sign(signed, render)? {
+        parts.headers.insert(name, value);
+    }
+    Ok(())
+}
+
 /// Takes from a request what stands in for a session's credential, when there is none to put in its place.
 ///
 /// That is what the client sent under a name that the session replaces, and all of its cookies with
@@ -243,6 +267,9 @@ pub fn strip(
             Place::Cookie(name) => cookies.push(name.as_bytes()),
             Place::Body(_) => {}
         }
+    }
+    for name in recipe.sign.iter().flat_map(Sign::fields) {
+        names.push(name);
     }
     if let Some(target) = target {
         parts.uri = with_target(&parts.uri, target)?;

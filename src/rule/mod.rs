@@ -18,6 +18,7 @@ mod refresh;
 pub mod rejected;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod sign;
 pub mod standin;
 pub mod template;
 pub mod totp;
@@ -35,7 +36,7 @@ pub use self::refresh::{
     ClientAuth, Encoding, Expect, GrantType, Oauth2, Refresh, RefreshKind, Step, StepBody,
     Unexpected, Verify,
 };
-use self::{glob::Glob, pointer::Pointer, template::Template};
+use self::{glob::Glob, pointer::Pointer, sign::Sign, template::Template};
 use crate::{
     origin::{Host, HostName, Origin, Scheme},
     secret::Secret,
@@ -61,6 +62,8 @@ pub struct Recipe {
     pub cookies: Cookies,
     /// Fields computed from others, in the order of their use.
     pub derive: Vec<(String, Template)>,
+    /// How requests are signed, over the bytes as sent.
+    pub sign: Option<Sign>,
     pub rejected: Vec<Rejected>,
     pub refresh: Refresh,
     pub captures: Vec<Capture>,
@@ -260,6 +263,7 @@ impl Recipe {
             inject: Vec::new(),
             cookies: Cookies::default(),
             derive: Vec::new(),
+            sign: None,
             rejected: Vec::new(),
             refresh: Refresh::default(),
             captures: Vec::new(),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     grant::Generation,
     life::{Event, State, What},
-    rule::Recipe,
+    rule::{Recipe, sign::Sign},
     store::SessionId,
 };
 
@@ -235,6 +235,10 @@ impl Session {
     pub fn hint(&self) -> String {
         let client = self.id.client.as_ref();
         let client = client.map_or_else(String::new, |client| format!(" --client {client}"));
-        format!("staysigned import {}{client} --from KIND", self.id.name)
+        let kind = match &self.definition.recipe.sign {
+            Some(Sign::Adp { .. }) => "audible",
+            None => "KIND",
+        };
+        format!("staysigned import {}{client} --from {kind}", self.id.name)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         GrantType, Recipe, RefreshKind,
         inject::{self, Ready},
         jwt,
+        sign::Sign,
         template::{self, Scope, Template},
     },
     secret::Secret,
@@ -154,7 +155,9 @@ impl Held {
         });
         let nothing = self.grant.fields.is_empty() && self.jar.is_empty();
         let (what, ready) = match rendered {
-            Ok(_) if recipe.inject.is_empty() && nothing => (What::Nothing, None),
+            Ok(_) if recipe.inject.is_empty() && recipe.sign.is_none() && nothing => {
+                (What::Nothing, None)
+            }
             Ok(ready) => (What::Whole, Some(ready)),
             Err(_) if nothing => (What::Nothing, None),
             Err(missing) => (What::Lacks(missing), None),
@@ -189,6 +192,9 @@ impl Held {
                 scope.field(field).map_err(|error| undefined(&error))?;
             }
         }
+        for template in recipe.sign.iter().flat_map(Sign::templates) {
+            template.render(scope).map_err(|error| undefined(&error))?;
+        }
         match inject::prepare(recipe, scope) {
             Ok(ready) => Ok(ready.into()),
             Err(inject::Error::Template { source, .. }) => Err(undefined(&source)),
@@ -218,6 +224,10 @@ impl Held {
     fn expires_at(&self, recipe: &Recipe, now: SystemTime) -> Option<SystemTime> {
         if self.ageless {
             return None;
+        }
+        let outlived = recipe.sign.as_ref().is_some_and(Sign::outlives_tokens);
+        if outlived {
+            return self.cookies_expire_at(recipe, now);
         }
         let token = self.grant.expires_at.or_else(|| {
             let token = self.grant.field(ACCESS_TOKEN)?;

@@ -43,7 +43,7 @@ use std::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwapOption;
@@ -200,6 +200,11 @@ impl Current {
             return None;
         }
         self.jar.cookie_string(origin, path, self.env.wall())
+    }
+
+    /// Returns the time that goes onto what is signed.
+    pub fn now(&self) -> SystemTime {
+        self.env.wall()
     }
 
     /// Renders a template that has another value each time (`now()`, `uuid()`, `totp()`).

@@ -4,6 +4,7 @@ mod inject;
 mod names;
 mod refresh;
 mod rejected;
+mod sign;
 mod steps;
 mod target;
 mod values;
@@ -106,6 +107,7 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
             .at("derive")
             .map(|at| values::fields(&at, |at| at.get()))
             .unwrap_or_default(),
+        sign: keys.at("sign").and_then(|at| at.table(sign::read)?),
         rejected: keys
             .at("rejected")
             .map(|at| rejected::rejected(&at))
@@ -125,10 +127,13 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
         values: plain_values(keys),
         ..Recipe::new("")
     };
-    for key in ["pace", "sign", "heartbeat", "export"] {
+    for key in ["pace", "heartbeat", "export"] {
         keys.at(key);
     }
-    if !keys.has("inject") && !keys.has("cookies") {
+    if !["inject", "cookies", "sign"]
+        .iter()
+        .any(|key| keys.has(key))
+    {
         keys.at.fault(
             "nothing says how the credential is put on a request",
             "add [[session.NAME.inject]], or [session.NAME.cookies] for a site that knows you by cookies",

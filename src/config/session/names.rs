@@ -10,7 +10,13 @@ use crate::{
 };
 
 /// What a login or an import brings, whatever the refresh is.
-const BROUGHT: &[&str] = &["access_token", "refresh_token", "id_token"];
+const BROUGHT: &[&str] = &[
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "adp_token",
+    "device_private_key",
+];
 
 /// What the token requests of the standard ask for (RFC 6749, RFC 7523).
 const ASKED_FOR: &[&str] = &[

@@ -12,7 +12,7 @@ use crate::{
         inject::{self, Applied, Attempt},
         matcher::Found,
         rejected::{self, Asked, Looked, Seen, Verdict},
-        template::Scope,
+        template::{Scope, Template},
     },
     session::held,
     upstream::{Body, Route},
@@ -110,7 +110,15 @@ impl Live {
                 standin: None,
                 render: &|template| template.render(scope),
             };
-            inject::apply(parts, bound, params)
+            let applied = inject::apply(parts, bound, params)?;
+            if let Some(sign) = &self.recipe.sign {
+                let render = |template: &_| Template::render(template, scope);
+                inject::seal(parts, bound, sign, b"", env.wall(), &render).map_err(|error| {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "not signed");
+                    inject::Error::Unsigned
+                })?;
+            }
+            Ok(applied)
         };
         held::scope(&self.recipe, grant, jar, env.wall(), env.bytes(), put)
     }

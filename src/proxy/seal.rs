@@ -1,0 +1,57 @@
+//! The signature of a request: the last thing that is done to it, over its bytes as they are about to be sent.
+
+use http::request::Parts;
+use hyper::body::{Body as _, Incoming as ClientIncoming};
+
+use super::{
+    error::{Error, Kind},
+    exchange::Exchange,
+};
+use crate::{
+    rule::{
+        Recipe,
+        inject::{self, Applied},
+        matcher::Bound,
+    },
+    session::Current,
+    upstream::Body,
+};
+
+impl Exchange<'_> {
+    /// Signs a request, if its session does; returns what of the session is on it then.
+    pub(super) fn seal(
+        &self,
+        parts: &mut Parts,
+        recipe: &Recipe,
+        bound: &Bound,
+        current: Option<&Current>,
+        (body, applied): (&Body, Applied),
+    ) -> Result<Applied, Error> {
+        let (Some(sign), Some(current)) = (&recipe.sign, current) else {
+            return Ok(applied);
+        };
+        if applied == Applied::Presigned {
+            return Ok(applied);
+        }
+        let bytes: &[u8] = match body {
+            Body::Full(bytes) => bytes,
+            Body::Empty => &[],
+            // It was not read whole: a part is never signed for all of it.
+            Body::Client(_) | Body::Kept(_) | Body::Again(_) | Body::Timed(_) => {
+                return Err(Kind::BodyTooLarge.into());
+            }
+        };
+        let render = |template: &_| current.render(recipe, template);
+        inject::seal(parts, bound, sign, bytes, current.now(), &render)
+            .map_err(|error| Error::from(Kind::Unsigned(error.to_string())).because(error))?;
+        Ok(match applied {
+            Applied::Nothing => Applied::Sent,
+            other => other,
+        })
+    }
+}
+
+/// Tells whether a session signs bodies, and there is one.
+pub(super) fn wants_whole(recipe: &Recipe, body: &ClientIncoming) -> bool {
+    recipe.sign.is_some() && !body.is_end_stream()
+}
