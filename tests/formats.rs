@@ -51,6 +51,9 @@ fn read(file: &Path) -> Vec<Cookie> {
         scheme: Scheme::Https,
         bounds: Bounds::from(&Limits::default()),
         now: SystemTime::now(),
+        password: None,
+        key: None,
+        values: Default::default(),
     };
     let text = std::fs::read(file).unwrap();
     let material = import::read(import::Kind::CookiesTxt, &text, &options).unwrap();

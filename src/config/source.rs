@@ -184,8 +184,31 @@ impl Source {
         }
     }
 
+    /// Reads a source as it is written; says else what is wrong with it.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+        let source = match scheme {
+            "env" => Self::Env(rest.to_owned()),
+            "file" => Self::File(folder.join(rest)),
+            "cmd" => Self::Command {
+                line: rest.to_owned(),
+                folder: folder.to_owned(),
+            },
+            "keyring" => Self::Keyring(rest.to_owned()),
+            _ => return Err("a secret does not stand here itself".to_owned()),
+        };
+        let named = match scheme {
+            "env" => !rest.is_empty() && !rest.contains(['=', '\0', ' ']),
+            _ => !rest.trim().is_empty() && !rest.contains('\0'),
+        };
+        match named {
+            true => Ok(source),
+            false => Err(format!("`{scheme}:` names nothing")),
+        }
+    }
+
     /// Returns what to do about an error.
-    pub(super) fn hint(&self, error: &Error) -> String {
+    pub fn hint(&self, error: &Error) -> String {
         match (self, error) {
             (_, Error::Lines) => "write it on one line, without a line end inside".to_owned(),
             (Self::Env(name), Error::Unset(_)) => {
@@ -234,29 +257,18 @@ impl Read for Source {
         let Value::Text(text) = &at.node.value else {
             return at.mismatch("a source", HINT);
         };
-        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-        let source = match scheme {
-            "env" => Self::Env(rest.to_owned()),
-            "file" => Self::File(at.faults.folder.borrow().join(rest)),
-            "cmd" => Self::Command {
-                line: rest.to_owned(),
-                folder: at.faults.folder.borrow().clone(),
-            },
-            "keyring" => Self::Keyring(rest.to_owned()),
-            _ => {
+        let source = match Self::parse(text, &at.faults.folder.borrow()) {
+            Ok(source) => source,
+            Err(message) if text.contains(':') && message.contains("names nothing") => {
+                at.fault(message, HINT);
+                return None;
+            }
+            Err(_) => {
                 at.fault("a secret does not stand in the configuration itself", HINT);
                 return None;
             }
         };
-        let named = match scheme {
-            "env" => !rest.is_empty() && !rest.contains(['=', '\0', ' ']),
-            _ => !rest.trim().is_empty() && !rest.contains('\0'),
-        };
-        if !named {
-            at.fault(format!("`{scheme}:` names nothing"), HINT);
-            return None;
-        }
-        if scheme == "cmd" && !at.faults.programs.get() {
+        if matches!(source, Self::Command { .. }) && !at.faults.programs.get() {
             at.fault(
                 "a configuration found in the current folder may name no command",
                 "if the file is yours, name it: --config config.toml, or $STAYSIGNED_CONFIG",

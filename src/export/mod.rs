@@ -3,6 +3,7 @@
 //! Cookies and tokens in, text out; no file is written here. What a format cannot hold is left out with a warning,
 //! never changed in silence. The text is a secret as a whole.
 
+mod audible;
 mod cookies_txt;
 mod json;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use std::{str::FromStr, time::SystemTime};
 
+pub use self::audible::standin as audible_standin;
 use crate::{grant::Grant, jar::Cookie, secret::Secret};
 
 /// The formats (`--to`).
@@ -21,6 +23,8 @@ pub enum Kind {
     Json,
     /// Playwright's `storageState`, without local storage.
     StorageState,
+    /// A file that the `audible` library takes for its own, with nothing of the session in it.
+    AudibleStandin,
     /// A `Cookie` field and, with an access token, an `Authorization` field, a line each.
     Header,
 }
@@ -51,6 +55,8 @@ pub fn write(kind: Kind, cookies: &[&Cookie], grant: &Grant) -> Result<Written, 
         Kind::Json => json::write_cookies(cookies),
         Kind::StorageState => json::write_storage_state(cookies),
         Kind::Header => header(cookies, grant).ok_or(Error::Empty)?,
+        // It is made of nothing that is held.
+        Kind::AudibleStandin => return Err(Error::Empty),
     };
     if cookies.is_empty() && matches!(kind, Kind::CookiesTxt | Kind::StorageState) {
         return Err(Error::Empty);
@@ -105,6 +111,7 @@ impl FromStr for Kind {
             "json" => Ok(Self::Json),
             "storage-state" => Ok(Self::StorageState),
             "header" => Ok(Self::Header),
+            "audible-standin" => Ok(Self::AudibleStandin),
             _ => Err(Error::Kind(s.to_owned())),
         }
     }
@@ -116,7 +123,9 @@ impl Error {
     /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Kind(_) => "there are cookies-txt, json, storage-state and header",
+            Self::Kind(_) => {
+                "there are cookies-txt, json, storage-state, header and audible-standin"
+            }
             Self::Empty => "cookies go to any format, tokens to json and header",
         }
     }

@@ -189,6 +189,9 @@ fn there_and_back_again() {
             scheme: Scheme::Https,
             bounds: Bounds::from(&Limits::default()),
             now: at(NOW),
+            password: None,
+            key: None,
+            values: std::collections::BTreeMap::new(),
         };
         let text = export(kind, &sample);
         let material = import::read(back, text.as_bytes(), &options).unwrap();
@@ -209,6 +212,9 @@ fn there_and_back_again() {
         scheme: Scheme::Https,
         bounds: Bounds::from(&Limits::default()),
         now: at(NOW),
+        password: None,
+        key: None,
+        values: std::collections::BTreeMap::new(),
     };
     let material = import::read(import::Kind::Json, text.expose(), &options).unwrap();
     assert_eq!(

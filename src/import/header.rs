@@ -165,6 +165,7 @@ fn add_field(collector: &mut Collector<'_>, field: &[u8], options: &Options) -> 
         scheme,
         bounds,
         now,
+        ..
     } = options;
     let host = domain
         .clone()

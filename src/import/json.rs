@@ -24,7 +24,7 @@ use crate::{
 /// The outermost value. Of an object all entries, so that a key that is there twice can be named: its reader would
 /// silently take one of the two.
 #[derive(Debug)]
-enum Top {
+pub(super) enum Top {
     Object(Vec<(String, Value)>),
     Array(Vec<Value>),
 }
@@ -53,7 +53,7 @@ pub(super) fn read_storage_state(text: &[u8], options: &Options) -> Result<Mater
     }
 }
 
-fn top(text: &[u8]) -> Result<Top, Error> {
+pub(super) fn top(text: &[u8]) -> Result<Top, Error> {
     let text = std::str::from_utf8(text).map_err(|_| Error::Encoding)?;
     if !text.trim_start().starts_with(['{', '[']) {
         return Err(Error::OtherKind(

@@ -6,15 +6,19 @@
 //!
 //! The domain of a cookie is trusted as written, but never a public suffix.
 
+mod audible;
+mod cipher;
 mod collect;
 mod cookies_txt;
+mod fernet;
 mod header;
 mod json;
+mod supabase;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
-use std::{fmt, str::FromStr, time::SystemTime};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::SystemTime};
 
 use crate::{
     jar::{Bounds, Cookie},
@@ -32,6 +36,12 @@ pub enum Kind {
     Json,
     /// Playwright's `storageState`; its local storage is left out.
     StorageState,
+    /// The auth file of the `audible` library, plain or encrypted.
+    Audible,
+    /// A Supabase session: local storage, or cookies in chunks.
+    Supabase,
+    /// Tokens encrypted with Fernet.
+    Fernet,
     /// `Cookie`, `Set-Cookie` and `Authorization` fields of a request, or the value of the first alone.
     Header,
 }
@@ -46,13 +56,19 @@ pub struct Options {
     pub scheme: Scheme,
     pub bounds: Bounds,
     pub now: SystemTime,
+    /// What an encrypted file is opened with.
+    pub password: Option<Secret>,
+    /// The key, or several, of `fernet`.
+    pub key: Option<Secret>,
+    /// The session's plain values: what it is for, and what a file may be for instead.
+    pub values: BTreeMap<String, String>,
 }
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Material {
     pub cookies: Vec<Cookie>,
-    /// `access_token`, `refresh_token`, `id_token`.
+    /// `access_token`, `refresh_token`, `id_token`; of `audible` also what signs.
     pub fields: Vec<(String, Secret)>,
     /// When the access token ends.
     pub expires_at: Option<SystemTime>,
@@ -81,6 +97,12 @@ pub enum Error {
     },
     #[error("{place}: {problem}")]
     Entry { place: String, problem: String },
+    #[error("it is encrypted")]
+    NeedsPassword,
+    #[error("the password is wrong, or the file is damaged")]
+    Password,
+    #[error("nothing was said to open it with")]
+    NeedsKey,
     #[error("it does not say where its cookies belong")]
     NeedsDomain,
     #[error("it is {0}")]
@@ -110,7 +132,9 @@ pub enum Found {
 pub fn read(kind: Kind, text: &[u8], options: &Options) -> Result<Material, Error> {
     // Windows programs begin UTF-8 with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+    // One may be encrypted bytes.
+    let wide = [&b"\xff\xfe"[..], b"\xfe\xff"];
+    if kind != Kind::Audible && wide.iter().any(|mark| text.starts_with(mark)) {
         return Err(Error::Encoding);
     }
     match kind {
@@ -118,12 +142,24 @@ pub fn read(kind: Kind, text: &[u8], options: &Options) -> Result<Material, Erro
         Kind::Json => json::read(text, options),
         Kind::StorageState => json::read_storage_state(text, options),
         Kind::Header => header::read(text, options),
+        Kind::Audible => audible::read(text, options),
+        Kind::Supabase => supabase::read(text, options),
+        Kind::Fernet => fernet::read(text, options),
     }
 }
 
 /// Reads the value of `--domain`, with or without a leading dot.
 pub fn domain(text: &str) -> Result<Host, origin::Error> {
     text.strip_prefix('.').unwrap_or(text).parse()
+}
+
+// === impl Options ===
+
+impl Options {
+    /// Returns one of the session's plain values.
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
 }
 
 // === impl Kind ===
@@ -137,6 +173,9 @@ impl FromStr for Kind {
             "json" => Ok(Self::Json),
             "storage-state" => Ok(Self::StorageState),
             "header" => Ok(Self::Header),
+            "audible" => Ok(Self::Audible),
+            "supabase" => Ok(Self::Supabase),
+            "fernet" => Ok(Self::Fernet),
             _ => Err(Error::Kind(s.to_owned())),
         }
     }
@@ -148,7 +187,9 @@ impl Error {
     /// Returns what a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Kind(_) => "there are cookies-txt, json, storage-state and header",
+            Self::Kind(_) => {
+                "there are cookies-txt, json, storage-state, header, audible, supabase and fernet"
+            }
             Self::Encoding => "save it as UTF-8",
             Self::Empty => "export it again while you are signed in",
             Self::NothingLeft(_) => "sign in again and export then, or name another --domain",
@@ -156,6 +197,11 @@ impl Error {
                 "a line has seven fields with a tab between: domain, TRUE or FALSE (subdomains), path, TRUE or FALSE (secure), expiry, name, value"
             }
             Self::Syntax { .. } => "the file may be cut off: export it again",
+            Self::NeedsPassword => {
+                "add --password env:NAME, file:PATH, cmd:COMMAND or keyring:NAME"
+            }
+            Self::Password => "try it with the tool that wrote the file",
+            Self::NeedsKey => "add --key env:NAME or file:PATH; several keys with commas between",
             Self::NeedsDomain => "add --domain HOST, the host that the cookies are for",
             Self::OtherKind(Found::Json) => "use --from json",
             Self::OtherKind(Found::CookiesTxt) => "use --from cookies-txt",

@@ -22,6 +22,7 @@ use crate::{
     import,
     origin::{Host, Origin, Scheme},
     rule::{HostPattern, Recipe, Target},
+    secret::Secret,
     server::Secrets,
     store,
 };
@@ -30,7 +31,7 @@ use crate::{
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     which: Which,
-    /// In what form: cookies-txt, json, storage-state, header
+    /// In what form: cookies-txt, json, storage-state, header, audible-standin
     #[arg(long, value_name = "KIND", value_parser = kind)]
     to: Kind,
     /// Where to; standard output without one, or with -. Only you can read the file
@@ -62,6 +63,13 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         .recipes
         .iter()
         .find(|recipe| *recipe.name == *which.session);
+    if to == Kind::AudibleStandin {
+        let nothing = std::collections::BTreeMap::new();
+        let values = recipe.map_or(&nothing, |recipe| &recipe.values);
+        let Written { text, .. } = export::audible_standin(values, SystemTime::now())
+            .map_err(|error| Error::because("nothing was exported", error))?;
+        return deliver(file, &text, Some("it opens nothing: it is for the tools"));
+    }
     let kept = recipe.is_some_and(|recipe| recipe.persist);
     if !kept || found.config().store.url == store::Kind::Memory {
         return Err(
@@ -78,17 +86,27 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     for warning in warnings {
         output::note(format_args!("{} {warning}", Paint::Warn("warning:")));
     }
+    deliver(file, &text, None)
+}
+
+/// Writes to a file or to standard output; `harmless` says why it may be seen.
+fn deliver(
+    file: Option<PathBuf>,
+    text: &Secret<Vec<u8>>,
+    harmless: Option<&str>,
+) -> Result<u8, Error> {
     match file.filter(|path| path != Path::new("-")) {
         Some(path) => {
             replace(&path, text.expose())
                 .map_err(|e| Error::because(format!("cannot write {}", path.display()), e))?;
-            output::note(format_args!(
-                "written to {}, which only you can read",
-                path.display()
-            ));
+            let path = path.display();
+            match harmless {
+                Some(why) => output::note(format_args!("written to {path}; {why}")),
+                None => output::note(format_args!("written to {path}, which only you can read")),
+            }
         }
         None => {
-            if io::stdout().is_terminal() {
+            if harmless.is_none() && io::stdout().is_terminal() {
                 output::note(format_args!(
                     "{} what follows is as good as a password",
                     Paint::Warn("warning:")

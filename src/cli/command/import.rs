@@ -19,10 +19,11 @@ use crate::{
         reach::{Reach, Which},
         runtime,
     },
-    config::Config,
+    config::{Config, Source},
     import::{self, Kind, Material, Options},
     jar::Bounds,
     origin::{Host, Scheme},
+    secret::Secret,
     server::Secrets,
 };
 
@@ -37,7 +38,7 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     which: Which,
-    /// What the text is: cookies-txt, json, storage-state, header
+    /// What the text is: cookies-txt, json, storage-state, header, audible, supabase, fernet
     #[arg(long, value_name = "KIND", value_parser = kind)]
     from: Kind,
     /// Its file; standard input without one, or with -
@@ -46,6 +47,12 @@ pub(in crate::cli) struct Args {
     /// The host that its cookies are for; of a file with many, only those for this one are taken
     #[arg(long, value_name = "HOST", value_parser = import::domain)]
     domain: Option<Host>,
+    /// What an encrypted file is opened with: env:NAME, file:PATH, cmd:COMMAND or keyring:NAME
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    password: Option<Source>,
+    /// The key of fernet, or several with commas between: a source as for --password
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    key: Option<Source>,
     /// Print what state the session is in then as JSON
     #[arg(long)]
     json: bool,
@@ -56,6 +63,11 @@ fn kind(text: &str) -> Result<Kind, String> {
         .map_err(|error: import::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
 }
 
+fn source(text: &str) -> Result<Source, String> {
+    let folder = std::env::current_dir().unwrap_or_default();
+    Source::parse(text, &folder)
+}
+
 /// Imports; returns the exit code.
 pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     context.log_quietly()?;
@@ -64,23 +76,41 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         from,
         file,
         domain,
+        password,
+        key,
         json,
     } = args;
     let found = context.load()?;
     which.check(found.config())?;
     let text = read(file.as_deref())?;
-    let options = Options {
+    let recipes = &found.config().recipes;
+    let recipe = recipes.iter().find(|r| *r.name == *which.session);
+    let mut options = Options {
         domain,
         scheme: scheme(found.config(), &which),
         bounds: Bounds::from(&found.config().limits),
         now: SystemTime::now(),
+        password: secret(&context, "--password", password)?,
+        key: secret(&context, "--key", key)?,
+        values: recipe
+            .map(|recipe| recipe.values.clone())
+            .unwrap_or_default(),
     };
+    let mut read = import::read(from, &text, &options);
+    if read == Err(import::Error::NeedsPassword) && io::stdin().is_terminal() {
+        let asked = dialoguer::Password::new().with_prompt("The password of the file");
+        let asked = asked
+            .interact()
+            .map_err(|e| Error::because("no password was given", e))?;
+        options.password = Some(asked.into());
+        read = import::read(from, &text, &options);
+    }
     let Material {
         cookies,
         fields,
         expires_at,
         warnings,
-    } = import::read(from, &text, &options).map_err(|error| {
+    } = read.map_err(|error| {
         let hint = error.hint().map(str::to_owned);
         Error::because("nothing was imported", error).hint(hint)
     })?;
@@ -111,6 +141,23 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         output::print(format_args!("{taken} taken\n{}\n", status::line(&status)))?;
     }
     Ok(0)
+}
+
+fn secret(
+    context: &Context,
+    option: &str,
+    source: Option<Source>,
+) -> Result<Option<Secret>, Error> {
+    let Some(source) = source else {
+        return Ok(None);
+    };
+    match source.read(&context.variables) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(error) => {
+            let hint = source.hint(&error);
+            Err(Error::because(format!("{option} {source:?} cannot be read"), error).hint(hint))
+        }
+    }
 }
 
 fn read(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Error> {

@@ -1,8 +1,11 @@
 //! Every dialect of every format, and every way in which a file can be wrong.
 
+mod audible;
 mod cookies_txt;
+mod fernet;
 mod header;
 mod json;
+mod supabase;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,6 +26,9 @@ fn options(domain: &str) -> Options {
         scheme: Scheme::Https,
         bounds: Bounds::from(&Limits::default()),
         now: at(NOW),
+        password: None,
+        key: None,
+        values: BTreeMap::new(),
     }
 }
 
