@@ -5,6 +5,7 @@
 /// Name and text, in alphabetical order.
 const BUILTIN: &[(&str, &str)] = &[
     ("amazon-ads", include_str!("builtin/amazon-ads.toml")),
+    ("audible", include_str!("builtin/audible.toml")),
     ("oreilly", include_str!("builtin/oreilly.toml")),
 ];
 

@@ -2,8 +2,10 @@
 //! cases that each provider was built to.
 
 mod amazon;
+mod audible;
 mod library;
 mod lwa;
+mod marketplace;
 mod oreilly;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
