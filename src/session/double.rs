@@ -13,8 +13,8 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
 
-use super::refresh::{Outcome, Refresh, Renewed, Spend};
-use crate::{env::Env, life::Failure, origin::Origin};
+use super::refresh::{Answered, Outcome, Refresh, Renewed, Spend};
+use crate::{auth, env::Env, grant::Grant, life::Failure, origin::Origin};
 
 /// What happens to one call.
 #[derive(Clone, Debug)]
@@ -262,6 +262,48 @@ impl Refresh for Double {
     fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {
         let verdict = self.authority.verdict.lock().unwrap().clone();
         async move { verdict.map_or(Ok(()), Err) }.boxed()
+    }
+
+    fn relay(
+        self: Arc<Self>,
+        request: auth::Request,
+    ) -> BoxFuture<'static, Result<Answered, Failure>> {
+        let token = String::from_utf8(request.body.expose().clone()).unwrap();
+        let mut grant = Grant::default();
+        grant
+            .fields
+            .insert("refresh_token".to_owned(), token.into());
+        let at = self.env.wall();
+        let spend = Spend {
+            grant: Arc::new(grant),
+            jar: Arc::new(crate::jar::Jar::new(crate::jar::Bounds::from(
+                &crate::limits::Limits::default(),
+            ))),
+        };
+        let answered = move |status, body: serde_json::Value| Answered {
+            status,
+            headers: http::HeaderMap::new(),
+            body: body.to_string().into_bytes(),
+            at,
+        };
+        async move {
+            match self.refresh(spend).await {
+                Outcome::Renewed(renewed) => {
+                    let fields = renewed.fields.iter();
+                    let fields =
+                        fields.map(|(name, value)| (name.clone(), value.expose().as_str().into()));
+                    let mut body: serde_json::Map<_, _> = fields.collect();
+                    body.insert("expires_in".to_owned(), 3600.into());
+                    Ok(answered(http::StatusCode::OK, body.into()))
+                }
+                Outcome::Failed(Failure::Terminal(error)) => {
+                    let body = serde_json::json!({ "error": error });
+                    Ok(answered(http::StatusCode::BAD_REQUEST, body))
+                }
+                Outcome::Failed(failure) => Err(failure),
+            }
+        }
+        .boxed()
     }
 
     fn host(&self) -> Option<&Origin> {

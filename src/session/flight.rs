@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    async fn lease(&self) -> Result<Lease, Failure> {
+    pub(super) async fn lease(&self) -> Result<Lease, Failure> {
         match timeout(LEASE, self.store.lease(&self.id)).await {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => Err(Failure::Store(error.to_string())),
@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// Looks again, and notes what is about to be spent.
-    async fn prepare(&self, lease: &Lease, attempt: &Attempt) -> Result<(), Outcome> {
+    pub(super) async fn prepare(&self, lease: &Lease, attempt: &Attempt) -> Result<(), Outcome> {
         let failed = |error: store::Error| Outcome::Failed(Failure::Store(error.to_string()));
         // All of it: another process may have left its journal.
         self.take_up(true).await.map_err(failed)?;
@@ -208,7 +208,7 @@ impl Session {
         })
     }
 
-    async fn renewed(
+    pub(super) async fn renewed(
         &self,
         mut renewed: Renewed,
         attempt: &Attempt,

@@ -66,10 +66,17 @@ pub(super) struct View {
 
 impl Definition {
     pub(super) fn is_one_time(&self) -> bool {
-        let RefreshKind::Oauth2(oauth2) = &self.recipe.refresh.kind else {
-            return false;
-        };
-        oauth2.grant_type == GrantType::RefreshToken
+        match &self.recipe.refresh.kind {
+            RefreshKind::Oauth2(oauth2) => oauth2.grant_type == GrantType::RefreshToken,
+            // Clients spend it.
+            RefreshKind::None => {
+                let captures = self.recipe.captures.iter();
+                captures
+                    .flat_map(|c| &c.request)
+                    .any(|(f, _)| f == REFRESH_TOKEN)
+            }
+            RefreshKind::Touch(_) | RefreshKind::Command(_) | RefreshKind::Steps(_) => false,
+        }
     }
 
     /// Tells whether a change of this cookie is a change of the credential.

@@ -21,11 +21,13 @@ mod lesson;
 mod opening;
 mod people;
 pub mod refresh;
+mod relay;
 mod renew;
 mod runner;
 mod seeds;
 mod sessions;
 mod shared;
+mod standins;
 mod status;
 mod stubborn;
 mod write;
@@ -54,7 +56,9 @@ pub use self::{
     counters::{BUCKETS, Counters},
     history::Event,
     people::Material,
+    relay::{Relay, Relayed},
     sessions::{Context, Error, Keeping, Sessions},
+    standins::Standins,
     status::{LastRefresh, Status},
     stubborn::About,
 };
@@ -102,6 +106,9 @@ pub struct Session {
     used_at: AtomicU64,
     reads: write::Reads,
     turns: Option<Arc<Semaphore>>,
+    standins: Option<Standins>,
+    /// The refresh of clients that is under way.
+    relays: Mutex<relay::Joint>,
     counters: Arc<Counters>,
     history: Arc<Mutex<History>>,
     /// Who has taken this session's place.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 
 use super::{
-    Counters, Session,
+    Counters, Session, Standins,
     held::{Definition, Held},
     history::History,
     keep,
@@ -85,6 +85,7 @@ impl Session {
             planned: 0,
             last_error: None,
         };
+        let standins = Standins::of(&definition.recipe, &id, store);
         let serial = definition.recipe.concurrency == Concurrency::Serial;
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             id,
@@ -106,6 +107,8 @@ impl Session {
             probing: AtomicBool::new(false),
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
+            standins,
+            relays: Mutex::default(),
             turns: serial.then(|| Arc::new(Semaphore::new(1))),
             counters,
             history,

@@ -11,6 +11,7 @@ use super::{
     history::name,
     lesson::{Taught, usable_fields},
     refresh::Renewed,
+    relay::kept,
     write::{TRIES, contended},
 };
 use crate::{
@@ -140,7 +141,8 @@ impl Session {
         let mut grant = Grant::clone(&held.grant);
         let mut changed = false;
         for (name, value) in usable_fields(renewed.fields.clone()) {
-            changed |= grant.field(&name) != Some(&value);
+            // How it was said is no change of the credential.
+            changed |= name != kept::ANSWER && grant.field(&name) != Some(&value);
             grant.fields.insert(name, value);
         }
         let names = |field| renewed.fields.iter().any(|(name, _)| name == field);

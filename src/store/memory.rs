@@ -15,6 +15,7 @@ use super::{
 use crate::{
     grant::{Generation, Grant},
     jar,
+    secret::Secret,
 };
 
 /// A store in memory; clones are the same handle.
@@ -123,6 +124,10 @@ impl Memory {
 
     pub(super) fn fingerprint(&self, purpose: &str, bytes: &[u8]) -> String {
         self.shared.seal.fingerprint(purpose, bytes)
+    }
+
+    pub(super) fn key(&self, purpose: &str) -> Secret<[u8; 32]> {
+        self.shared.seal.key(purpose)
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<SessionId, Row>> {

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::SystemTime};
 use crate::{
     grant::{Generation, Grant},
     jar,
+    secret::Secret,
 };
 
 pub use self::{
@@ -240,6 +241,14 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.fingerprint(purpose, bytes),
             Self::Memory(store) => store.fingerprint(purpose, bytes),
+        }
+    }
+
+    /// Returns a key for a purpose: the same under one key of the store, and no help in finding another.
+    pub fn key(&self, purpose: &str) -> Secret<[u8; 32]> {
+        match self {
+            Self::Sqlite(store) => store.key(purpose),
+            Self::Memory(store) => store.key(purpose),
         }
     }
 

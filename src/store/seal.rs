@@ -30,6 +30,7 @@ pub(super) struct Seal {
     records: RandomizedNonceKey,
     rows: hmac::Key,
     prints: hmac::Key,
+    keys: hmac::Key,
 }
 
 /// Where a record stands.
@@ -67,6 +68,7 @@ impl Seal {
             records: aead(b"records"),
             rows: mac(b"rows"),
             prints: mac(b"fingerprints"),
+            keys: mac(b"keys"),
         }
     }
 
@@ -110,6 +112,13 @@ impl Seal {
         part(&mut bytes, name);
         part(&mut bytes, &[u8::from(*host_only)]);
         truncated(&self.rows, &bytes)
+    }
+
+    /// Returns a key for a purpose outside of the store.
+    pub(super) fn key(&self, purpose: &str) -> Secret<[u8; 32]> {
+        let tag = hmac::sign(&self.keys, purpose.as_bytes());
+        let bytes = tag.as_ref().try_into();
+        Secret::new(bytes.expect("HMAC-SHA256 has 32 bytes"))
     }
 
     pub(super) fn fingerprint(&self, purpose: &str, bytes: &[u8]) -> String {
@@ -251,6 +260,13 @@ mod tests {
         assert_ne!(seal.key_check(), seal.key_check());
         assert!(seal.is_key_of(&seal.key_check()));
         assert!(!seal.is_key_of(&seal_of(2).key_check()));
+    }
+
+    #[test]
+    fn keys_depend_on_key_and_purpose() {
+        let key = |byte, purpose| *seal_of(byte).key(purpose).expose();
+        assert_eq!(key(1, "a"), key(1, "a"));
+        assert!(key(1, "a") != key(1, "b") && key(1, "a") != key(2, "a"));
     }
 
     #[test]

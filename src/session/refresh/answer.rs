@@ -48,8 +48,15 @@ impl Renewed {
         }
     }
 
+    /// Returns what an answer does to a jar.
+    pub(in crate::session) fn of_answer(before: &Jar, url: &Url, answered: &Answered) -> Self {
+        let mut after = before.clone();
+        learn(&mut after, &url.origin, url, answered);
+        Self::of_jars(before, &after, answered)
+    }
+
     /// Takes captured fields; `expires_in` and `expires_at` among them are the credential's expiry.
-    pub(super) fn take(&mut self, fields: Vec<(String, Secret)>, answered: &Answered) {
+    pub(in crate::session) fn take(&mut self, fields: Vec<(String, Secret)>, answered: &Answered) {
         for (name, value) in fields {
             let number = || value.expose().trim().parse::<f64>().ok();
             match name.as_str() {

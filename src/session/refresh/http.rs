@@ -34,12 +34,12 @@ pub(super) struct Http {
 
 /// A whole answer, its body decoded.
 #[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
     /// When it came, by our clock.
-    pub(super) at: SystemTime,
+    pub at: SystemTime,
 }
 
 // === impl Http ===
@@ -150,14 +150,14 @@ fn failure(error: upstream::Error) -> Failure {
 
 impl Answered {
     /// Returns how far the server's clock is ahead of ours, in milliseconds; less than its precision is nothing.
-    pub(super) fn skew(&self) -> Option<i64> {
+    pub(in crate::session) fn skew(&self) -> Option<i64> {
         let date = self.headers.get(DATE)?.to_str().ok()?;
         let date = httpdate::parse_http_date(date).ok()?;
         Some(skew(date, self.at))
     }
 
     /// Returns the failure that an answer's status alone says, for requests that may be repeated.
-    pub(super) fn trouble(&self) -> Option<Failure> {
+    pub(in crate::session) fn trouble(&self) -> Option<Failure> {
         let status = self.status;
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             let until = self.at + self.retry_after();

@@ -16,9 +16,11 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
+pub use self::http::Answered;
 use self::http::Http;
 pub(super) use self::http::skew;
 use crate::{
+    auth,
     env::Env,
     grant::Grant,
     jar::{self, Jar},
@@ -38,6 +40,12 @@ pub trait Refresh: fmt::Debug + Send + Sync + 'static {
 
     /// Asks whether a new credential is good (`verify`); else says why it is not.
     fn verify(self: Arc<Self>, new: Spend) -> BoxFuture<'static, Result<(), String>>;
+
+    /// Sends a client's own refresh, and returns its whole answer.
+    fn relay(
+        self: Arc<Self>,
+        request: auth::Request,
+    ) -> BoxFuture<'static, Result<Answered, Failure>>;
 
     /// Returns the host that is asked: for the bound on refreshes of one host, and to see whether it can be reached.
     fn host(&self) -> Option<&Origin>;
@@ -134,6 +142,13 @@ impl Refresh for Live {
 
     fn verify(self: Arc<Self>, new: Spend) -> BoxFuture<'static, Result<(), String>> {
         async move { self.is_accepted(&new).await }.boxed()
+    }
+
+    fn relay(
+        self: Arc<Self>,
+        request: auth::Request,
+    ) -> BoxFuture<'static, Result<Answered, Failure>> {
+        async move { self.http.ask(request, None).await }.boxed()
     }
 
     fn host(&self) -> Option<&Origin> {

@@ -5,7 +5,7 @@ use crate::{
     auth::{self, token},
     life::Failure,
     rule::{Oauth2, template::Scope},
-    session::held,
+    session::{held, relay::kept},
 };
 
 // === impl Live ===
@@ -25,12 +25,20 @@ impl Live {
             now: answered.at,
         };
         match token::read(oauth2, &self.recipe.refresh.terminal, received) {
-            token::Answer::Granted(granted) => Ok(Renewed {
-                fields: granted.fields,
-                expires_at: granted.expires_in.map(|lifetime| answered.at + lifetime),
-                skew: answered.skew(),
-                ..Renewed::default()
-            }),
+            token::Answer::Granted(granted) => {
+                let mut fields = granted.fields;
+                if self.recipe.captures.iter().any(|capture| capture.coalesce) {
+                    // For clients that ask with the token which was spent here.
+                    let answer = kept::keep(&answered, grant.field(held::REFRESH_TOKEN));
+                    fields.extend(answer.map(|answer| (kept::ANSWER.to_owned(), answer)));
+                }
+                Ok(Renewed {
+                    fields,
+                    expires_at: granted.expires_in.map(|lifetime| answered.at + lifetime),
+                    skew: answered.skew(),
+                    ..Renewed::default()
+                })
+            }
             token::Answer::Terminal(code) => Err(Failure::Terminal(code)),
             token::Answer::Config(code) => Err(Failure::Misconfigured(code)),
             token::Answer::Throttled(wait) => Err(Failure::Throttled {

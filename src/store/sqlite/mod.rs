@@ -21,6 +21,7 @@ use super::{
     Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored,
     feed::Feed, key, lease::Leases, seal::Seal,
 };
+use crate::secret::Secret;
 
 mod commit;
 mod read;
@@ -148,6 +149,10 @@ impl Sqlite {
 
     pub(super) fn fingerprint(&self, purpose: &str, bytes: &[u8]) -> String {
         self.0.seal.fingerprint(purpose, bytes)
+    }
+
+    pub(super) fn key(&self, purpose: &str) -> Secret<[u8; 32]> {
+        self.0.seal.key(purpose)
     }
 
     pub(super) async fn flush(&self) -> Result<(), Error> {

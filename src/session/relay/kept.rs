@@ -1,0 +1,213 @@
+//! The last answer of a token endpoint, kept for clients that ask again with the refresh token that it took.
+//!
+//! It is a field of the grant, and so goes wherever that goes: sealed, in the same transaction, back with `restore`.
+//! No template can name it.
+
+use std::{borrow::Cow, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use super::Relayed;
+use crate::{
+    grant::Grant,
+    rule::{
+        Capture, Source,
+        body::{Edit, json, splice},
+    },
+    secret::Secret,
+    session::{
+        held::{ACCESS_TOKEN, REFRESH_TOKEN},
+        refresh::Answered,
+    },
+};
+
+/// The field's name.
+pub(in crate::session) const ANSWER: &str = "(answer)";
+
+/// A longer answer is not kept: who asks again causes a refresh.
+const LONGEST: usize = 64 * 1024;
+
+/// Fields that were of that one answer alone.
+const OF_ITS_TIME: &[HeaderName] = &[
+    header::AGE,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::DATE,
+    header::SET_COOKIE,
+    header::TRANSFER_ENCODING,
+];
+
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    body: Cow<'a, str>,
+    /// Whether the refresh token that was spent is another one now.
+    rotated: bool,
+}
+
+/// A kept answer that is true of what is held.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) relayed: Relayed,
+    pub(super) rotated: bool,
+}
+
+/// Writes an answer as a field of the grant; `None` if it cannot be kept.
+pub(in crate::session) fn keep(answered: &Answered, spent: Option<&Secret>) -> Option<Secret> {
+    let body = std::str::from_utf8(&answered.body).ok()?;
+    let token = json::find(&answered.body, "/refresh_token").ok()?;
+    let token = token.values.last();
+    let token = token.and_then(|span| json::text(&answered.body[span.clone()]));
+    let fields = answered.headers.iter();
+    let fields = fields.filter(|(name, _)| !OF_ITS_TIME.contains(name));
+    let record = Record {
+        fields: fields
+            .filter_map(|(name, value)| Some((name.as_str().into(), value.to_str().ok()?.into())))
+            .collect(),
+        body: body.into(),
+        rotated: token.is_some() && token.as_ref() != spent.map(Secret::expose),
+    };
+    let text = serde_json::to_string(&record).ok()?;
+    (text.len() <= LONGEST).then(|| text.into())
+}
+
+/// Returns the kept answer if it brought what is held; `left` is what is left of the credential's life.
+pub(super) fn read(grant: &Grant, capture: &Capture, left: Option<Duration>) -> Option<Kept> {
+    let record: Record<'_> = serde_json::from_str(grant.field(ANSWER)?.expose()).ok()?;
+    let body = record.body.as_bytes();
+    for field in [ACCESS_TOKEN, REFRESH_TOKEN] {
+        let told = values(capture, field, body);
+        let told = told.last().map(|(_, text)| text.as_str());
+        let held = grant.field(field).map(|value| value.expose().as_str());
+        // An answer may leave out what did not change.
+        if told != held && (field == ACCESS_TOKEN || told.is_some()) {
+            return None;
+        }
+    }
+    let ends = values(capture, "expires_in", body).into_iter();
+    let edits = ends.filter_map(|(span, text)| {
+        let seconds = left?.as_secs().to_string();
+        let with = if body[span.start] == b'"' {
+            json::quote(&seconds)
+        } else {
+            seconds
+        };
+        (text != with).then_some(Edit { span, with })
+    });
+    let body = splice(body, edits.collect())?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &record.fields {
+        headers.append(
+            HeaderName::from_bytes(name.as_bytes()).ok()?,
+            HeaderValue::from_str(value).ok()?,
+        );
+    }
+    Some(Kept {
+        relayed: Relayed {
+            status: StatusCode::OK,
+            headers,
+            body,
+            spent: None,
+        },
+        rotated: record.rotated,
+    })
+}
+
+/// Returns where a captured field stands in a JSON answer, and its text.
+fn values(capture: &Capture, field: &str, body: &[u8]) -> Vec<(std::ops::Range<usize>, String)> {
+    let mut sources = capture.answer.iter().filter(|(name, _)| name == field);
+    let Some((_, Source::Json(pointer))) = sources.next() else {
+        return Vec::new();
+    };
+    let found = json::find(body, pointer.as_str()).unwrap_or_default();
+    let texts = found.values.into_iter().filter_map(|span| {
+        let written = &body[span.clone()];
+        let text =
+            json::text(written).or_else(|| Some(std::str::from_utf8(written).ok()?.to_owned()));
+        Some((span, text?))
+    });
+    texts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::rule::sample;
+
+    const BODY: &str = "{ \"access_token\": \"A2\",\n \"refresh_token\":\"R2\", \"expires_in\": 3600, \"user\":{\"id\":1.0} }";
+
+    fn capture() -> Capture {
+        let mut capture = sample::capture("https://auth.example/token");
+        for name in ["access_token", "refresh_token", "expires_in"] {
+            let pointer = format!("/{name}").parse().unwrap();
+            capture
+                .answer
+                .push((name.to_owned(), Source::Json(pointer)));
+        }
+        capture
+    }
+
+    fn grant(access: &str, refresh: &str, spent: &str) -> Grant {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("content-length", "9"),
+            ("set-cookie", "a=b"),
+            ("x-a", "1"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let answered = Answered {
+            status: StatusCode::OK,
+            headers,
+            body: BODY.into(),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let mut grant = Grant::default();
+        let kept = keep(&answered, Some(&spent.into())).unwrap();
+        for (name, value) in [
+            ("access_token", access.into()),
+            ("refresh_token", refresh.into()),
+            (ANSWER, kept),
+        ] {
+            grant.fields.insert(name.to_owned(), value);
+        }
+        grant
+    }
+
+    #[test]
+    fn it_is_told_again_while_it_is_true() {
+        let left = Some(Duration::from_secs(42));
+        let kept = read(&grant("A2", "R2", "R1"), &capture(), left).unwrap();
+        assert!(kept.rotated);
+        let body = String::from_utf8(kept.relayed.body).unwrap();
+        assert_eq!(body, BODY.replace("3600", "42"));
+        let names: Vec<_> = kept
+            .relayed
+            .headers
+            .keys()
+            .map(HeaderName::as_str)
+            .collect();
+        assert_eq!(names, ["content-type", "x-a"]);
+        assert!(
+            !read(&grant("A2", "R2", "R2"), &capture(), None)
+                .unwrap()
+                .rotated
+        );
+        for (access, refresh) in [("A3", "R2"), ("A2", "R3")] {
+            assert!(read(&grant(access, refresh, "R1"), &capture(), left).is_none());
+        }
+        assert!(read(&Grant::default(), &capture(), left).is_none());
+    }
+
+    #[test]
+    fn it_is_a_field_like_others() {
+        let grant = grant("A2", "R2", "R1");
+        let text = grant.field(ANSWER).unwrap().expose();
+        assert!(crate::session::lesson::is_field(text), "{text}");
+    }
+}

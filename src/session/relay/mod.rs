@@ -1,0 +1,374 @@
+//! A client's own refresh: its request with the real refresh token in it, under the same rules as ours (lease, look
+//! again, journal, call, store, publish), and its answer for all who asked at once.
+
+pub(super) mod kept;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use http::{HeaderMap, StatusCode};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Session,
+    held::{ACCESS_TOKEN, REFRESH_TOKEN},
+    history::name,
+    refresh::{Answered, Renewed},
+};
+use crate::{
+    auth,
+    life::{Attempt, Cause, Effect, Failure, Outcome, journal},
+    rule::{Capture, Target, capture},
+    secret::Secret,
+    store::{self, Durability},
+};
+
+/// The waits before a token whose use was not answered is sent again, while the server's grace lasts.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+
+/// How long a client waits at most for a token in doubt, and how long a refresh that brought no other refresh token
+/// is told again.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A client's own refresh.
+#[derive(Clone)]
+pub struct Relay {
+    pub capture: Capture,
+    /// What the client has for a refresh token.
+    pub presented: Secret,
+    /// Its request; the body is made when the token is known.
+    pub request: auth::Request,
+    pub body: Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>,
+}
+
+/// The answer to it, its body decoded; all that is in it is real.
+#[derive(Clone, Debug)]
+pub struct Relayed {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// The refresh token that was sent, if one was.
+    pub spent: Option<Secret>,
+}
+
+/// Whose refresh token a client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presented {
+    /// The one that is held, or what stands in for it.
+    Current,
+    /// One that was held before.
+    Earlier,
+    /// None of the session's.
+    Foreign,
+}
+
+/// A relay under way, which others may join.
+pub(super) type Joint = Option<(Target, Flight)>;
+type Flight = Shared<BoxFuture<'static, Result<Arc<Relayed>, Failure>>>;
+
+// === impl Session ===
+
+impl Session {
+    /// Tells whether a client's refresh token is the session's, or stands in for one: only then is its refresh relayed.
+    pub async fn is_own(&self, presented: &str) -> Result<bool, store::Error> {
+        self.open().await?;
+        Ok(self.presented(presented).await? != Presented::Foreign)
+    }
+
+    /// Performs a client's own refresh, in a task that no client can cancel. With `coalesce` those who ask at once
+    /// share one, and who asks with an earlier refresh token is told what came of that.
+    pub async fn relay(&self, relay: Relay) -> Result<Arc<Relayed>, Failure> {
+        self.open().await.map_err(unstored)?;
+        let Some(session) = self.me.upgrade() else {
+            return Err(Failure::Store("the session has ended".to_owned()));
+        };
+        if !relay.capture.coalesce {
+            return session.begin_relay(relay).await;
+        }
+        if let Some(told) = self.told_again(&relay).await? {
+            return Ok(Arc::new(told));
+        }
+        let flight = {
+            let mut joint = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*joint {
+                Some((target, flight))
+                    if *target == relay.capture.target && flight.peek().is_none() =>
+                {
+                    flight.clone()
+                }
+                _ => {
+                    let target = relay.capture.target.clone();
+                    let flight = session.begin_relay(relay);
+                    *joint = Some((target, flight.clone()));
+                    flight
+                }
+            }
+        };
+        flight.await
+    }
+
+    fn begin_relay(self: Arc<Self>, relay: Relay) -> Flight {
+        let task = self.shared.spawn(Arc::clone(&self).relay_once(relay));
+        let joined = task.map(|joined| {
+            let relayed = joined.unwrap_or_else(|error| {
+                Err(Failure::InDoubt {
+                    why: error.to_string(),
+                    answered: false,
+                })
+            });
+            relayed.map(Arc::new)
+        });
+        joined.boxed().shared()
+    }
+
+    async fn relay_once(self: Arc<Self>, relay: Relay) -> Result<Relayed, Failure> {
+        let _permits = self.shared.permits(Some(&relay.request.url.origin)).await;
+        let lease = self.lease().await?;
+        self.take_up(true).await.map_err(unstored)?;
+        if relay.capture.coalesce
+            && let Some(told) = self.told_again(&relay).await?
+        {
+            return Ok(told);
+        }
+        let held = self.inner().held.clone();
+        let Some(token) = held.grant.field(REFRESH_TOKEN).cloned() else {
+            return Err(Failure::Misconfigured(
+                "no refresh token is held".to_owned(),
+            ));
+        };
+        let rules = &self.definition.rules;
+        let attempt = Attempt {
+            number: 1,
+            cause: Cause::Asked,
+            generation: held.generation,
+            limit: match held.token {
+                Some(_) => journal::limit(rules.timeout, rules.grace),
+                None => rules.timeout,
+            },
+            spends: held.token,
+            started: self.now().moment(),
+            wait: Duration::ZERO,
+            overtaken: false,
+        };
+        match self.prepare(&lease, &attempt).await {
+            Ok(()) => {}
+            Err(Outcome::Failed(failure)) => return Err(failure),
+            Err(_) => return Err(Failure::Store("it was refreshed meanwhile".to_owned())),
+        }
+        self.record(name::STARTED, "asked by a client".to_owned());
+        let began = Instant::now();
+        let answered = self.ask_for(&relay, &token, &attempt).await;
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(failure) => {
+                self.refused(&failure, began.elapsed()).await;
+                return Err(failure);
+            }
+        };
+        self.answered(&relay, &answered, &token, &attempt, began.elapsed())
+            .await;
+        Ok(Relayed {
+            status: answered.status,
+            headers: answered.headers,
+            body: answered.body,
+            spent: Some(token),
+        })
+    }
+
+    /// Sends the client's request, and again while it was not answered and the server's grace lasts.
+    async fn ask_for(
+        &self,
+        relay: &Relay,
+        token: &Secret,
+        attempt: &Attempt,
+    ) -> Result<Answered, Failure> {
+        let began = Instant::now();
+        let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
+        let mut waits = AGAIN.into_iter();
+        loop {
+            let request = auth::Request {
+                body: Secret::new((relay.body)(token.expose())),
+                ..relay.request.clone()
+            };
+            let call = Arc::clone(&self.refresh).relay(request);
+            let answer = timeout(attempt.limit, call).await.unwrap_or_else(|_| {
+                Err(Failure::InDoubt {
+                    why: format!("no answer within {} ms", attempt.limit.as_millis()),
+                    answered: false,
+                })
+            });
+            let failure = match answer {
+                Ok(answered) => return Ok(answered),
+                Err(failure) => failure,
+            };
+            let wait = waits.next().filter(|wait| began.elapsed() + *wait < grace);
+            match (&failure, wait) {
+                (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// Stores what an answer brought, or notes what it means for the token.
+    async fn answered(
+        &self,
+        relay: &Relay,
+        answered: &Answered,
+        token: &Secret,
+        attempt: &Attempt,
+        took: Duration,
+    ) {
+        match self.renewal(relay, answered, token) {
+            Ok(renewed) => {
+                self.counters.attempt("ok", took);
+                if let Some(next) = self.renewed(renewed, attempt, took).await {
+                    self.perform(vec![Effect::Refresh(next)]);
+                }
+            }
+            Err(failure) => self.refused(&failure, took).await,
+        }
+    }
+
+    /// Reads an answer as a new credential.
+    fn renewal(
+        &self,
+        relay: &Relay,
+        answered: &Answered,
+        token: &Secret,
+    ) -> Result<Renewed, Failure> {
+        if let Some(trouble) = answered.trouble() {
+            return Err(trouble);
+        }
+        let status = answered.status;
+        if !status.is_success() {
+            return Err(Failure::Terminal(format!("status {}", status.as_u16())));
+        }
+        let answer = capture::Answer {
+            headers: &answered.headers,
+            body: &answered.body,
+        };
+        let taken = capture::take(&relay.capture.answer, answer)
+            .map_err(|error| Failure::NotAnAnswer(error.to_string()))?;
+        let needed = taken.missing.iter().any(|field| field == ACCESS_TOKEN);
+        if needed || taken.fields.is_empty() {
+            return Err(Failure::NotAnAnswer("no access token".to_owned()));
+        }
+        let mut renewed = if self.definition.recipe.cookies.enabled {
+            let before = Arc::clone(&self.inner().held.jar);
+            Renewed::of_answer(&before, &relay.request.url, answered)
+        } else {
+            Renewed {
+                skew: answered.skew(),
+                ..Renewed::default()
+            }
+        };
+        renewed.take(taken.fields, answered);
+        if relay.capture.coalesce {
+            let answer = kept::keep(answered, Some(token));
+            let answer = answer.map(|answer| (kept::ANSWER.to_owned(), answer));
+            renewed.fields.extend(answer);
+        }
+        Ok(renewed)
+    }
+
+    /// Notes a refresh that brought nothing. What was answered is no longer in doubt.
+    async fn refused(&self, failure: &Failure, took: Duration) {
+        self.counters.attempt(failure.name(), took);
+        self.record(name::FAILED, format!("asked by a client: {failure}"));
+        let in_doubt = matches!(failure, Failure::InDoubt { .. } | Failure::NotAnAnswer(_));
+        let noted = async {
+            if !in_doubt {
+                self.note(Durability::Written, |notes| notes.attempt = None)
+                    .await?;
+            }
+            // The life learns what the journal says now.
+            self.take_up(true).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
+        }
+    }
+
+    /// Returns what an earlier refresh brought, for a client that has the token which that one spent.
+    async fn told_again(&self, relay: &Relay) -> Result<Option<Relayed>, Failure> {
+        let presented = self.presented(relay.presented.expose()).await;
+        let presented = presented.map_err(unstored)?;
+        let Some(current) = self.ready() else {
+            return Ok(None);
+        };
+        let now = self.shared.env.wall();
+        let grant = &current.grant;
+        let left = grant
+            .expires_at
+            .and_then(|end| end.duration_since(now).ok());
+        let Some(kept) = kept::read(grant, &relay.capture, left) else {
+            return Ok(None);
+        };
+        let recent = || {
+            let since = grant.obtained_at.and_then(|at| now.duration_since(at).ok());
+            let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
+            since.is_some_and(|since| since < grace)
+        };
+        let spent = match presented {
+            Presented::Earlier => true,
+            Presented::Current => !kept.rotated && recent(),
+            Presented::Foreign => false,
+        };
+        Ok(spent.then_some(kept.relayed))
+    }
+
+    async fn presented(&self, presented: &str) -> Result<Presented, store::Error> {
+        let held = Arc::clone(&self.inner().held.grant);
+        let Some(token) = held.field(REFRESH_TOKEN).map(Secret::expose) else {
+            return Ok(Presented::Foreign);
+        };
+        if token == presented {
+            return Ok(Presented::Current);
+        }
+        if let Some(standins) = &self.standins {
+            let maker = standins.maker();
+            if maker.recognises(REFRESH_TOKEN, presented) {
+                let current = maker.make(REFRESH_TOKEN, token) == presented;
+                return Ok(if current {
+                    Presented::Current
+                } else {
+                    Presented::Earlier
+                });
+            }
+        }
+        let previous = self.store.previous(&self.id).await?;
+        let previous = previous.as_ref().and_then(|p| p.grant.field(REFRESH_TOKEN));
+        Ok(match previous.map(Secret::expose) {
+            Some(previous) if previous == presented => Presented::Earlier,
+            _ => Presented::Foreign,
+        })
+    }
+}
+
+fn unstored(error: store::Error) -> Failure {
+    Failure::Store(error.to_string())
+}
+
+// === impl Relay ===
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("url", &self.request.url)
+            .finish_non_exhaustive()
+    }
+}

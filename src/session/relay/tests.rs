@@ -1,0 +1,290 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::Method;
+
+use super::*;
+use crate::{
+    rule::{Recipe, RefreshKind, Source, Spot, Url, sample},
+    session::{
+        Sessions,
+        bench::{Bench, bearer},
+        double::Fault,
+    },
+};
+
+fn capture(coalesce: bool) -> Capture {
+    let mut capture = sample::capture("POST https://auth.example/token");
+    capture.request = vec![(
+        REFRESH_TOKEN.to_owned(),
+        Spot::Form("refresh_token".to_owned()),
+    )];
+    for name in ["access_token", "refresh_token", "expires_in"] {
+        let pointer = format!("/{name}").parse().unwrap();
+        capture
+            .answer
+            .push((name.to_owned(), Source::Json(pointer)));
+    }
+    (capture.mask, capture.coalesce) = (true, coalesce);
+    capture
+}
+
+fn recipe(coalesce: bool) -> Recipe {
+    let mut recipe = bearer();
+    recipe.captures = vec![capture(coalesce)];
+    recipe
+}
+
+/// What a client sends that has this.
+fn asks(session: &Session, presented: &str) -> Relay {
+    Relay {
+        capture: session.recipe().captures[0].clone(),
+        presented: presented.into(),
+        request: auth::Request {
+            method: Method::POST,
+            url: Url {
+                origin: "https://auth.example".parse().unwrap(),
+                path: "/token".to_owned(),
+            },
+            headers: HeaderMap::new(),
+            body: Secret::new(Vec::new()),
+        },
+        body: Arc::new(|token| token.as_bytes().to_vec()),
+    }
+}
+
+fn standin(session: &Session) -> String {
+    let held = Arc::clone(&session.inner().held.grant);
+    let token = held.field(REFRESH_TOKEN).unwrap();
+    let maker = session.standins().unwrap().maker();
+    maker.make(REFRESH_TOKEN, token.expose())
+}
+
+fn token(relayed: &Relayed) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&relayed.body).unwrap();
+    body[ACCESS_TOKEN].as_str().unwrap_or_default().to_owned()
+}
+
+async fn relayed(session: &Session, presented: &str) -> Relayed {
+    let relayed = session.relay(asks(session, presented)).await.unwrap();
+    Arc::unwrap_or_clone(relayed)
+}
+
+/// With something held that the next refresh follows.
+async fn started(bench: &Bench, recipe: Recipe) -> (Arc<Sessions>, Arc<Session>) {
+    let (sessions, session) = bench.open(recipe).await;
+    session.current().await.unwrap();
+    assert_eq!(bench.authority.calls(), 1);
+    (sessions, session)
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_ask_at_once_share_one_refresh() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let presented = standin(&session);
+    assert!(session.is_own(&presented).await.unwrap());
+    let all = join_all((0..8).map(|_| relayed(&session, &presented))).await;
+    assert_eq!(bench.authority.calls(), 2);
+    let first = token(&all[0]);
+    assert!(all.iter().all(|relayed| token(relayed) == first));
+    // Stored, in use, and nothing is left in the journal.
+    let current = session.ready().unwrap();
+    assert_eq!(current.grant.field(ACCESS_TOKEN).unwrap().expose(), &first);
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert_eq!(stored.grant.field(ACCESS_TOKEN).unwrap().expose(), &first);
+    assert_eq!(stored.notes.attempt, None);
+    assert!(
+        standin(&session) != presented
+            && !bench
+                .authority
+                .revoked
+                .load(std::sync::atomic::Ordering::SeqCst)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_token_is_told_what_came_of_it() {
+    let bench = Bench::new();
+    let (sessions, session) = started(&bench, recipe(true)).await;
+    let presented = standin(&session);
+    let first = relayed(&session, &presented).await;
+    for _ in 0..3 {
+        let again = relayed(&session, &presented).await;
+        assert_eq!(token(&again), token(&first));
+        assert_eq!(again.spent, None);
+    }
+    // Another process, or this one after a restart.
+    let (_others, other) = bench.peer().open(recipe(true)).await;
+    assert_eq!(token(&relayed(&other, &presented).await), token(&first));
+    assert_eq!(bench.authority.calls(), 2);
+    // With the newest it is a refresh like any.
+    let newest = standin(&other);
+    assert_ne!(token(&relayed(&other, &newest).await), token(&first));
+    assert_eq!(bench.authority.calls(), 3);
+    drop(sessions);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_its_life_is_told_too() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let presented = standin(&session);
+    relayed(&session, &presented).await;
+    sleep(Duration::from_secs(600)).await;
+    let again = relayed(&session, &presented).await;
+    let body: serde_json::Value = serde_json::from_slice(&again.body).unwrap();
+    let left = body["expires_in"].as_u64().unwrap();
+    assert!((2990..=3001).contains(&left), "{left}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_asked_for_again_within_the_grace() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let presented = standin(&session);
+    bench.authority.then(Fault::LoseAnswer);
+    let all = join_all((0..8).map(|_| relayed(&session, &presented))).await;
+    assert_eq!(bench.authority.calls(), 3);
+    assert!(all.iter().all(|relayed| token(relayed) == token(&all[0])));
+    assert_eq!(
+        bench.authority.reused.lock().unwrap().as_ref().map(|_| ()),
+        None
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_in_doubt_is_in_the_journal() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let presented = standin(&session);
+    for _ in 0..9 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+    let began = Instant::now();
+    let all = join_all((0..8).map(|_| session.relay(asks(&session, &presented)))).await;
+    assert!(
+        all.iter()
+            .all(|one| matches!(one, Err(Failure::InDoubt { .. })))
+    );
+    assert!(began.elapsed() < Duration::from_secs(10));
+    // The session itself goes on where its clients stop, by the rules of its own refreshes.
+    assert!(
+        bench.authority.calls() <= 1 + 5 + 1,
+        "{:?}",
+        bench.authority.log.lock().unwrap()
+    );
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert!(stored.notes.attempt.is_some());
+    // It may be asked again, and what comes settles it.
+    bench.authority.forget_faults();
+    relayed(&session, &presented).await;
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert_eq!(stored.notes.attempt, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_the_clients_to_read() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let before = session.ready().unwrap().generation;
+    bench
+        .authority
+        .then(Fault::Say(Failure::Terminal("invalid_grant".to_owned())));
+    let refused = relayed(&session, &standin(&session)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(String::from_utf8_lossy(&refused.body).contains("invalid_grant"));
+    assert_eq!(session.ready().unwrap().generation, before);
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert_eq!(stored.notes.attempt, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ours_and_a_clients_are_one() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let presented = standin(&session);
+    let seen = session.generation();
+    let about = crate::session::About {
+        method: &Method::GET,
+        origin: &"https://api.example".parse().unwrap(),
+        path: "/",
+    };
+    let (_, _) = tokio::join!(relayed(&session, &presented), session.reject(seen, about));
+    assert_eq!(bench.authority.calls(), 2);
+    assert_eq!(session.generation().0, seen.0 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_share_one_refresh() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let (_others, other) = bench.peer().open(recipe(true)).await;
+    let presented = standin(&session);
+    let (one, two) = tokio::join!(relayed(&session, &presented), relayed(&other, &presented));
+    assert_eq!(token(&one), token(&two));
+    assert_eq!(bench.authority.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_coalesce_each_has_its_own() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(false)).await;
+    let presented = standin(&session);
+    let all = join_all((0..3).map(|_| relayed(&session, &presented))).await;
+    assert_eq!(bench.authority.calls(), 1 + 3);
+    // Each was sent with the newest: no server takes that for reuse.
+    assert!(
+        !bench
+            .authority
+            .revoked
+            .load(std::sync::atomic::Ordering::SeqCst)
+    );
+    assert!(all.iter().all(|relayed| relayed.status == StatusCode::OK));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_the_sessions_is_not_own() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(recipe(true)).await;
+    for (presented, own) in [("rt-0", true), ("rt-7", false), ("", false)] {
+        assert_eq!(session.is_own(presented).await.unwrap(), own, "{presented}");
+    }
+    session.current().await.unwrap();
+    // The one before, which the session itself has spent: it must not be seen by the server again.
+    assert!(session.is_own("rt-0").await.unwrap());
+    relayed(&session, "rt-0").await;
+    assert!(
+        !bench
+            .authority
+            .revoked
+            .load(std::sync::atomic::Ordering::SeqCst)
+    );
+}
+
+/// A session that only its clients renew has the same rules, and is healed by what they bring.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_only_its_clients_renew() {
+    let bench = Bench::new();
+    let mut recipe = recipe(true);
+    recipe.refresh.kind = RefreshKind::None;
+    let (_sessions, session) = bench.open(recipe).await;
+    assert!(session.current().await.is_err());
+    let first = relayed(&session, "rt-0").await;
+    assert_eq!(
+        session
+            .ready()
+            .unwrap()
+            .grant
+            .field(ACCESS_TOKEN)
+            .unwrap()
+            .expose(),
+        &token(&first)
+    );
+    // It ends, and the next client's refresh is its new life.
+    sleep(Duration::from_secs(4000)).await;
+    assert!(session.current().await.is_err());
+    relayed(&session, &standin(&session)).await;
+    assert!(session.ready().is_some());
+    assert_eq!(session.status().state, "fresh");
+}
