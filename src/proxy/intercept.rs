@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
     Proxy, Unmatched,
@@ -43,8 +43,8 @@ pub async fn serve<S: Io + 'static>(
     else {
         return Ok(());
     };
-    // What was read beyond the first byte stands in `first` too; it goes back in front.
-    let io = Chunked::with_prefix(io, first);
+    // What was read beyond the first byte stands in `first` too.
+    io.unread(first);
     match byte {
         TLS_HANDSHAKE => Box::pin(serve_tls(proxy, client, origin, io)).await,
         b'A'..=b'Z' | b'a'..=b'z' => {
@@ -68,46 +68,43 @@ async fn serve_tls<S: Io + 'static>(
     origin: Origin,
     io: S,
 ) -> Result<(), Error> {
-    let limit = proxy.limits.handshake;
-    let handshake = async {
-        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), io);
-        let start = match (&mut acceptor).await {
-            Ok(start) => start,
-            Err(error) => {
-                // The client is told why, if it is still there (RFC 8446 §6.2).
-                return Err(
-                    Error::from(Kind::BadRequest("the TLS handshake failed")).because(error)
-                );
-            }
-        };
-        if let Some(name) = start.client_hello().server_name()
-            && name.parse::<Host>().as_ref() != Ok(&origin.host)
-        {
-            let mut io = start.io;
-            drop(io.write_all(&UNRECOGNIZED_NAME).await);
-            drop(io.shutdown().await);
-            return Err(Kind::Misdirected.into());
-        }
-        let config = proxy
-            .ca
-            .resolve(&origin.host)
-            .map_err(|e| Error::from(Kind::Internal).because(e))?;
-        start
-            .into_stream(config)
-            .await
-            .map_err(|e| Error::from(Kind::BadRequest("the TLS handshake failed")).because(e))
-    };
-    let Ok(stream) = timeout(limit, handshake).await else {
+    // A handshake is large and soon over: its room is given back.
+    let handshake = Box::pin(timeout(
+        proxy.limits.handshake,
+        handshake(&proxy, &origin, io),
+    ));
+    let Ok(stream) = handshake.await else {
         return Ok(());
     };
     let stream = stream?;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let scope = Scope::new(proxy, client, Some(origin));
     if is_http2 {
-        Box::pin(requests::serve_http2(scope, Filling(stream))).await
+        Box::pin(requests::serve_http2(scope, stream)).await
     } else {
         Box::pin(requests::serve_http1(scope, Filling(stream))).await
     }
+}
+
+async fn handshake<S: Io>(proxy: &Proxy, origin: &Origin, io: S) -> Result<TlsStream<S>, Error> {
+    let failed = |e| Error::from(Kind::BadRequest("the TLS handshake failed")).because(e);
+    // The client is told why, if it is still there (RFC 8446 §6.2).
+    let start = LazyConfigAcceptor::new(Acceptor::default(), io)
+        .await
+        .map_err(failed)?;
+    if let Some(name) = start.client_hello().server_name()
+        && name.parse::<Host>().as_ref() != Ok(&origin.host)
+    {
+        let mut io = start.io;
+        drop(io.write_all(&UNRECOGNIZED_NAME).await);
+        drop(io.shutdown().await);
+        return Err(Kind::Misdirected.into());
+    }
+    let config = proxy
+        .ca
+        .resolve(&origin.host)
+        .map_err(|e| Error::from(Kind::Internal).because(e))?;
+    start.into_stream(config).await.map_err(failed)
 }
 
 /// Neither TLS nor HTTP: a tunnel if hosts without a session are tunnelled, else nothing. It is never guessed at.

@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod connect;
+mod cork;
 mod error;
 mod exchange;
 mod identity;
@@ -22,6 +23,7 @@ mod seal;
 mod sending;
 mod signed;
 mod socks;
+mod streams;
 mod teach;
 mod timer;
 mod tunnel;

@@ -15,15 +15,18 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_rustls::server::TlsStream;
 
 use super::{
     Proxy,
     body::{Counted, ResponseBody},
+    cork::Corked,
     error::{Error, Kind},
     exchange,
     interim::Announcing,
     respond,
+    streams::{Multiplexed, Streams},
     timer::{Activity, Busy, Timer, Watched},
 };
 use crate::{
@@ -149,14 +152,16 @@ async fn http1<S: Io + 'static>(
 }
 
 /// Serves HTTP/2 until the client leaves, is idle for too long, or the proxy stops.
-pub async fn serve_http2<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
+pub async fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Result<(), Error> {
+    let (streams, io) = (Streams::default(), Corked::new(stream));
     let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
     let who = Who::Known(Arc::new(scope));
     let service = service_fn({
         let activity = activity.clone();
-        move |request| who.clone().answer(request, activity.busy())
+        // In a box: an idle connection holds no room for an exchange.
+        move |request| Box::pin(who.clone().answer(request, activity.busy()))
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(proxy.limits.head_bytes).unwrap_or(u32::MAX))
@@ -164,9 +169,10 @@ pub async fn serve_http2<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Err
         .initial_connection_window_size(2 * 1024 * 1024)
         .max_send_buf_size(256 * 1024)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(io.clone()), service);
     let end = http2::Connection::graceful_shutdown;
-    drive(connection, end, activity, &proxy).await
+    let connection = Multiplexed::new(connection, streams, io, end);
+    drive(connection, Multiplexed::graceful_shutdown, activity, &proxy).await
 }
 
 fn http1_builder(proxy: &Proxy) -> http1::Builder {

@@ -86,7 +86,7 @@ impl Exchange<'_> {
 
     async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, upstream::Error> {
         let mut response = if self.websocket {
-            self.peer.send_upgrade(request).await?
+            Box::pin(self.peer.send_upgrade(request)).await?
         } else {
             self.listen(request).await?
         };

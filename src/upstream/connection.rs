@@ -58,7 +58,7 @@ impl Http1 {
             sender,
             driver,
             ended: false,
-            hush: Hush::new(),
+            hush: Hush::default(),
             idle_since: Instant::now(),
             _counted: counted,
         }))

@@ -14,10 +14,11 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
+use tokio::task::coop::has_budget_remaining;
 
 /// The waker of one connection, whichever task drives it at the moment.
 #[derive(Debug)]
-pub(super) struct Hush {
+pub struct Hush {
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -37,19 +38,32 @@ const ROUNDS: usize = 16;
 
 // === impl Hush ===
 
-impl Hush {
-    pub(super) fn new() -> Self {
+impl Default for Hush {
+    fn default() -> Self {
         let shared = Arc::<Shared>::default();
         let waker = Waker::from(shared.clone());
         Self { shared, waker }
     }
+}
 
+impl Hush {
     /// Polls until there is a result, or nothing more happens by itself. What `poll` is given must be registered with
     /// all that the connection waits for.
-    pub(super) fn drive<T>(
+    pub fn drive<T>(
+        &self,
+        cx: &Context<'_>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.drive_to_rest(cx, poll, |_| false)
+    }
+
+    /// As `drive`; `rest` is called when nothing more happens by itself, or there is a result, and says whether that
+    /// gave the connection more to do.
+    pub fn drive_to_rest<T>(
         &self,
         cx: &Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        mut rest: impl FnMut(&mut Context<'_>) -> bool,
     ) -> Poll<T> {
         let Shared {
             inside,
@@ -57,24 +71,26 @@ impl Hush {
             task,
         } = &*self.shared;
         task.register(cx.waker());
+        let mut own = Context::from_waker(&self.waker);
+        let mut rounds = 0..ROUNDS;
         inside.store(true, Ordering::SeqCst);
-        for _ in 0..ROUNDS {
+        let polled = loop {
             again.store(false, Ordering::SeqCst);
-            let polled = poll(&mut Context::from_waker(&self.waker));
-            if polled.is_ready() {
-                inside.store(false, Ordering::SeqCst);
-                return polled;
+            let polled = poll(&mut own);
+            let more = polled.is_pending()
+                && again.load(Ordering::SeqCst)
+                && rounds.next().is_some()
+                && has_budget_remaining();
+            if !more && (!rest(&mut own) || polled.is_ready() || rounds.next().is_none()) {
+                break polled;
             }
-            if !again.load(Ordering::SeqCst) {
-                break;
-            }
-        }
+        };
         inside.store(false, Ordering::SeqCst);
         // A wake-up between the last look and the store, or more rounds than one poll may take.
-        if again.swap(false, Ordering::SeqCst) {
+        if polled.is_pending() && again.swap(false, Ordering::SeqCst) {
             cx.waker().wake_by_ref();
         }
-        Poll::Pending
+        polled
     }
 }
 
@@ -99,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn its_own_wake_ups_are_rounds() {
-        let hush = Hush::new();
+        let hush = Hush::default();
         let mut rounds = 0;
         let result = poll_fn(|cx| {
             Poll::Ready(hush.drive(cx, |cx| {
@@ -117,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wake_up_from_outside_wakes_the_task() {
-        let hush = Hush::new();
+        let hush = Hush::default();
         let (send, mut receive) = tokio::sync::oneshot::channel();
         let waiting = poll_fn(|cx| hush.drive(cx, |cx| std::pin::Pin::new(&mut receive).poll(cx)));
         tokio::spawn(async move { send.send(7) });

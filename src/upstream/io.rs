@@ -79,6 +79,12 @@ impl<S> Chunked<S> {
     pub fn get_ref(&self) -> &S {
         &self.io
     }
+
+    /// Puts bytes back in front.
+    pub fn unread(&mut self, mut bytes: BytesMut) {
+        bytes.unsplit(std::mem::take(&mut self.buffer));
+        self.buffer = bytes;
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Chunked<S> {

@@ -10,7 +10,7 @@ pub mod dial;
 pub mod egress;
 mod error;
 mod failed;
-mod hush;
+pub mod hush;
 pub mod io;
 mod keep;
 mod patience;

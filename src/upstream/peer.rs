@@ -104,12 +104,16 @@ impl Peer {
                 ONLY_HTTP2 => Alpn::Http2,
                 _ => wants,
             };
+            // What is rare is in boxes: a request holds no room for it.
             let (connection, reused) = match wants {
                 Alpn::Http1 => match self.take_idle().await {
                     Some(connection) => (Fresh::Http1(connection), true),
-                    None => (self.dial(wants).await?, false),
+                    None => (Box::pin(self.dial(wants)).await?, false),
                 },
-                Alpn::Http2 => self.shared_http2().await?,
+                Alpn::Http2 => match self.open_http2() {
+                    Some(sender) => (Fresh::Http2(sender), true),
+                    None => Box::pin(self.shared_http2()).await?,
+                },
             };
             let sent = match connection {
                 Fresh::Http1(connection) => self.send_http1(connection, request).await,
@@ -191,23 +195,23 @@ impl Peer {
         }
     }
 
-    /// Returns the HTTP/2 connection, or makes one; or an HTTP/1.1 connection if that is what the origin speaks.
-    async fn shared_http2(self: &Arc<Self>) -> Result<(Fresh, bool), Error> {
-        let open = || {
-            let mut sender = self
-                .http2
-                .lock()
-                .expect("no panic while connections are held");
-            if sender.as_ref().is_some_and(http2::SendRequest::is_closed) {
-                *sender = None;
-            }
-            sender.clone()
-        };
-        if let Some(sender) = open() {
-            return Ok((Fresh::Http2(sender), true));
+    /// Returns the HTTP/2 connection if there is one that is open.
+    fn open_http2(&self) -> Option<http2::SendRequest<Body>> {
+        let mut sender = self
+            .http2
+            .lock()
+            .expect("no panic while connections are held");
+        if sender.as_ref().is_some_and(http2::SendRequest::is_closed) {
+            *sender = None;
         }
+        sender.clone()
+    }
+
+    /// Makes the HTTP/2 connection, if nobody else just has; or an HTTP/1.1 connection if that is what the origin
+    /// speaks.
+    async fn shared_http2(self: &Arc<Self>) -> Result<(Fresh, bool), Error> {
         let _dialing = self.dialing.lock().await;
-        if let Some(sender) = open() {
+        if let Some(sender) = self.open_http2() {
             return Ok((Fresh::Http2(sender), true));
         }
         if self.speaks.load(Ordering::Relaxed) == ONLY_HTTP1 {
