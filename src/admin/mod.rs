@@ -13,6 +13,7 @@ mod material;
 mod metrics;
 mod openapi;
 mod page;
+pub mod place;
 mod probes;
 mod problem;
 mod proxy;
@@ -88,6 +89,8 @@ pub struct Facts {
 pub enum Error {
     #[error("the admin side's token cannot be kept in {}", .0.display())]
     Token(PathBuf, #[source] io::Error),
+    #[error("the admin side's address cannot be written to {}", .0.display())]
+    Place(PathBuf, #[source] io::Error),
 }
 
 /// Takes the token that is kept in the state folder, or makes it.
@@ -151,7 +154,9 @@ impl Error {
     /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Token(..) => "make the folder writable, or name another one with `proxy.state`",
+            Self::Token(..) | Self::Place(..) => {
+                "make the folder writable, or name another one with `proxy.state`"
+            }
         }
     }
 }

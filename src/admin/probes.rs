@@ -31,6 +31,6 @@ pub(super) async fn readyz(Given(state): Given<State>) -> (StatusCode, &'static 
 
 /// Returns the CA's certificate; it is no secret.
 pub(super) async fn ca(Given(state): Given<State>) -> impl IntoResponse {
-    let pem = state.proxy.ca.root().pem().to_owned();
+    let pem = state.proxy.ca.load().root().pem().to_owned();
     ([(CONTENT_TYPE, "application/x-pem-file")], pem)
 }

@@ -22,7 +22,7 @@ use tokio::{
 use super::error::Error;
 use crate::{
     admin::{
-        About, Problem,
+        About, Problem, place,
         token::{self, CHALLENGE, PROOF, Token},
     },
     config::{Config, Listen},
@@ -63,7 +63,7 @@ enum Broken {
 impl Client {
     /// Finds the proxy that runs with this configuration; `None` if none does.
     pub(super) async fn find(config: &Config) -> Option<Self> {
-        let address = config.admin.as_ref()?;
+        let address = &place::find(config.admin.as_ref()?, &config.state)?;
         let token = Token::read(&token::file(&config.state)).ok()?;
         let hello = async {
             let sender = connect(address).await?;

@@ -1,5 +1,9 @@
 //! Where the admin side is: beside it the one for probes, on a unix socket, or nowhere.
 
+use std::time::Duration;
+
+use rustix::process::Signal;
+
 use crate::support::{ports, proxy::proxy};
 
 use super::ask;
@@ -59,6 +63,37 @@ async fn over_a_unix_socket_or_not_at_all() {
         let said: crate::cli::Said = proxy.cli(&asked).into();
         let own = said.good().contains(&proxy.listen.to_string());
         assert_eq!(own, admin != "off", "{admin}");
+        let said: crate::cli::Said = proxy.cli(&["status"]).into();
+        assert!(said.good().contains("api"));
+    }
+}
+
+/// A port that the system chose is found by commands, and only while the proxy runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_port_of_the_systems_choice() {
+    let mut proxy = proxy().bearer("api", "api.example", "t").prepare();
+    let place = proxy.path().join("admin.address");
+    proxy.edit(|text| text.replace(&proxy.admin.to_string(), "127.0.0.1:0"));
+    for end in [Signal::KILL, Signal::TERM] {
+        proxy.start().await;
+        let asked = ["run", "--", "sh", "-c", "echo $HTTPS_PROXY"];
+        let said: crate::cli::Said = proxy.cli(&asked).into();
+        assert!(said.good().contains(&proxy.listen.to_string()));
+        let put = ["import", "api", "--from", "json"];
+        let said: crate::cli::Said = proxy.cli_with(&put, "{\"access_token\": \"v\"}").into();
+        said.good();
+        let address = std::fs::read_to_string(&place).unwrap();
+        let health = ask(
+            address.trim().parse().unwrap(),
+            "GET /healthz",
+            &[&format!("Host: {}", address.trim())],
+            "",
+        );
+        assert_eq!(health.status, 200);
+        proxy.signal(end);
+        proxy.wait(Duration::from_secs(20)).await;
+        // What `kill -9` left is not believed.
+        assert_eq!(place.exists(), end == Signal::KILL);
         let said: crate::cli::Said = proxy.cli(&["status"]).into();
         assert!(said.good().contains("api"));
     }
