@@ -170,6 +170,19 @@ impl Root {
         folder.join(OLD)
     }
 
+    /// Returns the certificates of the folder that were ever ours, as far as they can be read: the CA's, and the one
+    /// that the last renewal replaced.
+    pub fn own(folder: &Path) -> Vec<CertificateDer<'static>> {
+        let files = [Self::file(folder), Self::old_file(folder)];
+        let read = |path| CertificateDer::from_pem_slice(&file::read(path).ok()?).ok();
+        files.iter().filter_map(|path| read(path)).collect()
+    }
+
+    /// Returns the folder of certificate and key.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns the file of the certificate.
     pub fn path(&self) -> PathBuf {
         Self::file(&self.folder)

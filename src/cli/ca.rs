@@ -32,7 +32,7 @@ pub enum Command {
 }
 
 /// What the command works on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy)]
 pub struct Params<'a> {
     /// The folder of the CA.
     pub folder: &'a Path,
@@ -40,6 +40,19 @@ pub struct Params<'a> {
     pub constrain: Option<&'a [HostPattern]>,
     pub machine: &'a Machine,
     pub now: SystemTime,
+    /// Tells the proxy that runs of a new CA.
+    pub tell: &'a dyn Fn() -> Told,
+}
+
+/// What came of telling the proxy that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// None was found.
+    Nobody,
+    /// It signs with the new one.
+    Taken,
+    /// It still signs with the old one, and this is why.
+    Refused(String),
 }
 
 /// How it ended, if it did not fail.
@@ -65,6 +78,7 @@ pub fn run(command: Command, params: &Params<'_>, out: &mut dyn Write) -> Result
         constrain,
         machine,
         now,
+        tell: _,
     } = *params;
     if command == Command::Renew {
         return renew(params, out);
@@ -138,11 +152,22 @@ fn renew(params: &Params<'_>, out: &mut dyn Write) -> Result<Ended, Error> {
     let root = Root::renew(params.folder, params.constrain, params.now)?;
     let end = OffsetDateTime::from(root.not_after()).date();
     writeln!(out, "{} is new, and valid until {end}", root.name())?;
+    let told = (params.tell)();
+    if told == Told::Taken {
+        writeln!(out, "The running proxy signs with it from now on.")?;
+    }
     writeln!(out, "What has to be done again:")?;
-    writeln!(
-        out,
-        "  restart the proxy, which still signs with the old one"
-    )?;
+    match told {
+        Told::Taken => {}
+        Told::Nobody => writeln!(
+            out,
+            "  `kill -HUP` a proxy that runs without an admin side: it still signs with the old one"
+        )?,
+        Told::Refused(why) => writeln!(
+            out,
+            "  restart the running proxy, which still signs with the old one: {why}"
+        )?,
+    }
     let old = Root::old_file(params.folder);
     if old.exists() {
         writeln!(
@@ -153,7 +178,7 @@ fn renew(params: &Params<'_>, out: &mut dyn Write) -> Result<Ended, Error> {
     }
     writeln!(
         out,
-        "  give the new {} to whatever has a copy of the old",
+        "  give the new {} to whatever has a copy of the old; start tools anew that `run` or `env` prepared",
         root.path().display()
     )?;
     Ok(Ended::Whole)
@@ -187,12 +212,18 @@ mod tests {
         }
 
         fn run(&self, command: Command) -> Result<(Ended, String), Error> {
+            self.run_beside(command, Told::Nobody)
+        }
+
+        /// Runs it beside a proxy that answers so.
+        fn run_beside(&self, command: Command, told: Told) -> Result<(Ended, String), Error> {
             let certs = self.folder.path().join("certs");
             let params = Params {
                 folder: &certs,
                 constrain: None,
                 machine: &self.machine,
                 now: SystemTime::now(),
+                tell: &|| told.clone(),
             };
             let mut out = Vec::new();
             let ended = run(command, &params, &mut out)?;
@@ -237,6 +268,24 @@ mod tests {
         place.run(Command::Renew).unwrap();
         place.run(Command::Uninstall).unwrap();
         assert_eq!(place.installed(), 0);
+    }
+
+    #[test]
+    fn a_renewal_says_who_signs_with_the_old_one() {
+        let place = Place::new();
+        place.run(Command::Path).unwrap();
+        for (told, word, not) in [
+            (Told::Nobody, "kill -HUP", "from now on"),
+            (Told::Taken, "signs with it from now on", "the old one:"),
+            (
+                Told::Refused("no disk".into()),
+                "still signs with the old one: no disk",
+                "from now on",
+            ),
+        ] {
+            let (_, said) = place.run_beside(Command::Renew, told).unwrap();
+            assert!(said.contains(word) && !said.contains(not), "{said}");
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What `run` and `env` need to know to lead a tool through a proxy: where, as whom, trusting what.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
 
 use super::{error::Error, run::environment::Vars};
 use crate::{
-    ca::trust::Anchor,
+    ca::Root,
     config::{Client, Config, Loaded, Variables},
     secret::Secret,
     upstream::roots::{Inherited, Params, Roots},
@@ -93,9 +93,9 @@ pub(super) fn password() -> Secret {
     Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Returns the system's own roots. What the environment names is merged where the tool would have read it.
-pub(super) fn system_roots(own: &Anchor) -> Vec<CertificateDer<'static>> {
-    let own = [own.der.clone()];
+/// Returns the system's own roots, without the CA in this file. What the environment names is merged where the tool would have read it.
+pub(super) fn system_roots(ca: &Path) -> Vec<CertificateDer<'static>> {
+    let own = Root::own(ca.parent().unwrap_or(Path::new(".")));
     let params = Params {
         inherited: Inherited::default(),
         extra: &[],

@@ -102,6 +102,7 @@ async fn handshake<S: Io>(proxy: &Proxy, origin: &Origin, io: S) -> Result<TlsSt
     }
     let config = proxy
         .ca
+        .load()
         .resolve(&origin.host)
         .map_err(|e| Error::from(Kind::Internal).because(e))?;
     start.into_stream(config).await.map_err(failed)

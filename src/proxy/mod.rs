@@ -52,7 +52,8 @@ use crate::{
 pub struct Proxy {
     /// What a reload replaces.
     pub world: ArcSwap<World>,
-    pub ca: Ca,
+    /// Replaced by a reload when it was renewed.
+    pub ca: ArcSwap<Ca>,
     pub upstream: Upstream,
     pub limits: Limits,
     /// The bytes of all request bodies that are kept.

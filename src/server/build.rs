@@ -1,6 +1,6 @@
 //! From a configuration to its parts: roots, store, sessions, clients.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use rustls::pki_types::CertificateDer;
 
@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// Opens the CA, or makes it.
-pub fn ca(config: &Config, env: &Env) -> Result<Ca, Error> {
+/// Opens the CA in this folder, or makes it.
+pub fn ca(config: &Config, folder: &Path, env: &Env) -> Result<Ca, Error> {
     let hosts = bound_hosts(config);
     let params = ca::Params {
-        folder: &config.ca.dir,
+        folder,
         constrain: config.ca.constrain.then_some(&hosts[..]),
         leaves: config.limits.leaves,
     };

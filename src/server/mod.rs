@@ -49,6 +49,8 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     sides: Vec<(Listener, Side)>,
     admin: Option<Admin>,
+    /// The file that says where the admin side is.
+    place: Option<admin::place::Written>,
     ca_file: PathBuf,
     reloader: Arc<Reloader>,
 }
@@ -106,7 +108,7 @@ impl Server {
         if let Some(private) = &options.private {
             private.apply(&mut config);
         }
-        let ca = build::ca(&config, &env)?;
+        let ca = build::ca(&config, &config.ca.dir, &env)?;
         let tls = config
             .listen_tls
             .as_ref()
@@ -136,15 +138,22 @@ impl Server {
                 sides.push((bound, side));
             }
         }
+        let written = match (&config.admin, sides.first()) {
+            (Some(admin), Some((bound, _))) => {
+                let written = admin::place::write(admin, &bound.address(), &config.state);
+                written.map_err(|e| Error::Admin(admin::Error::Place(config.state.clone(), e)))?
+            }
+            _ => None,
+        };
         let listen: Vec<Listen> = listeners.iter().map(Listener::address).collect();
         let aside = sides.iter().map(|(listener, _)| listener.address());
         let ours: Vec<Listen> = listen.iter().cloned().chain(aside).collect();
-        let own = [ca.root().der().clone()];
+        let own = Root::own(&config.ca.dir);
         let upstream = build::upstream(&config, &variables, &own, &ours, &configured)?;
         let world = build::world(&config, &store, &upstream, &env, None).await?;
         let proxy = Arc::new(Proxy {
             world: ArcSwap::from_pointee(world),
-            ca,
+            ca: ArcSwap::from_pointee(ca),
             upstream: upstream.clone(),
             limits: config.limits.clone(),
             kept: Total::new(config.limits.replay_total),
@@ -180,6 +189,7 @@ impl Server {
             tls,
             sides,
             admin,
+            place: written,
             ca_file,
             reloader,
         })
@@ -220,6 +230,7 @@ impl Server {
             tls,
             sides,
             admin,
+            place,
             ca_file: _,
             reloader,
         } = self;
@@ -271,6 +282,7 @@ impl Server {
         drop(timeout(Duration::from_secs(2), all).await);
         let world: Arc<World> = proxy.world.load_full();
         world.sessions.close().await;
+        drop(place);
         reloader.store.close().await.map_err(Error::Store)
     }
 }

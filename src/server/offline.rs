@@ -79,8 +79,7 @@ impl Offline {
             Secrets::AtHand => loaded.at_hand(variables),
         };
         // Where there is no CA yet none is made: nothing is intercepted.
-        let ca = Root::load(&config.ca.dir, env.wall()).ok();
-        let own: Vec<_> = ca.iter().map(|root| root.der().clone()).collect();
+        let own = Root::own(&config.ca.dir);
         let upstream = build::upstream(&config, variables, &own, &[], &config.listen)?;
         let context = Context {
             store: store.clone(),

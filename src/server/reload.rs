@@ -8,6 +8,7 @@ use std::{
 use super::{Error, build};
 use crate::{
     admin,
+    ca::{Ca, Root},
     config::{self, Config, Loaded, Place, Programs, Variables},
     env::Env,
     proxy::Proxy,
@@ -81,11 +82,16 @@ impl Reloader {
         let loaded = config::load(&self.place, &self.variables).map_err(Error::Config)?;
         let config = resolve(loaded, &self.variables, &self.store).await?;
         let before = self.proxy.world.load_full();
+        let ca = self.renewed(&config)?;
         let (store, upstream) = (&self.store, &self.upstream);
         let world = build::world(&config, store, upstream, &self.env, Some(&before)).await?;
         let world = Arc::new(world);
         let before = self.proxy.world.swap(Arc::clone(&world));
         before.sessions.retire(&world.sessions);
+        if let Some(ca) = ca {
+            tracing::info!(name = ca.root().name(), "there is a new CA");
+            self.proxy.ca.store(Arc::new(ca));
+        }
         let mut current = self
             .config
             .lock()
@@ -93,6 +99,18 @@ impl Reloader {
         let restart = current.needs_restart(&config);
         *current = config;
         Ok(restart)
+    }
+
+    /// Opens the CA if it was renewed. Its folder is the one from the start: another needs a restart. One that is gone
+    /// goes on in memory.
+    fn renewed(&self, config: &Config) -> Result<Option<Ca>, Error> {
+        let current = self.proxy.ca.load();
+        let folder = current.root().folder();
+        if !Root::file(folder).exists() {
+            return Ok(None);
+        }
+        let ca = build::ca(config, folder, &self.env)?;
+        Ok((ca.root().der() != current.root().der()).then_some(ca))
     }
 }
 

@@ -303,6 +303,13 @@ impl Proxy {
         self.child.as_ref().expect("running").id()
     }
 
+    /// Changes the configuration's text.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let path = self.path().join("config.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        std::fs::write(path, change(text)).expect("write the configuration");
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("running");

@@ -116,4 +116,8 @@ fn a_renewed_root_replaces_ours_and_keeps_the_old_certificate() {
         old.pem()
     );
     assert_eq!(Root::load(folder.path(), now).unwrap().der(), new.der());
+    assert_eq!(
+        Root::own(folder.path()),
+        [new.der().clone(), old.der().clone()]
+    );
 }

@@ -3,14 +3,18 @@
 use std::{io::Write as _, time::SystemTime};
 
 use clap::Subcommand;
+use http::Method;
 
 use crate::{
     ca::trust::Machine,
     cli::{
-        ca::{self, Ended, Params},
+        ca::{self, Ended, Params, Told},
+        client::Client,
         context::Context,
         error::Error,
+        runtime,
     },
+    config::Config,
     server::bound_hosts,
 };
 
@@ -39,6 +43,7 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         constrain: config.ca.constrain.then_some(&hosts[..]),
         machine: &Machine::this(),
         now: SystemTime::now(),
+        tell: &|| tell(config),
     };
     let command = match args {
         Args::Print => ca::Command::Print,
@@ -56,5 +61,20 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     match ended {
         Ended::Whole => Ok(0),
         Ended::InPart => Err(Error::InPart),
+    }
+}
+
+/// Lets the proxy that runs take up the new CA, with whatever else its configuration says now.
+fn tell(config: &Config) -> Told {
+    let asked = runtime::one().map(|runtime| {
+        runtime.block_on(async {
+            let mut client = Client::find(config).await?;
+            Some(client.ask(Method::POST, "/api/v1/reload", None).await)
+        })
+    });
+    match asked {
+        Ok(None) => Told::Nobody,
+        Ok(Some(Ok(_))) => Told::Taken,
+        Ok(Some(Err(error))) | Err(error) => Told::Refused(error.to_string()),
     }
 }

@@ -1,6 +1,6 @@
 //! `env`: what a shell needs so that its tools go through the running proxy.
 
-use std::io::Write as _;
+use std::{io::Write as _, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -66,12 +66,12 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     // The folder stays, and with it the lines: a shell uses them after this process has ended.
     let folder = Folder::kept(&config.state.join("env"))
         .map_err(|e| Error::because("cannot make a folder for bundles", e))?;
-    let ca = match &running {
+    let ca: PathBuf = match &running {
         Some(client) => client.about.ca.clone().into(),
         None => Root::file(&config.ca.dir),
     };
     let anchor = Anchor::read(&ca)?;
-    let roots = tools::system_roots(&anchor);
+    let roots = tools::system_roots(&ca);
     let params = environment::Params {
         inherited: &tools::inherited(&context.variables),
         proxy: address,

@@ -91,7 +91,7 @@ async fn through(context: Context, args: Args) -> Result<u8, Error> {
     let folder = Folder::temporary().map_err(|e| Error::because("cannot make a folder", e))?;
     let environment = {
         let anchor = Anchor::read(&through.ca)?;
-        let roots = tools::system_roots(&anchor);
+        let roots = tools::system_roots(&through.ca);
         let params = environment::Params {
             inherited: &tools::inherited(&context.variables),
             proxy: through.address,
