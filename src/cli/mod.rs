@@ -63,9 +63,9 @@ enum Command {
     /// Show what state the sessions are in
     Status(commands::status::Args),
     /// Renew a session now
-    Refresh(commands::refresh::Args),
+    Refresh(commands::change::Args),
     /// Go back to what a session held before its last renewal or import
-    Restore(commands::restore::Args),
+    Restore(commands::change::Args),
     /// Forget what a session holds
     Logout(commands::logout::Args),
     /// Validate the configuration; with a URL: which session a request to it meets, and what would be sent

@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, what is done, what is said.
 
 pub(super) mod ca;
+pub(super) mod change;
 pub(super) mod check;
 pub(super) mod completions;
 pub(super) mod env;

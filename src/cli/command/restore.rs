@@ -1,42 +1,14 @@
 //! `restore`: go back to the grant before the last one.
 
+use super::change::{self, Args};
 use crate::{
-    cli::{
-        command::status,
-        context::Context,
-        error::Error,
-        output,
-        reach::{Reach, Which},
-        runtime,
-    },
+    cli::{context::Context, error::Error},
     server::Secrets,
 };
 
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Args {
-    #[command(flatten)]
-    which: Which,
-    /// Print what state it is in then as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Restores; returns the exit code.
 pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
-    context.log_quietly()?;
-    let Args { which, json } = args;
-    let found = context.load()?;
-    which.check(found.config())?;
-    let status = runtime::one()?.block_on(async {
-        let mut reach = Reach::new(&context, found, Secrets::AtHand).await?;
-        let status = reach.restore(&which).await;
-        reach.close().await?;
-        status
-    })?;
-    if json {
-        output::json(&status)?;
-    } else {
-        output::print(format_args!("{}\n", status::line(&status)))?;
-    }
-    Ok(0)
+    change::run(context, args, Secrets::AtHand, async |reach, which| {
+        reach.restore(which).await
+    })
 }
