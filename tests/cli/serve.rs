@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 
 use super::Said;
-use crate::support::{client::eventually, proxy::proxy};
+use crate::support::{child::Running, client::eventually, proxy::proxy};
 
 /// Far more than is needed, and less than the default of `limits.drain`.
 const SOON: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ fn no_command_serves_and_logs_json_where_nobody_looks() {
     )
     .unwrap();
     let mut command = proxy.command(&[]);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running::start(command.stderr(Stdio::piped()));
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut lines =
         lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());

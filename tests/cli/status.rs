@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Said, say};
-use crate::support::proxy::proxy;
+use crate::support::{child::Running, proxy::proxy};
 
 const SITE: &str = "[session.site]\nbind = [{ host = \"site.example\" }]\n[session.site.cookies]\nrequired = [\"sid\"]\n\
                     [session.site.refresh]\nkind = \"none\"\n";
@@ -126,11 +126,7 @@ async fn whoever_else_has_the_port_learns_nothing() {
 fn watching_goes_on_until_nobody_looks() {
     let proxy = proxy().config(SITE).prepare();
     let mut command = proxy.command(&["status", "--watch", "--json"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for _ in 0..2 {
         let line = lines.next().unwrap().unwrap();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     authority::{Authority, Fault, session},
+    child::peak_kib,
     oauth::Policy,
     origin::Origin,
     proxy::{Proxy, proxy},
@@ -159,23 +160,11 @@ async fn what_is_no_token_answer_is_transient() {
         );
         world.mend(what).await;
         assert!(
-            peak_kib(&world.proxy) < 200 * 1024,
+            peak_kib(world.proxy.pid()) < 200 * 1024,
             "{what}: {} KiB",
-            peak_kib(&world.proxy)
+            peak_kib(world.proxy.pid())
         );
     }
-}
-
-fn peak_kib(proxy: &Proxy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .expect("VmHWM");
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number")
 }
 
 /// Odd expiries: the token is used, whatever the server says of its life.

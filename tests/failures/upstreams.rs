@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    process::{Child, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{
     canary::{canary, find},
+    child::Running,
     client::Answer,
     origin::{Origin, empty, origin},
     pki::{Identity, TRUSTED, UNKNOWN, Valid},
@@ -105,13 +106,6 @@ async fn bad_certificates() {
 /// A server that speaks nothing newer than TLS 1.0, by OpenSSL.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_tls() {
-    struct Server(Child);
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     let identity = TRUSTED.issue(&[HOST], Valid::Now);
     std::fs::write(folder.path().join("cert.pem"), &identity.chain_pem).unwrap();
@@ -133,7 +127,7 @@ async fn old_tls() {
         .args(["-accept", &address.to_string(), "-www"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let _server = Server(command.spawn().expect("start openssl"));
+    let _server = Running::start(&mut command);
     let begun = Instant::now();
     while tokio::net::TcpStream::connect(address).await.is_err() {
         assert!(

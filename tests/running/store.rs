@@ -2,6 +2,7 @@
 
 use crate::support::{
     authority::{Authority, session},
+    child::Running,
     oauth::Policy,
     origin::Origin,
     proxy::{Builder, proxy},
@@ -90,7 +91,7 @@ async fn two_proxies_share_one_refresh() {
     std::fs::write(first.path().join("second.toml"), text).unwrap();
     let mut second = first.command_for("second.toml", &["serve"]);
     let log = std::fs::File::create(first.path().join("second.log")).unwrap();
-    let mut second = second.stderr(log).spawn().unwrap();
+    let mut second = Running::start(second.stderr(log));
     while tokio::net::TcpStream::connect(listen).await.is_err() {
         assert!(
             second.try_wait().unwrap().is_none(),
@@ -117,6 +118,4 @@ async fn two_proxies_share_one_refresh() {
         let counts = authority.with(|oauth| oauth.counts);
         assert_eq!((counts.granted, counts.families_revoked), (round, 0));
     }
-    second.kill().unwrap();
-    second.wait().unwrap();
 }

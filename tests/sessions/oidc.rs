@@ -3,13 +3,14 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    process::{Child, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 use crate::support::{
+    child::Running,
     client::Client,
     pki::{TRUSTED, Valid},
     proxy::proxy,
@@ -23,7 +24,7 @@ const LIFETIME: f64 = 5.0;
 const MINUTE: Duration = Duration::from_secs(60);
 
 struct Server {
-    child: Child,
+    _process: Running,
     address: SocketAddr,
     access: String,
     refresh: String,
@@ -44,12 +45,8 @@ impl Server {
         command
             .arg(oidc)
             .args(["cert.pem", "key.pem", &LIFETIME.to_string()]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start the server");
-        let output = child.stdout.take().expect("piped");
+        let mut process = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+        let output = process.stdout.take().expect("piped");
         let line = tokio::task::spawn_blocking(move || {
             let mut line = String::new();
             BufReader::new(output)
@@ -67,7 +64,7 @@ impl Server {
         let text = |name: &str| ready[name].as_str().expect("a token").to_owned();
         let client = Client::to(address);
         Self {
-            child,
+            _process: process,
             address,
             access: text("access"),
             refresh: text("refresh"),
@@ -93,13 +90,6 @@ impl Server {
             .expect(200)
             .json();
         answer["ended"].as_u64().expect("a number")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod canary;
 pub mod cgi;
+pub mod child;
 pub mod client;
 pub mod content;
 pub mod oauth;

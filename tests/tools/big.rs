@@ -3,6 +3,7 @@
 use std::{io::Read as _, process::Stdio, time::Instant};
 
 use crate::support::{
+    child::{Running, peak_kib},
     content::{Content, Hash},
     origin::origin,
     proxy::proxy,
@@ -24,7 +25,7 @@ async fn a_gigabyte_is_identical() {
     let url = site.url(&format!("/bytes/{GIB}/77"));
     let mut command = through(&proxy, Way::Variables, &find("curl"), &["-sSf", &url]);
     let begun = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("start curl");
+    let mut child = Running::start(command.stdout(Stdio::piped()));
     let mut output = child.stdout.take().expect("piped");
     let received = tokio::task::spawn_blocking(move || {
         let (mut hash, mut buffer) = (Hash::new(), vec![0; 1 << 18]);
@@ -72,17 +73,4 @@ async fn a_big_upload_is_identical() {
     }
     let peak = peak_kib(proxy.pid());
     assert!(peak < 300 * 1024, "the proxy held {peak} KiB");
-}
-
-/// The most memory a process has had.
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .expect("VmHWM");
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number")
 }

@@ -75,35 +75,11 @@ async fn what_is_forgotten_stays_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn status_has_the_documented_shape_and_no_secret() {
+async fn status_says_when_and_where_and_no_secret() {
     let bench = Bench::new();
     let (sessions, session) = bench.open(bearer()).await;
     session.current().await.unwrap();
     let json = serde_json::to_value(session.status()).unwrap();
-    let keys: Vec<&str> = json
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
-    let expected = [
-        "name",
-        "client",
-        "provider",
-        "state",
-        "valid",
-        "requires_login",
-        "message",
-        "generation",
-        "expires_at",
-        "next_refresh_at",
-        "last_refresh",
-        "last_error",
-        "bound_to",
-        "cookies",
-        "counters",
-    ];
-    assert_eq!(keys, expected);
     assert_eq!(json["expires_at"], "2027-01-15T09:00:00Z");
     assert_eq!(json["next_refresh_at"], "2027-01-15T08:55:00Z");
     assert_eq!(json["bound_to"][0], "https://api.example:443/");
