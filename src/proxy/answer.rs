@@ -78,6 +78,13 @@ impl Kind {
                 "the destination is this proxy itself",
                 None,
             ),
+            Self::Prohibited => (
+                Client,
+                403,
+                "destination_ip_prohibited",
+                "the destination is a loopback, link-local or metadata address, and the client is not the proxy's own user",
+                Some("bind a session to it, or name it under [proxy] resolve"),
+            ),
             Self::Loop => (
                 Proxy,
                 502,

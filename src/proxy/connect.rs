@@ -15,12 +15,16 @@ use tokio::{
 use super::{
     Proxy, Unmatched,
     error::{Error, Kind},
+    identity::Arrival,
     intercept, requests, respond, socks, tunnel,
 };
 use crate::{
     message::{hop, target},
     origin::{Origin, Scheme},
-    upstream::io::{Chunked, Io},
+    upstream::{
+        Reach,
+        io::{Chunked, Io},
+    },
 };
 
 /// Fields of a CONNECT head.
@@ -38,6 +42,7 @@ pub struct Connection {
     pub proxy: Arc<Proxy>,
     /// Whose it is: `None` until a password tells, `Some(None)` where clients have no names.
     pub client: Option<Option<Arc<str>>>,
+    pub arrival: Arrival,
 }
 
 /// A CONNECT request.
@@ -70,7 +75,8 @@ impl Connection {
             }
             if !buffer.starts_with(b"CONNECT ") {
                 let io = Chunked::with_prefix(io, buffer);
-                return Box::pin(requests::serve_plain(self.proxy, self.client, io)).await;
+                let reach = self.reach();
+                return Box::pin(requests::serve_plain(self.proxy, self.client, reach, io)).await;
             }
             let connect = match self.head(&mut io, &mut buffer).await {
                 Ok(Some(connect)) => connect,
@@ -117,6 +123,11 @@ impl Connection {
             };
         }
         Ok(())
+    }
+
+    /// Returns where the client may go that no session says anything about.
+    fn reach(&self) -> Reach {
+        self.proxy.world.load().clients.reach(&self.arrival)
     }
 
     async fn serve_socks<S: Io + 'static>(
@@ -228,7 +239,7 @@ impl Connection {
         match decision {
             Decision::Deny => Err(Kind::Denied.into()),
             Decision::Tunnel => {
-                let upstream = proxy.upstream.tunnel(&origin).await?;
+                let upstream = proxy.upstream.tunnel(&origin, self.reach()).await?;
                 io.write_all(established).await.map_err(gone)?;
                 Ok(Then::Tunnel {
                     proxy,

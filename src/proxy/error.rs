@@ -33,6 +33,8 @@ pub enum Kind {
     Blocked,
     /// The destination is this proxy itself.
     Ourselves,
+    /// The destination is this machine's own, its link's or a metadata service, and the client is not this machine's user.
+    Prohibited,
     /// The request has passed here before.
     Loop,
     Dns,
@@ -113,6 +115,7 @@ impl From<upstream::Error> for Error {
             Upstream::Dns => Kind::Dns,
             Upstream::DnsTimeout => Kind::DnsTimeout,
             Upstream::Ourselves(_) => Kind::Ourselves,
+            Upstream::Prohibited => Kind::Prohibited,
             Upstream::ConnectRefused => Kind::ConnectRefused,
             Upstream::ConnectTimeout => Kind::ConnectTimeout,
             Upstream::Connect => Kind::Connect,

@@ -29,7 +29,7 @@ use crate::{
     origin::Origin,
     rule::{Recipe, SetCookie, matcher::Found},
     session::About,
-    upstream::{Alpn, Gate, Peer, Route},
+    upstream::{Alpn, Gate, Peer, Reach, Route},
 };
 
 /// Serves one request. Every one ends in exactly one line of the log.
@@ -151,10 +151,19 @@ impl<'s> Exchange<'s> {
         if absolute && world.unmatched == Unmatched::Deny && found.bound.is_none() {
             return Err(Kind::Denied.into());
         }
+        let names = |scheme| {
+            let matcher = world.sessions.matcher();
+            matcher.decides_for(client, scheme, &origin.host, origin.port)
+        };
+        let reach = match scope.reach {
+            Reach::Guarded if names(origin.scheme) => Reach::Anywhere,
+            reach => reach,
+        };
         let peer = || {
             proxy.upstream.peer(&Route {
                 client: scope.client.clone(),
                 origin: origin.clone(),
+                reach,
             })
         };
         let peer = if absolute {

@@ -10,7 +10,7 @@ use super::{
     error::{Error, Kind},
     owner,
 };
-use crate::secret::Secret;
+use crate::{secret::Secret, upstream::Reach};
 
 /// Who may use the proxy.
 #[derive(Clone, Debug)]
@@ -48,6 +48,15 @@ pub struct Arrival {
     pub listener: Option<Arc<str>>,
 }
 
+// === impl Arrival ===
+
+impl Arrival {
+    /// Returns the user id of the other end, if it is a process of this machine and the system tells.
+    fn uid(&self) -> Option<u32> {
+        self.uid.or_else(|| owner::uid(self.peer?, self.local?))
+    }
+}
+
 // === impl Clients ===
 
 impl Clients {
@@ -56,11 +65,7 @@ impl Clients {
         if let Some(name) = &arrival.listener {
             return Ok(Some(Some(name.clone())));
         }
-        let uid = || {
-            arrival
-                .uid
-                .or_else(|| owner::uid(arrival.peer?, arrival.local?))
-        };
+        let uid = || arrival.uid();
         if self.named.is_empty() {
             return match self.local_users {
                 LocalUsers::Any => Ok(Some(None)),
@@ -80,6 +85,18 @@ impl Clients {
             return Ok(Some(Some(client.name.clone())));
         }
         Ok(None)
+    }
+
+    /// Returns where a connection may lead that no session says anything about: the user that runs the proxy reaches
+    /// this machine's own services without it.
+    pub fn reach(&self, arrival: &Arrival) -> Reach {
+        // Nobody else was let in.
+        let only_own = self.named.is_empty() && self.local_users == LocalUsers::Own;
+        if only_own || arrival.uid() == Some(rustix::process::getuid().as_raw()) {
+            Reach::Anywhere
+        } else {
+            Reach::Guarded
+        }
     }
 
     /// Returns the client that a request's `Proxy-Authorization` names (RFC 7617), if its password is right.

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     origin::{Host, Origin, Scheme},
-    upstream::io::{Chunked, Filling, Io},
+    upstream::{
+        Reach,
+        io::{Chunked, Filling, Io},
+    },
 };
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446 §5.1).
@@ -117,7 +120,8 @@ async fn serve_opaque<S: Io + 'static>(
     if proxy.world.load().unmatched == Unmatched::Deny {
         return Err(Kind::Denied.into());
     }
-    let upstream = proxy.upstream.tunnel(&origin).await?;
+    // A session names the host: the configuration leads there.
+    let upstream = proxy.upstream.tunnel(&origin, Reach::Anywhere).await?;
     if let Err(error) = tunnel::relay(io, upstream, proxy.limits.tunnel_idle, &proxy.stop.now).await
     {
         tracing::debug!(error = &error as &dyn std::error::Error, "tunnel ended");

@@ -25,6 +25,8 @@ mod signed;
 mod socks;
 mod streams;
 mod teach;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod tunnel;
 mod upgrade;
@@ -101,6 +103,7 @@ impl Proxy {
         let connection = connect::Connection {
             proxy: self,
             client,
+            arrival,
         };
         if let Err(error) = connection.serve(io).await {
             match error.side() {

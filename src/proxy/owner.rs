@@ -8,6 +8,9 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+/// Stands for the owner of a socket that was closed meanwhile: no process has this user id.
+const NOBODY: u32 = u32::MAX;
+
 /// Asks the kernel for the owner of the socket that is `peer` here and connected to `local`; `None` where the system
 /// has no answer.
 pub fn uid(peer: SocketAddr, local: SocketAddr) -> Option<u32> {
@@ -70,15 +73,16 @@ fn request(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
     message
 }
 
-/// Reads `idiag_uid` of an `inet_diag_msg`.
+/// Reads `idiag_uid` of an `inet_diag_msg`. A socket without an inode has no owner any more, and the user id 0 that some
+/// kernels write then is not root's.
 fn owner(answer: &[u8]) -> Option<u32> {
     let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
     if kind != SOCK_DIAG_BY_FAMILY {
         return None;
     }
-    Some(u32::from_ne_bytes(
-        answer.get(16 + 64..16 + 68)?.try_into().ok()?,
-    ))
+    let number = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
+    let (uid, inode) = (number(16 + 64)?, number(16 + 68)?);
+    Some(if inode == 0 { NOBODY } else { uid })
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -103,5 +107,15 @@ mod tests {
             );
             drop(client);
         }
+    }
+
+    #[test]
+    fn a_socket_that_was_closed_has_no_owner() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        drop(client);
+        let owner = uid(peer, server.local_addr().unwrap());
+        assert!(matches!(owner, Some(NOBODY) | None), "{owner:?}");
     }
 }

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     origin::Origin,
-    upstream::{Peer, io::Io},
+    upstream::{Peer, Reach, io::Io},
 };
 
 /// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
@@ -44,6 +44,8 @@ pub struct Scope {
     pub client: Option<Arc<str>>,
     /// The target of the CONNECT around it; `None`: each request names its own.
     pub origin: Option<Origin>,
+    /// Where requests may go that no session says anything about.
+    pub reach: Reach,
     /// The origin's connections, once a request has gone there.
     pub peer: OnceLock<Arc<Peer>>,
     /// What the connection is doing.
@@ -53,11 +55,13 @@ pub struct Scope {
 // === impl Scope ===
 
 impl Scope {
+    /// What comes through a CONNECT to `origin`, which a session names; or in absolute form.
     pub fn new(proxy: Arc<Proxy>, client: Option<Arc<str>>, origin: Option<Origin>) -> Self {
         Self {
             proxy,
             client,
             origin,
+            reach: Reach::Anywhere,
             peer: OnceLock::new(),
             activity: Activity::new(),
         }
@@ -70,7 +74,7 @@ enum Who {
     /// Whoever opened it.
     Known(Arc<Scope>),
     /// Each request says so itself, by its password.
-    EachTells(Arc<Proxy>, Arc<Activity>),
+    EachTells(Arc<Proxy>, Reach, Arc<Activity>),
 }
 
 // === impl Who ===
@@ -80,11 +84,15 @@ impl Who {
     fn scope(self, request: &Request<Incoming>) -> Result<Arc<Scope>, Error> {
         match self {
             Self::Known(scope) => Ok(scope),
-            Self::EachTells(proxy, activity) => {
+            Self::EachTells(proxy, reach, activity) => {
                 let known = proxy.world.load().clients.authenticate(request.headers());
                 known.map(|name| {
                     let scope = Scope::new(proxy, Some(name), None);
-                    Arc::new(Scope { activity, ..scope })
+                    Arc::new(Scope {
+                        reach,
+                        activity,
+                        ..scope
+                    })
                 })
             }
         }
@@ -106,13 +114,17 @@ type Answered = Result<Response<Counted>, Infallible>;
 pub async fn serve_plain<S: Io + 'static>(
     proxy: Arc<Proxy>,
     client: Option<Option<Arc<str>>>,
+    reach: Reach,
     io: S,
 ) -> Result<(), Error> {
     match client {
-        Some(client) => serve_http1(Scope::new(proxy, client, None), io).await,
+        Some(client) => {
+            let scope = Scope::new(proxy, client, None);
+            serve_http1(Scope { reach, ..scope }, io).await
+        }
         None => {
             let activity = Activity::new();
-            let who = Who::EachTells(proxy.clone(), activity.clone());
+            let who = Who::EachTells(proxy.clone(), reach, activity.clone());
             http1(who, &proxy, activity, io).await
         }
     }

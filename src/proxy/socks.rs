@@ -147,7 +147,11 @@ impl<S: Io> Negotiation<'_, S> {
 /// Makes the answer to a request that is not granted.
 pub(super) fn refusal(error: &Error) -> [u8; 10] {
     reply(match error.kind() {
-        Kind::Denied | Kind::Ourselves | Kind::OtherUser | Kind::ClientUnknown => NOT_ALLOWED,
+        Kind::Denied
+        | Kind::Ourselves
+        | Kind::Prohibited
+        | Kind::OtherUser
+        | Kind::ClientUnknown => NOT_ALLOWED,
         Kind::Dns | Kind::DnsTimeout | Kind::ConnectTimeout | Kind::Connect => UNREACHABLE,
         Kind::ConnectRefused => REFUSED,
         _ => FAILED,

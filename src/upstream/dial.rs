@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::error::{Error, Kind};
+use super::{
+    error::{Error, Kind},
+    reach::Reach,
+};
 use crate::origin::Host;
 
 /// How long addresses are believed. Pooling makes lookups rare; this spares them when connections are short.
@@ -61,13 +64,19 @@ impl Dialer {
         }
     }
 
-    /// Connects to a host, trying its addresses in turn with a head start each.
-    pub async fn connect(&self, host: &Host, port: u16) -> Result<TcpStream, Error> {
+    /// Connects to a host, trying its addresses in turn with a head start each. What `reach` forbids is judged by the
+    /// addresses that are then dialled; what the configuration leads elsewhere may be anywhere.
+    pub async fn connect(&self, host: &Host, port: u16, reach: Reach) -> Result<TcpStream, Error> {
         let addresses = match timeout(self.limit, self.addresses(host, port)).await {
             Ok(addresses) => addresses?,
             Err(_) => return Err(Error::unsent(Kind::DnsTimeout)),
         };
+        let configured =
+            reach == Reach::Guarded && self.resolve.contains_key(&(host.clone(), port));
         for address in &addresses {
+            if !configured && !reach.allows(address.ip()) {
+                return Err(Error::unsent(Kind::Prohibited));
+            }
             if self.is_ours(*address) {
                 return Err(Error::unsent(Kind::Ourselves(*address)));
             }
@@ -266,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn we_never_dial_ourselves() {
         let error = dialer(&["127.0.0.1:9"])
-            .connect(&"127.0.0.9".parse().unwrap(), 9)
+            .connect(&"127.0.0.9".parse().unwrap(), 9, Reach::Anywhere)
             .await
             .unwrap_err();
         assert!(matches!(error.kind(), Kind::Ourselves(_)));

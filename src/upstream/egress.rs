@@ -11,6 +11,7 @@ use super::{
     dial::Dialer,
     error::{Error, Kind},
     io::{Chunked, Hop, Io},
+    reach::Reach,
 };
 use crate::origin::{Authority, Host, Origin};
 
@@ -55,13 +56,18 @@ impl Egress {
     pub async fn connect(
         &self,
         origin: &Origin,
+        reach: Reach,
         dialer: &Dialer,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Hop, Error> {
         let Some(proxy) = self.through(origin) else {
-            let socket = dialer.connect(&origin.host, origin.port).await?;
+            let socket = dialer.connect(&origin.host, origin.port, reach).await?;
             return Ok(Hop::Tcp(Chunked::new(socket)));
         };
+        // The proxy resolves the name; what the name itself says is judged here.
+        if !reach.allows_host(&origin.host) {
+            return Err(Error::unsent(Kind::Prohibited));
+        }
         let within = tokio::time::timeout(dialer.limit, tunnel(&proxy, origin, dialer, tls));
         within
             .await
@@ -88,7 +94,11 @@ async fn tunnel(
         _ if socks => 1080,
         _ => 80,
     });
-    let socket = Chunked::new(dialer.connect(&authority.host, port).await?);
+    let socket = Chunked::new(
+        dialer
+            .connect(&authority.host, port, Reach::Anywhere)
+            .await?,
+    );
     if socks {
         return socks5(socket, proxy, origin)
             .await

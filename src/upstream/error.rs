@@ -26,6 +26,8 @@ pub enum Kind {
     DnsTimeout,
     /// The address is ourselves.
     Ourselves(SocketAddr),
+    /// Who asks may not reach that address.
+    Prohibited,
     ConnectRefused,
     ConnectTimeout,
     Connect,
@@ -164,6 +166,7 @@ impl fmt::Display for Error {
             Kind::Dns => "the host name has no address",
             Kind::DnsTimeout => "the name servers do not answer",
             Kind::Ourselves(_) => "the address is this proxy itself",
+            Kind::Prohibited => "the address is not for this client",
             Kind::ConnectRefused => "the upstream refuses connections",
             Kind::ConnectTimeout => "the upstream does not answer to a connection",
             Kind::Connect => "the upstream cannot be reached",

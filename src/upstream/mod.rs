@@ -15,6 +15,7 @@ pub mod io;
 mod keep;
 mod patience;
 mod peer;
+mod reach;
 pub mod roots;
 mod silence;
 pub(crate) mod through;
@@ -39,6 +40,7 @@ pub use self::{
     error::{Error, Kind, Sent},
     keep::{Keep, Total},
     peer::Peer,
+    reach::Reach,
     silence::Silence,
     tls::Alpn,
 };
@@ -48,11 +50,13 @@ use crate::{
     origin::{Host, Origin},
 };
 
-/// Who a connection is for and where it goes: connections are shared only within one client and one origin.
+/// Who a connection is for and where it goes: connections are shared only within one client and one origin, and
+/// between those who may reach the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     pub client: Option<Arc<str>>,
     pub origin: Origin,
+    pub reach: Reach,
 }
 
 /// What the upstream side is made from.
@@ -152,7 +156,7 @@ impl Upstream {
             .entry(route.client.clone())
             .or_insert_with(|| tls::for_client(&self.tls))
             .clone();
-        let peer = Peer::new(route.origin.clone(), self.shared.clone(), tls);
+        let peer = Peer::new(route, self.shared.clone(), tls);
         peers.by_route.insert(route.clone(), peer.clone());
         peer
     }
@@ -169,29 +173,21 @@ impl Upstream {
 
     /// Connects and hangs up: tells whether the origin's host can be reached, and sends nothing.
     pub async fn probe(&self, origin: &Origin) -> Result<(), Error> {
-        let route = Route {
-            client: None,
-            origin: origin.clone(),
-        };
-        let tls = self.peer(&route).tls();
-        self.shared
-            .egress
-            .connect(origin, &self.shared.dialer, &tls)
-            .await
-            .map(drop)
+        self.tunnel(origin, Reach::Anywhere).await.map(drop)
     }
 
     /// Connects to an origin's host and port for a tunnel.
-    pub async fn tunnel(&self, origin: &Origin) -> Result<io::Hop, Error> {
+    pub async fn tunnel(&self, origin: &Origin, reach: Reach) -> Result<io::Hop, Error> {
         let tls = self
             .peer(&Route {
                 client: None,
                 origin: origin.clone(),
+                reach,
             })
             .tls();
         self.shared
             .egress
-            .connect(origin, &self.shared.dialer, &tls)
+            .connect(origin, reach, &self.shared.dialer, &tls)
             .await
     }
 

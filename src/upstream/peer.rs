@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Shared, adapt,
+    Reach, Route, Shared, adapt,
     body::{Body, Incoming},
     connection::{Http1, Lease},
     error::{Error, Kind, Sent},
@@ -37,6 +37,7 @@ use crate::origin::{Origin, Scheme};
 #[derive(Debug)]
 pub struct Peer {
     origin: Origin,
+    reach: Reach,
     shared: Arc<Shared>,
     tls: Arc<ClientConfig>,
     /// The one that was used last at the back.
@@ -66,9 +67,10 @@ enum Fresh {
 // === impl Peer ===
 
 impl Peer {
-    pub(super) fn new(origin: Origin, shared: Arc<Shared>, tls: Arc<ClientConfig>) -> Arc<Self> {
+    pub(super) fn new(route: &Route, shared: Arc<Shared>, tls: Arc<ClientConfig>) -> Arc<Self> {
         Arc::new(Self {
-            origin,
+            origin: route.origin.clone(),
+            reach: route.reach,
             shared,
             tls,
             idle: Mutex::default(),
@@ -255,7 +257,7 @@ impl Peer {
         let hop = self
             .shared
             .egress
-            .connect(&self.origin, &self.shared.dialer, &self.tls)
+            .connect(&self.origin, self.reach, &self.shared.dialer, &self.tls)
             .await?;
         if self.origin.scheme == Scheme::Http {
             return Ok((TokioIo::new(Filling(Stream::Plain(hop))), false));

@@ -15,7 +15,7 @@ use crate::{
     life::Failure,
     limits::Limits,
     message::decode,
-    upstream::{self, Body, Route, Sent, Upstream},
+    upstream::{self, Body, Reach, Route, Sent, Upstream},
 };
 
 /// Who we are where nobody says otherwise.
@@ -86,6 +86,7 @@ impl Http {
         let route = Route {
             client: Some(Arc::clone(&self.client)),
             origin: url.origin,
+            reach: Reach::Anywhere,
         };
         self.send(&route, outgoing).await
     }

@@ -15,7 +15,7 @@ use crate::{
         template::{Scope, Template},
     },
     session::held,
-    upstream::{Body, Route},
+    upstream::{Body, Reach, Route},
 };
 
 // === impl Live ===
@@ -84,6 +84,7 @@ impl Live {
         let route = Route {
             client: Some(self.http.client.clone()),
             origin: url.origin.clone(),
+            reach: Reach::Anywhere,
         };
         let request = Request::from_parts(parts, Body::Empty);
         Ok((self.http.send(&route, request).await?, applied))
