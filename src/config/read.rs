@@ -217,11 +217,9 @@ impl<'a> Keys<'a> {
         let faults = self.at.faults;
         if let Some(unsupported) = unsupported::find(&pattern) {
             let entry = self.table.get(key)?;
-            if !unsupported.is_harmless(&entry.node.value) {
-                let below = self.at.below(entry, key);
-                let message = format!("`{key}` is not supported yet");
-                faults.error(entry.key_span, &below.path, message, unsupported.hint);
-            }
+            let below = self.at.below(entry, key);
+            let message = format!("`{key}` is not supported yet");
+            faults.error(entry.key_span, &below.path, message, unsupported.hint);
             return None;
         }
         faults.asked.borrow_mut().insert(pattern.clone());

@@ -2,15 +2,11 @@
 //!
 //! The one place that knows; a capability that arrives takes its lines out of here.
 
-use super::tree::Value;
-
 /// A key that is not supported yet.
 #[derive(Debug)]
 pub(super) struct Key {
     pattern: &'static str,
     pub(super) hint: &'static str,
-    /// The value that asks for nothing, if there is one.
-    harmless: Option<bool>,
 }
 
 const KEYS: &[Key] = &[
@@ -22,17 +18,6 @@ const KEYS: &[Key] = &[
         "use refresh.every to renew ahead of time",
     ),
     key("session.*.export", "run `staysigned export` instead"),
-    key("session.*.capture[].request", "capture from the answer"),
-    Key {
-        pattern: "session.*.capture[].mask",
-        hint: "leave it out, or false",
-        harmless: Some(false),
-    },
-    Key {
-        pattern: "session.*.capture[].coalesce",
-        hint: "leave it out, or false",
-        harmless: Some(false),
-    },
     key("session.*.refresh.from", "run `staysigned import` instead"),
     key(
         "session.*.refresh.profile",
@@ -64,14 +49,10 @@ const VALUES: &[(&str, &str, &str)] = &[
 ];
 
 const fn key(pattern: &'static str, hint: &'static str) -> Key {
-    Key {
-        pattern,
-        hint,
-        harmless: None,
-    }
+    Key { pattern, hint }
 }
 
-/// Finds a key by its pattern, as `session.*.capture[].mask`.
+/// Finds a key by its pattern, as `session.*.refresh.from`.
 pub(super) fn find(pattern: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.pattern == pattern)
 }
@@ -82,15 +63,4 @@ pub(super) fn value(pattern: &str, value: &str) -> Option<&'static str> {
         .iter()
         .find(|(key, word, _)| *key == pattern && *word == value)
         .map(|(_, _, hint)| *hint)
-}
-
-// === impl Key ===
-
-impl Key {
-    pub(super) fn is_harmless(&self, value: &Value) -> bool {
-        match (self.harmless, value) {
-            (Some(harmless), Value::Bool(value)) => harmless == *value,
-            _ => false,
-        }
-    }
 }

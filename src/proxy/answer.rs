@@ -197,6 +197,13 @@ impl Kind {
                 "the upstream's answer is no good, also after a refresh",
                 Some("see `staysigned status`"),
             ),
+            Self::Unmasked => (
+                Upstream,
+                502,
+                "http_response_incomplete",
+                "the upstream's answer has a credential that cannot be masked",
+                Some("limits.token_answer says how large such an answer may be"),
+            ),
             Self::NeedsLogin(hint) => {
                 return Answer {
                     side: Proxy,

@@ -63,6 +63,8 @@ pub enum Kind {
     Incompletely(String),
     Waiting,
     Busy,
+    /// An answer has what the client must not see, and it cannot be taken out.
+    Unmasked,
     /// What was learnt could not be stored.
     Store,
     Draining,

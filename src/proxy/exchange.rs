@@ -17,11 +17,14 @@ use super::{
     error::{Error, Kind},
     judge::{self, Judged},
     meter::Waited,
+    relay::{self, Received},
     requests::Scope,
     respond,
+    sending::Spare,
     teach::Taught,
     timer::Activity,
     upgrade,
+    whole::Arrived,
 };
 use crate::{
     grant::Generation,
@@ -208,15 +211,45 @@ impl<'s> Exchange<'s> {
             hides_cookies: false,
             waited,
         };
+        let mut arrived = Arrived::Coming(body);
+        if found.captures.iter().any(relay::looks_into)
+            && let Arrived::Coming(body) = arrived
+        {
+            let received = exchange.receive(&world, scope, &found, &mut parts, body);
+            arrived = match Box::pin(received).await? {
+                Received::Arrived(arrived) => arrived,
+                Received::Answered(response) => {
+                    let bound = found.bound.as_ref().map(|bound| {
+                        world
+                            .sessions
+                            .session(bound.recipe(), scope.client.as_ref())
+                    });
+                    let recipe = bound.as_ref().map(|session| &**session.recipe());
+                    return Ok(exchange.finish(response, recipe, None));
+                }
+            };
+        }
         match &found.bound {
-            None => exchange.unsigned(&world, scope, &found, parts, body).await,
+            None => {
+                exchange
+                    .unsigned(&world, scope, &found, parts, arrived)
+                    .await
+            }
             Some(bound) => {
                 let session = world
                     .sessions
                     .session(bound.recipe(), scope.client.as_ref());
                 exchange.hides_cookies = hides(session.recipe());
                 exchange
-                    .signed(&world, scope, &session, bound, &found.captures, parts, body)
+                    .signed(
+                        &world,
+                        scope,
+                        &session,
+                        bound,
+                        &found.captures,
+                        parts,
+                        arrived,
+                    )
                     .await
             }
         }
@@ -228,10 +261,16 @@ impl<'s> Exchange<'s> {
         world: &World,
         scope: &Scope,
         found: &Found<'_>,
-        parts: Parts,
-        body: ClientIncoming,
+        mut parts: Parts,
+        arrived: Arrived,
     ) -> Result<Response<ResponseBody>, Error> {
-        let (body, spare) = self.body(body, false);
+        let (body, spare) = match arrived {
+            Arrived::Coming(body) => self.body(body, false),
+            Arrived::Whole(whole) => {
+                let body = whole.send(&mut parts.headers, None);
+                (body, Spare::Whole(*whole))
+            }
+        };
         let response = self.once(parts, body, &spare).await?;
         let judged = judge::captured(&self, response, &found.captures).await?;
         let Judged {
@@ -251,6 +290,7 @@ impl<'s> Exchange<'s> {
             taught,
         )
         .await?;
+        let response = self.masked(world, scope, &found.captures, response).await?;
         Ok(self.finish(response, None, None))
     }
 

@@ -56,6 +56,40 @@ pub async fn peek(
     })
 }
 
+/// Reads a body to its end; returns its bytes and the body again, or `None` if it has more than `limit`.
+pub async fn whole(
+    body: ResponseBody,
+    limit: usize,
+) -> Result<Option<(Bytes, ResponseBody)>, upstream::Error> {
+    let (mut frames, mut rest) = match body {
+        ResponseBody::Whole(bytes) => {
+            let fits = bytes.len() <= limit;
+            return Ok(fits.then(|| (bytes.clone(), ResponseBody::Whole(bytes))));
+        }
+        ResponseBody::Streamed(body) => (VecDeque::new(), Some(body)),
+        ResponseBody::Begun(begun) => (begun.frames, begun.rest),
+    };
+    let mut bytes = BytesMut::new();
+    let data = frames.iter().filter_map(Frame::data_ref);
+    data.for_each(|data| bytes.extend_from_slice(data));
+    while let Some(body) = &mut rest {
+        if bytes.len() > limit {
+            break;
+        }
+        match body.frame().await.transpose()? {
+            Some(frame) => {
+                if let Some(data) = frame.data_ref() {
+                    bytes.extend_from_slice(data);
+                }
+                frames.push_back(frame);
+            }
+            None => rest = None,
+        }
+    }
+    let body = ResponseBody::Begun(Box::new(Begun { frames, rest }));
+    Ok((bytes.len() <= limit).then(|| (bytes.freeze(), body)))
+}
+
 /// Reads and forgets a small rest of a body, so that its connection can be used again; gives up early.
 pub async fn discard(mut body: ResponseBody) {
     /// More than this is not worth a connection.

@@ -1,6 +1,8 @@
 //! What the rules say of an answer, before its head is passed on: whether the credential is still good, and what can
 //! be learnt. A body is looked at only if a rule asks for it, and no further than the limits allow.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_ENCODING};
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
     inspect::{self, Peeked},
 };
 use crate::{
+    limits::Limits,
     message::decode,
     rule::{
         Recipe, Source,
@@ -103,7 +106,7 @@ pub(super) async fn captured(
     let limits = &exchange.proxy.limits;
     let (head, body) = response.into_parts();
     let limit = if wants_body { limits.token_answer } else { 0 };
-    let peeked = inspect::peek(body, limit, limits.inspect_wait).await?;
+    let peeked = inspect::peek(body, limit, wait(limits, captures)).await?;
     let fields = take(
         &head.headers,
         &peeked,
@@ -147,7 +150,7 @@ async fn look(
     } else {
         limits.inspect_body
     };
-    let peeked = inspect::peek(body, limit, limits.inspect_wait).await?;
+    let peeked = inspect::peek(body, limit, wait(limits, captures)).await?;
     let bounds = decode::Bounds {
         max: limits.inspect_body,
         ratio: limits.inspect_ratio,
@@ -183,6 +186,15 @@ async fn look(
         says,
         fields,
     })
+}
+
+/// Returns how long a body may take: what the client does not see must be known here, however slowly it comes.
+fn wait(limits: &Limits, captures: &[Captured<'_>]) -> Duration {
+    if captures.iter().any(|captured| captured.capture.mask) {
+        limits.silence
+    } else {
+        limits.inspect_wait
+    }
 }
 
 fn take(
@@ -236,7 +248,7 @@ fn question(exchange: &Exchange<'_>, hit: &Hit) -> String {
     )
 }
 
-fn encoding(headers: &HeaderMap) -> &str {
+pub(super) fn encoding(headers: &HeaderMap) -> &str {
     headers
         .get(CONTENT_ENCODING)
         .map(HeaderValue::to_str)

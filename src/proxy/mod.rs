@@ -16,6 +16,7 @@ mod interim;
 mod judge;
 pub mod meter;
 mod owner;
+mod relay;
 mod requests;
 mod respond;
 mod rewrite;
@@ -30,6 +31,7 @@ mod tests;
 mod timer;
 mod tunnel;
 mod upgrade;
+mod veil;
 mod whole;
 
 use std::sync::{Arc, atomic::AtomicBool};

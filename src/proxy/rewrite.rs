@@ -28,12 +28,15 @@ impl Exchange<'_> {
         };
         let recipe = session.recipe();
         let render = |template: &_| current.render(recipe, template);
+        let opens = session
+            .standins()
+            .map(|standins| |text: &str| standins.opens(text));
         let new = inject::put_body(
             &parts.headers,
             whole.plain(),
             &current.ready,
             attempt,
-            None,
+            opens.as_ref().map(|opens| opens as &dyn Fn(&str) -> bool),
             &render,
         );
         let failed = |e: inject::Error| Error::from(Kind::Incompletely(e.to_string())).because(e);

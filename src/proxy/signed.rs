@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::{Response, request::Parts};
-use hyper::body::Incoming as ClientIncoming;
 
 use super::{
     World,
@@ -16,10 +15,11 @@ use super::{
     seal,
     sending::Spare,
     teach::Taught,
+    whole::Arrived,
 };
 use crate::{
     rule::{
-        Again, OnDead, Recipe,
+        Again, OnDead,
         inject::{self, Applied, Attempt},
         matcher::{Bound, Captured},
     },
@@ -38,9 +38,13 @@ impl Exchange<'_> {
         bound: &Bound,
         captures: &[Captured<'_>],
         parts: Parts,
-        body: ClientIncoming,
+        arrived: Arrived,
     ) -> Result<Response<ResponseBody>, Error> {
         let recipe = session.recipe();
+        let give = async |exchange: Self, response, note| {
+            let response = exchange.masked(world, scope, captures, response).await?;
+            Ok(exchange.finish(response, Some(recipe), note))
+        };
         let turn = session.turn().await?;
         let mut current = match session.ready() {
             Some(current) => Some(current),
@@ -50,18 +54,21 @@ impl Exchange<'_> {
                 Err(_) => None,
             },
         };
-        let wants_whole =
-            inject::has_body_place(recipe, &parts.headers) || seal::wants_whole(recipe, &body);
-        let (mut body, spare) = if wants_whole {
-            let whole = Box::pin(self.whole(&parts.headers, body)).await?;
-            (Body::Empty, Spare::Whole(whole))
-        } else {
-            self.body(body, true)
+        let (mut body, spare) = match arrived {
+            Arrived::Whole(whole) => (Body::Empty, Spare::Whole(*whole)),
+            Arrived::Coming(body)
+                if inject::has_body_place(recipe, &parts.headers)
+                    || seal::wants_whole(recipe, &body) =>
+            {
+                let whole = Box::pin(self.whole(&parts.headers, body)).await?;
+                (Body::Empty, Spare::Whole(whole))
+            }
+            Arrived::Coming(body) => self.body(body, true),
         };
         let (mut attempt, mut renewed, mut note) = (Attempt::First, false, None);
         loop {
             let mut parts = parts.clone();
-            let mut applied = self.sign(&mut parts, recipe, bound, current.as_deref(), attempt)?;
+            let mut applied = self.sign(&mut parts, session, bound, current.as_deref(), attempt)?;
             if let Spare::Whole(whole) = &spare {
                 let put = (attempt, applied);
                 (body, applied) =
@@ -90,7 +97,7 @@ impl Exchange<'_> {
                         session.accepted(seen, self.about());
                     }
                     drop(turn);
-                    return Ok(self.finish(judged.response, Some(recipe), note));
+                    return give(self, judged.response, note).await;
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
                     if renewed {
@@ -103,7 +110,7 @@ impl Exchange<'_> {
                         return Err(Kind::StillRejected.into());
                     }
                     judge::confirm(&self, session, hit).await;
-                    return Ok(self.finish(judged.response, Some(recipe), note));
+                    return give(self, judged.response, note).await;
                 }
                 (Says::Rejected(_), Attempt::First) => session.reject(seen, self.about()).await,
                 (Says::Challenged, _) => match &current {
@@ -114,13 +121,13 @@ impl Exchange<'_> {
             let next = match next {
                 Verdict::Again(next) => next,
                 Verdict::Pass(why) => {
-                    return Ok(self.finish(judged.response, Some(recipe), Some(why)));
+                    return give(self, judged.response, Some(why)).await;
                 }
             };
             let complete = spare.is_complete();
             let Some(again) = spare.again() else {
                 let why = "the session was refreshed, but the request's body was too large to keep";
-                return Ok(self.finish(judged.response, Some(recipe), Some(why)));
+                return give(self, judged.response, Some(why)).await;
             };
             if complete {
                 inspect::discard(judged.response.into_body()).await;
@@ -141,17 +148,22 @@ impl Exchange<'_> {
     }
 
     /// Puts the credential on, or takes off what stands in for it when there is none.
-    fn sign(
+    pub(super) fn sign(
         &self,
         parts: &mut Parts,
-        recipe: &Recipe,
+        session: &Session,
         bound: &Bound,
         current: Option<&Current>,
         attempt: Attempt,
     ) -> Result<Applied, Error> {
         let failed = |e: inject::Error| Error::from(Kind::Incompletely(e.to_string())).because(e);
+        let recipe = session.recipe();
+        let opens = session
+            .standins()
+            .map(|standins| |text: &str| standins.opens(text));
+        let standin = opens.as_ref().map(|opens| opens as &dyn Fn(&str) -> bool);
         let Some(current) = current else {
-            inject::strip(parts, recipe, None).map_err(failed)?;
+            inject::strip(parts, recipe, standin).map_err(failed)?;
             return Ok(Applied::Nothing);
         };
         let jar = current.cookie_string(recipe, self.origin, parts.uri.path());
@@ -160,7 +172,7 @@ impl Exchange<'_> {
             ready: &current.ready,
             jar: jar.as_ref(),
             attempt,
-            standin: None,
+            standin,
             render: &|template| current.render(recipe, template),
         };
         inject::apply(parts, bound, params).map_err(failed)

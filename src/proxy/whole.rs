@@ -32,6 +32,12 @@ pub(super) struct Whole {
     decoded: Option<Bytes>,
 }
 
+/// A client's body: still to come, or read already.
+pub(super) enum Arrived {
+    Coming(ClientIncoming),
+    Whole(Box<Whole>),
+}
+
 impl Exchange<'_> {
     /// Reads a body to its end; one over `limits.whole_body`, encoded or decoded, is refused.
     pub(super) async fn whole(
@@ -75,6 +81,15 @@ impl Whole {
     /// Returns the body without its content coding.
     pub(super) fn plain(&self) -> &Bytes {
         self.decoded.as_ref().unwrap_or(&self.raw)
+    }
+
+    /// Returns the body with another text in its place.
+    pub(super) fn exchanged(&self, headers: &mut HeaderMap, new: Vec<u8>) -> Self {
+        hop::retain(headers, |name, _| !is_of_the_bytes(name));
+        Self {
+            raw: new.into(),
+            decoded: None,
+        }
     }
 
     /// Returns the body to send: as it came, or with what took its place.

@@ -252,10 +252,32 @@ pub fn strip(
             || standin.is_some_and(|standin| held::holds(parts, &inject.place, standin))
     };
     let replaced: Vec<&Inject> = recipe.inject.iter().filter(is_replaced).collect();
+    let mut names: Vec<&HeaderName> = recipe.sign.iter().flat_map(Sign::fields).collect();
+    if recipe.cookies.enabled && recipe.cookies.merge == Merge::Only {
+        names.push(&COOKIE);
+    }
+    take_off(parts, &replaced, names)
+}
+
+/// Takes a session's stand-ins from a request that goes where its credential may not go; all else stays.
+pub fn clear(
+    parts: &mut request::Parts,
+    recipe: &Recipe,
+    standin: &dyn Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let holds = |inject: &&Inject| held::holds(parts, &inject.place, standin);
+    let held: Vec<&Inject> = recipe.inject.iter().filter(holds).collect();
+    take_off(parts, &held, Vec::new())
+}
+
+fn take_off<'r>(
+    parts: &mut request::Parts,
+    injects: &[&'r Inject],
+    mut names: Vec<&'r HeaderName>,
+) -> Result<(), Error> {
     let mut target: Option<String> = None;
-    let mut names: Vec<&HeaderName> = Vec::new();
     let mut cookies: Vec<&[u8]> = Vec::new();
-    for inject in replaced {
+    for inject in injects {
         match &inject.place {
             Place::Header(name) => names.push(name),
             Place::Query(name) => {
@@ -268,15 +290,10 @@ pub fn strip(
             Place::Body(_) => {}
         }
     }
-    for name in recipe.sign.iter().flat_map(Sign::fields) {
-        names.push(name);
-    }
     if let Some(target) = target {
         parts.uri = with_target(&parts.uri, target)?;
     }
-    if recipe.cookies.enabled && recipe.cookies.merge == Merge::Only {
-        names.push(&COOKIE);
-    } else if !cookies.is_empty() {
+    if !cookies.is_empty() && !names.contains(&&COOKIE) {
         cookie::take(&mut parts.headers, &cookies);
     }
     without(&mut parts.headers, &names);

@@ -291,21 +291,6 @@ impl Recipe {
     }
 }
 
-// === impl Capture ===
-
-impl Capture {
-    /// Returns a capture of nothing yet.
-    pub fn at(target: Target) -> Self {
-        Self {
-            target,
-            request: Vec::new(),
-            answer: Vec::new(),
-            mask: false,
-            coalesce: false,
-        }
-    }
-}
-
 // === impl Target ===
 
 impl fmt::Display for Target {

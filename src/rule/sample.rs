@@ -58,5 +58,11 @@ pub(crate) fn recipe(name: &str, clients: &[&str], binds: &[&str]) -> Recipe {
 }
 
 pub(crate) fn capture(text: &str) -> Capture {
-    Capture::at(target(text))
+    Capture {
+        target: target(text),
+        request: Vec::new(),
+        answer: Vec::new(),
+        mask: false,
+        coalesce: false,
+    }
 }

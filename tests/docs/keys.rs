@@ -30,7 +30,7 @@ fn has_names(table: &str) -> bool {
         "answer", "capture", "clients", "derive", "form", "headers", "params", "secrets",
         "session", "values",
     ];
-    names.contains(&last)
+    names.contains(&last) || table.ends_with("capture[].request")
 }
 
 fn collect(value: &DeValue<'_>, path: &str, keys: &mut BTreeSet<String>) {
@@ -73,7 +73,12 @@ fn shortened(key: &str) -> Option<String> {
     if before.ends_with("capture.NAME") || before.ends_with("answer.NAME") {
         return Some(format!("PLACE.{last}"));
     }
-    let of_place = key.ends_with("].capture.NAME") || key.ends_with("].answer.NAME");
+    if before.ends_with("].request.NAME") {
+        return Some(format!("SPOT.{last}"));
+    }
+    let of_place = [".capture.NAME", ".answer.NAME", ".request.NAME"]
+        .iter()
+        .any(|end| key.ends_with(&format!("]{end}")));
     let section = matches!(key, "clients.NAME" | "session.NAME");
     (!of_place && !section).then(|| key.to_owned())
 }

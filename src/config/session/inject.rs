@@ -83,6 +83,17 @@ fn one(keys: &Keys<'_>) -> Option<Inject> {
     })
 }
 
+/// Reads the place of a value in the body of a client's request.
+pub(super) fn spot(at: &At<'_>) -> Option<Spot> {
+    const HINT: &str = "{ form = \"refresh_token\" } or { json = \"/refresh_token\" }";
+    at.table(|keys| {
+        let json = keys.at("json").and_then(|at| member(&at));
+        let form = keys.at("form").and_then(|at| form(&at));
+        one_of(keys, &["json", "form"], HINT);
+        json.or(form)
+    })?
+}
+
 /// Reads the place of a value in a JSON body.
 fn member(at: &At<'_>) -> Option<Spot> {
     let pointer: Pointer = at.get()?;

@@ -1,6 +1,7 @@
 //! What says that a credential is no longer good, what is learnt from answers, and what is kept from a session.
 
 use super::{
+    inject::spot,
     target::{methods, path, status, target},
     values::{fields, source},
 };
@@ -98,16 +99,28 @@ pub(super) fn captures(at: &At<'_>) -> Vec<Capture> {
 fn capture(keys: &Keys<'_>) -> Option<Capture> {
     const HINT: &str = "answer = { access_token = { json = \"/access_token\" } }";
     let target = matched(keys);
-    keys.at("request");
-    keys.at("mask");
-    keys.at("coalesce");
+    let request = keys
+        .at("request")
+        .map(|at| fields(&at, spot))
+        .unwrap_or_default();
+    let coalesce = keys.or("coalesce", false);
+    if coalesce && !request.iter().any(|(field, _)| field == "refresh_token") {
+        keys.fault(
+            "coalesce",
+            "nothing says where clients put their refresh token",
+            "add request = { refresh_token = { form = \"refresh_token\" } }",
+        );
+    }
     let answer = keys.need("answer", HINT)?;
     if matches!(&answer.node.value, Value::Table(table) if table.0.is_empty()) {
         answer.fault("nothing is captured", HINT);
     }
     Some(Capture {
+        request,
         answer: fields(&answer, source),
-        ..Capture::at(target?)
+        mask: keys.or("mask", false),
+        coalesce,
+        target: target?,
     })
 }
 

@@ -1,0 +1,298 @@
+//! A request that captures look into (`capture.request`, `capture.mask`): what a client has in place of a session's
+//! values is exchanged for them, and a client's own refresh goes out under the session's rules.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
+    request::Parts,
+};
+use hyper::body::{Body as _, Incoming as ClientIncoming};
+
+use super::{
+    World,
+    body::ResponseBody,
+    error::{Error, Kind},
+    exchange::Exchange,
+    requests::Scope,
+    teach::Taught,
+    whole::{Arrived, Whole, is_of_the_bytes},
+};
+use crate::{
+    auth,
+    grant::Generation,
+    life::Failure,
+    message::hop,
+    rule::{
+        Capture, Spot, Url,
+        body::{Edit, Media, splice},
+        capture,
+        inject::{self, Attempt},
+        matcher::{Captured, Found},
+    },
+    secret::Secret,
+    session::{Relay, Relayed, Session},
+};
+
+/// The field that a refresh spends (RFC 6749 §6).
+const REFRESH_TOKEN: &str = "refresh_token";
+
+/// What came of looking into a request.
+pub(super) enum Received {
+    /// It goes on like any other.
+    Arrived(Arrived),
+    /// It was a refresh of the session's, and this is the answer to it.
+    Answered(Response<ResponseBody>),
+}
+
+/// What a capture found in a body.
+struct Presented {
+    /// The client's refresh token, how it is written, and where it stands.
+    token: Option<(Secret, Spot)>,
+    spans: Vec<Range<usize>>,
+    /// Stand-ins of other fields, with what they stand for.
+    others: Vec<Edit>,
+}
+
+/// Tells whether a capture does more than to learn from the answer.
+pub(super) fn looks_into(captured: &Captured<'_>) -> bool {
+    captured.capture.mask || !captured.capture.request.is_empty()
+}
+
+impl Exchange<'_> {
+    /// Looks into a request for which [`looks_into`] is true of some capture.
+    pub(super) async fn receive(
+        &self,
+        world: &World,
+        scope: &Scope,
+        found: &Found<'_>,
+        parts: &mut Parts,
+        body: ClientIncoming,
+    ) -> Result<Received, Error> {
+        if found.captures.iter().any(|c| c.capture.mask) {
+            // Its answer is read here, whatever the client could read.
+            let identity = HeaderValue::from_static("identity");
+            parts.headers.insert(ACCEPT_ENCODING, identity);
+        }
+        let media = Media::of(&parts.headers);
+        let asks = found.captures.iter();
+        let asks = asks.filter(|c| !c.capture.request.is_empty());
+        let asks: Vec<_> = asks.collect();
+        let Some(media) = media.filter(|_| !asks.is_empty() && !body.is_end_stream()) else {
+            return Ok(Received::Arrived(Arrived::Coming(body)));
+        };
+        let mut whole = self.whole(&parts.headers, body).await?;
+        for captured in asks {
+            let session = world
+                .sessions
+                .session(captured.recipe, scope.client.as_ref());
+            let presented = present(captured.capture, &session, media, whole.plain());
+            if let Some((token, _)) = &presented.token {
+                let own = session.is_own(token.expose()).await;
+                if own.map_err(|error| Error::from(Kind::Store).because(error))? {
+                    let answer =
+                        self.relay(world, scope, found, parts, &whole, captured, presented);
+                    return answer.await.map(Received::Answered);
+                }
+            }
+            if !presented.others.is_empty()
+                && let Some(new) = splice(whole.plain(), presented.others)
+            {
+                whole = whole.exchanged(&mut parts.headers, new);
+            }
+        }
+        Ok(Received::Arrived(Arrived::Whole(Box::new(whole))))
+    }
+
+    /// Performs a client's own refresh.
+    #[allow(clippy::too_many_arguments)] // whom it concerns, and what was found
+    async fn relay(
+        &self,
+        world: &World,
+        scope: &Scope,
+        found: &Found<'_>,
+        parts: &Parts,
+        whole: &Whole,
+        captured: &Captured<'_>,
+        presented: Presented,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let Presented {
+            token: Some((token, spot)),
+            spans,
+            others,
+        } = presented
+        else {
+            return Err(Kind::Internal.into());
+        };
+        let session = world
+            .sessions
+            .session(captured.recipe, scope.client.as_ref());
+        let bound = found.bound.as_ref();
+        let bound = bound.map(|bound| {
+            let session = world
+                .sessions
+                .session(bound.recipe(), scope.client.as_ref());
+            (bound, session)
+        });
+        let mut head = parts.clone();
+        let _turn = match &bound {
+            Some((bound, session)) => {
+                let turn = session.turn().await?;
+                let current = session.ready();
+                self.sign(
+                    &mut head,
+                    session,
+                    bound,
+                    current.as_deref(),
+                    Attempt::First,
+                )?;
+                Some(turn)
+            }
+            None => {
+                if let Some(standins) = session.standins() {
+                    let opens = |text: &str| standins.opens(text);
+                    inject::clear(&mut head, session.recipe(), &opens)
+                        .map_err(|error| Error::from(Kind::Internal).because(error))?;
+                }
+                None
+            }
+        };
+        let mut headers = head.headers;
+        hop::retain(&mut headers, |name, _| {
+            !is_of_the_bytes(name) && *name != CONTENT_LENGTH
+        });
+        // The session reads the answer.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
+        let request = auth::Request {
+            method: self.method.clone(),
+            url: Url {
+                origin: self.origin.clone(),
+                path: path.to_owned(),
+            },
+            headers,
+            body: Secret::new(Vec::new()),
+        };
+        let plain = whole.plain().clone();
+        let body = move |token: &str| {
+            let put = spans.iter().map(|span| Edit {
+                span: span.clone(),
+                with: spot.encode(token),
+            });
+            let edits = put.chain(others.iter().cloned());
+            splice(&plain, edits.collect()).unwrap_or_else(|| plain.to_vec())
+        };
+        let relay = Relay {
+            capture: captured.capture.clone(),
+            presented: token,
+            request,
+            body: Arc::new(body),
+        };
+        let relayed = session.relay(relay).await.map_err(unanswered)?;
+
+        let fields = self.taken(&session, world, scope, &found.captures, &relayed);
+        let taught = Taught {
+            headers: &relayed.headers,
+            rejected: false,
+            fields: &fields,
+        };
+        let (other, seen) = match &bound {
+            // The session itself has learnt all of it.
+            Some((_, bound)) if !Arc::ptr_eq(bound, &session) => (Some(bound), bound.generation()),
+            _ => (None, Generation::default()),
+        };
+        self.teach(world, scope, &found.captures, other, seen, taught)
+            .await?;
+        self.masked(world, scope, &found.captures, answer(&relayed))
+            .await
+    }
+
+    /// Takes what the captures of other sessions want from the answer to a refresh.
+    fn taken(
+        &self,
+        own: &Arc<Session>,
+        world: &World,
+        scope: &Scope,
+        captures: &[Captured<'_>],
+        relayed: &Relayed,
+    ) -> Vec<Vec<(String, Secret)>> {
+        let take = |captured: &Captured<'_>| {
+            let other = world
+                .sessions
+                .session(captured.recipe, scope.client.as_ref());
+            if Arc::ptr_eq(own, &other) || !relayed.status.is_success() {
+                return Vec::new();
+            }
+            let answer = capture::Answer {
+                headers: &relayed.headers,
+                body: &relayed.body,
+            };
+            capture::take(&captured.capture.answer, answer)
+                .map_or_else(|_| Vec::new(), |t| t.fields)
+        };
+        captures.iter().map(take).collect()
+    }
+}
+
+/// Finds what the client has put where a capture's fields stand.
+fn present(capture: &Capture, session: &Session, media: Media, body: &Bytes) -> Presented {
+    let mut presented = Presented {
+        token: None,
+        spans: Vec::new(),
+        others: Vec::new(),
+    };
+    let held = session.ready();
+    for (field, spot) in &capture.request {
+        let there = spot.find(media, body);
+        if field == REFRESH_TOKEN {
+            // Of a repeated key most parsers read the last.
+            let last = there.last();
+            presented.token = last.map(|(_, text)| (text.as_str().into(), spot.clone()));
+            presented
+                .spans
+                .extend(there.into_iter().map(|(span, _)| span));
+            continue;
+        }
+        let value = held.as_ref().and_then(|held| held.grant.field(field));
+        let (Some(value), Some(standins)) = (value, session.standins()) else {
+            continue;
+        };
+        let ours = there.into_iter();
+        let ours = ours.filter(|(_, text)| standins.maker().recognises(field, text));
+        presented.others.extend(ours.map(|(span, _)| Edit {
+            span,
+            with: spot.encode(value.expose()),
+        }));
+    }
+    presented
+}
+
+/// Returns the answer to a refresh as one to the client's request.
+fn answer(relayed: &Relayed) -> Response<ResponseBody> {
+    let body = Bytes::copy_from_slice(&relayed.body);
+    let mut headers: HeaderMap = relayed.headers.clone();
+    hop::retain(&mut headers, |name, _| {
+        !is_of_the_bytes(name) && *name != TRANSFER_ENCODING
+    });
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    let mut response = Response::new(ResponseBody::Whole(body));
+    *response.status_mut() = relayed.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Sorts a refresh that was not answered.
+fn unanswered(failure: Failure) -> Error {
+    let kind = match &failure {
+        Failure::Unsent(_) => Kind::Connect,
+        Failure::InDoubt { .. } => Kind::ResponseTimeout,
+        Failure::Store(_) => Kind::Store,
+        Failure::Misconfigured(why) => Kind::Incompletely(why.clone()),
+        Failure::NotAnAnswer(_) | Failure::Throttled { .. } | Failure::Terminal(_) => {
+            Kind::Protocol
+        }
+    };
+    Error::from(kind).because(failure.to_string())
+}
