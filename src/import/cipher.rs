@@ -37,3 +37,11 @@ pub(super) fn key_of(password: &str, salt: &[u8], rounds: NonZeroU32) -> Zeroizi
     pbkdf2::derive(algorithm, rounds, salt, password.as_bytes(), &mut *key);
     key
 }
+
+/// Makes a key of 16 bytes of a password, by PBKDF2 with HMAC-SHA-1.
+pub(super) fn short_key_of(password: &str, salt: &[u8], rounds: NonZeroU32) -> Zeroizing<[u8; 16]> {
+    let mut key = Zeroizing::new([0; 16]);
+    let algorithm = pbkdf2::PBKDF2_HMAC_SHA1;
+    pbkdf2::derive(algorithm, rounds, salt, password.as_bytes(), &mut *key);
+    key
+}

@@ -1,12 +1,13 @@
 //! What a session can be started from: cookies and tokens in the formats in which people have them.
 //!
-//! Text in, material out; no file is read here and nothing is stored. An import is whole or nothing: what cannot be
+//! Text in, material out, and nothing is stored; files are read for [`browser`] alone. An import is whole or nothing: what cannot be
 //! read is one error that says where it is and what to do. What can be read but not kept (cookies that are over,
 //! or of other hosts than `--domain`) is left out and counted in a warning. No value is ever part of a message.
 //!
 //! The domain of a cookie is trusted as written, but never a public suffix.
 
 mod audible;
+pub mod browser;
 mod cipher;
 mod collect;
 mod cookies_txt;
@@ -20,6 +21,7 @@ mod tokens;
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::SystemTime};
 
+pub use self::browser::Browser;
 use crate::{
     jar::{Bounds, Cookie},
     origin::{self, Host, Scheme},
@@ -44,6 +46,13 @@ pub enum Kind {
     Fernet,
     /// `Cookie`, `Set-Cookie` and `Authorization` fields of a request, or the value of the first alone.
     Header,
+}
+
+/// Where an import comes from (`--from`, `refresh.from`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    Text(Kind),
+    Browser(Browser),
 }
 
 /// What an import needs to know beside the text.
@@ -105,6 +114,8 @@ pub enum Error {
     NeedsKey,
     #[error("it does not say where its cookies belong")]
     NeedsDomain,
+    #[error(transparent)]
+    Browser(#[from] browser::Error),
     #[error("it is {0}")]
     OtherKind(Found),
     #[error("it has {count} cookies{of}, more than limits.{limit} ({most})")]
@@ -181,6 +192,19 @@ impl FromStr for Kind {
     }
 }
 
+// === impl From ===
+
+impl FromStr for From {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Error> {
+        match s.parse() {
+            Ok(browser) => Ok(Self::Browser(browser)),
+            Err(()) => s.parse().map(Self::Text),
+        }
+    }
+}
+
 // === impl Error ===
 
 impl Error {
@@ -188,7 +212,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Kind(_) => {
-                "there are cookies-txt, json, storage-state, header, audible, supabase and fernet"
+                "there are firefox, chrome, chromium, brave, edge, vivaldi, opera, cookies-txt, json, storage-state, header, audible, supabase and fernet"
             }
             Self::Encoding => "save it as UTF-8",
             Self::Empty => "export it again while you are signed in",
@@ -209,6 +233,7 @@ impl Error {
                 "json is an array of cookies, an object with \"cookies\", {\"name\": \"value\"} or a token answer; header is `Cookie: a=b; c=d`, `a=b; c=d` or `Authorization: Bearer …`"
             }
             Self::TooMany { .. } => "add --domain HOST to take the cookies for that host alone",
+            Self::Browser(error) => error.hint(),
             Self::Entry { .. } => return None,
         })
     }

@@ -20,7 +20,10 @@ use crate::{
         runtime,
     },
     config::{Config, Source},
-    import::{self, Kind, Material, Options},
+    import::{
+        self, From, Material, Options,
+        browser::{self, Keyring, Places},
+    },
     jar::Bounds,
     origin::{Host, Scheme},
     secret::Secret,
@@ -38,16 +41,24 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     which: Which,
-    /// What the text is: cookies-txt, json, storage-state, header, audible, supabase, fernet
+    /// A browser (firefox, chrome, chromium, brave, edge, vivaldi, opera), or what the text is: cookies-txt, json,
+    /// storage-state, header, audible, supabase, fernet
     #[arg(long, value_name = "KIND", value_parser = kind)]
-    from: Kind,
-    /// Its file; standard input without one, or with -
+    from: From,
+    /// The text's file; standard input without one, or with -
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The host that its cookies are for; of a file with many, only those for this one are taken
+    /// The browser's profile, by its name or folder; the one that it starts with if it is not said
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Firefox: the container in which you are signed in
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+    /// The host that its cookies are for; of a file with many, only those for this one are taken. From a browser
+    /// without it: the hosts that the session is bound to
     #[arg(long, value_name = "HOST", value_parser = import::domain)]
     domain: Option<Host>,
-    /// What an encrypted file is opened with: env:NAME, file:PATH, cmd:COMMAND or keyring:NAME
+    /// What an encrypted file, or a browser's cookies, are opened with: env:NAME, file:PATH, cmd:COMMAND or keyring:NAME
     #[arg(long, value_name = "SOURCE", value_parser = source)]
     password: Option<Source>,
     /// The key of fernet, or several with commas between: a source as for --password
@@ -58,7 +69,7 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
+fn kind(text: &str) -> Result<From, String> {
     text.parse()
         .map_err(|error: import::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
 }
@@ -75,14 +86,28 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         which,
         from,
         file,
+        profile,
+        container,
         domain,
         password,
         key,
         json,
     } = args;
+    let is_browser = matches!(from, From::Browser(_));
+    if is_browser && file.is_some() {
+        return Err(Error::asked("a browser has no FILE")
+            .hint("--profile names the folder of a profile".to_owned()));
+    }
+    if !is_browser && (profile.is_some() || container.is_some()) {
+        return Err(Error::asked("--profile and --container are for browsers")
+            .hint("leave them out".to_owned()));
+    }
     let found = context.load()?;
     which.check(found.config())?;
-    let text = read(file.as_deref())?;
+    let text = match from {
+        From::Text(_) => read(file.as_deref())?,
+        From::Browser(_) => Zeroizing::default(),
+    };
     let recipes = &found.config().recipes;
     let recipe = recipes.iter().find(|r| *r.name == *which.session);
     let mut options = Options {
@@ -96,14 +121,34 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
             .map(|recipe| recipe.values.clone())
             .unwrap_or_default(),
     };
-    let mut read = import::read(from, &text, &options);
+    let places = Places::of_process();
+    let hosts: Vec<_> = recipe
+        .into_iter()
+        .flat_map(|recipe| &recipe.bind)
+        .map(|bind| bind.target.host.clone())
+        .collect();
+    let take = |options: &Options| match from {
+        From::Text(kind) => import::read(kind, &text, options),
+        From::Browser(browser) => {
+            let ask = browser::Ask {
+                browser,
+                profile: profile.as_deref(),
+                container: container.as_deref(),
+                hosts: &hosts,
+                places: &places,
+                keyring: &Keyring::Desktop,
+            };
+            browser::read(&ask, options)
+        }
+    };
+    let mut read = take(&options);
     if read == Err(import::Error::NeedsPassword) && io::stdin().is_terminal() {
         let asked = dialoguer::Password::new().with_prompt("The password of the file");
         let asked = asked
             .interact()
             .map_err(|e| Error::because("no password was given", e))?;
         options.password = Some(asked.into());
-        read = import::read(from, &text, &options);
+        read = take(&options);
     }
     let Material {
         cookies,
