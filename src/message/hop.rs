@@ -14,9 +14,6 @@ static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// Our name in `Via` (RFC 9110 §7.6.3).
-pub const PSEUDONYM: &str = "staysigned";
-
 /// Takes out what is meant for this hop alone. `Transfer-Encoding` goes too: the framing of the next hop is its
 /// connection's own.
 pub fn strip(headers: &mut HeaderMap) {
@@ -64,13 +61,11 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
     list_has(headers, &UPGRADE, "websocket") && list_has(headers, &CONNECTION, "upgrade")
 }
 
-/// Tells whether one of our kind has passed this message on before.
-pub fn is_loop(headers: &HeaderMap, pseudonym: &str) -> bool {
-    headers.get_all(VIA).iter().any(|line| {
-        let hops = line.as_bytes().split(|b| *b == b',');
-        hops.filter_map(|hop| hop.trim_ascii().split(u8::is_ascii_whitespace).nth(1))
-            .any(|by| by == pseudonym.as_bytes())
-    })
+/// Returns who has passed this message on before, by the names they gave themselves (`Via`, RFC 9110 §7.6.3).
+pub fn passed_by(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(VIA).into_iter();
+    let hops = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    hops.filter_map(|hop| hop.trim_ascii().split(u8::is_ascii_whitespace).nth(1))
 }
 
 fn list_has(headers: &HeaderMap, name: &HeaderName, element: &str) -> bool {
@@ -155,9 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn loops_are_seen_in_any_via() {
-        let map = headers(&[("via", "1.0 fred, 1.1 staysigned (comment)")]);
-        assert!(is_loop(&map, "staysigned"));
-        assert!(!is_loop(&map, "fred-staysigned"));
+    fn whoever_passed_it_on_is_seen_in_any_via() {
+        let mut map = headers(&[("via", "1.0 fred, 1.1 staysigned-1 (comment)")]);
+        map.append(VIA, HeaderValue::from_static("HTTP/2.0 p.example:80,odd"));
+        let names: Vec<_> = passed_by(&map).collect();
+        assert_eq!(names, [&b"fred"[..], b"staysigned-1", b"p.example:80"]);
     }
 }

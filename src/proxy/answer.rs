@@ -152,7 +152,7 @@ impl Kind {
                 Upstream,
                 502,
                 "proxy_internal_response",
-                "the upstream proxy refused the connection",
+                "there is no way through the upstream proxy",
                 Some("look at [proxy] upstream_proxy"),
             ),
             Self::Incomplete => (

@@ -6,7 +6,7 @@
 use std::{io, sync::Arc};
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::VIA};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -19,7 +19,7 @@ use super::{
     intercept, requests, respond, socks, tunnel,
 };
 use crate::{
-    message::{hop, target},
+    message::target,
     origin::{Origin, Scheme},
     upstream::{
         Reach,
@@ -106,7 +106,10 @@ impl Connection {
                 },
             };
             self.client = Some(client.clone());
-            let then = match hop::is_loop(&connect.headers, hop::PSEUDONYM) {
+            let passed = |origin| self.proxy.has_passed(&connect.headers, &origin);
+            let looped = connect.headers.contains_key(VIA)
+                && target::connect(&connect.target).is_ok_and(passed);
+            let then = match looped {
                 true => Err(Kind::Loop.into()),
                 false => {
                     self.open(&connect.target, client, ESTABLISHED, &mut io, buffer)

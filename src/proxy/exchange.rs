@@ -133,7 +133,7 @@ impl<'s> Exchange<'s> {
             }
             None => {
                 named = target::absolute(parts.version, &mut parts.uri, &parts.headers)?;
-                if hop::is_loop(&parts.headers, hop::PSEUDONYM) {
+                if proxy.has_passed(&parts.headers, &named) {
                     return Err(Kind::Loop.into());
                 }
                 &named
@@ -182,7 +182,8 @@ impl<'s> Exchange<'s> {
             upgrade::ask(&mut parts.headers);
         }
         if absolute {
-            parts.headers.append(VIA, via(parts.version));
+            let name = proxy.upstream.mark(client, origin);
+            parts.headers.append(VIA, via(parts.version, &name));
         }
         let expects = parts
             .headers
@@ -314,7 +315,7 @@ impl<'s> Exchange<'s> {
             headers.append(respond::PROXY_STATUS.clone(), status::field(None, note));
         }
         if self.absolute {
-            headers.append(VIA, via(Version::HTTP_11));
+            headers.append(VIA, via(Version::HTTP_11, "staysigned"));
         }
         response
     }
@@ -325,11 +326,13 @@ fn hides(recipe: &Recipe) -> bool {
     recipe.cookies.enabled && recipe.cookies.set_cookie == SetCookie::Hide
 }
 
-/// Our entry in `Via`: the protocol in which the message came.
-fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_10 => "1.0 staysigned",
-        Version::HTTP_2 => "2.0 staysigned",
-        _ => "1.1 staysigned",
-    })
+/// Our entry in `Via`: the protocol in which the message came, and our name.
+fn via(version: Version, name: &str) -> HeaderValue {
+    let protocol = match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
+    let entry = format!("{protocol} {name}");
+    HeaderValue::try_from(entry).expect("letters, digits and a hyphen are a value")
 }

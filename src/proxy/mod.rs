@@ -37,6 +37,7 @@ mod whole;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
@@ -47,8 +48,10 @@ pub use self::{
 use crate::{
     ca::Ca,
     limits::Limits,
+    message::hop,
+    origin::Origin,
     session::Sessions,
-    upstream::{Total, Upstream, io::Io},
+    upstream::{Marks, Total, Upstream, io::Io},
 };
 
 /// What all connections share.
@@ -95,7 +98,26 @@ pub struct Stop {
     pub tasks: TaskTracker,
 }
 
+// === impl Proxy ===
+
 impl Proxy {
+    /// Tells whether a message to this origin has passed this process before: by `Via`, whoever's it was then.
+    fn has_passed(&self, headers: &HeaderMap, origin: &Origin) -> bool {
+        let mut ours = hop::passed_by(headers)
+            .filter(|name| name.starts_with(Marks::PREFIX.as_bytes()))
+            .peekable();
+        if ours.peek().is_none() {
+            return false;
+        }
+        let world = self.world.load();
+        let clients = world.clients.named.iter().map(|client| Some(&*client.name));
+        let marks: Vec<String> = clients
+            .chain([None])
+            .map(|client| self.upstream.mark(client, origin))
+            .collect();
+        ours.any(|name| marks.iter().any(|mark| mark.as_bytes() == name))
+    }
+
     /// Serves one connection of a client until it ends.
     pub async fn serve<S: Io + 'static>(self: Arc<Self>, io: S, arrival: Arrival) {
         let client = match self.world.load().clients.recognise(&arrival) {

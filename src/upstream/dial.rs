@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     error::{Error, Kind},
+    mark::Marks,
     reach::Reach,
 };
 use crate::origin::Host;
@@ -38,6 +39,8 @@ pub struct Dialer {
     pub ours: Vec<SocketAddr>,
     /// For names, connection and the way through a proxy together.
     pub limit: Duration,
+    /// What we are called on the way.
+    pub marks: Marks,
     names: Mutex<HashMap<(Host, u16), Found>>,
 }
 
@@ -60,6 +63,7 @@ impl Dialer {
             resolve,
             ours,
             limit,
+            marks: Marks::default(),
             names: Mutex::default(),
         }
     }

@@ -11,6 +11,7 @@ use super::{
     dial::Dialer,
     error::{Error, Kind},
     io::{Chunked, Hop, Io},
+    mark::Marks,
     reach::Reach,
 };
 use crate::origin::{Authority, Host, Origin};
@@ -94,11 +95,12 @@ async fn tunnel(
         _ if socks => 1080,
         _ => 80,
     });
-    let socket = Chunked::new(
-        dialer
-            .connect(&authority.host, port, Reach::Anywhere)
-            .await?,
-    );
+    let socket = dialer.connect(&authority.host, port, Reach::Anywhere).await;
+    let socket = Chunked::new(socket.map_err(|error| match error.kind() {
+        Kind::Ourselves(_) => error,
+        // Whoever asked for the origin must not be told that the origin refused.
+        _ => Error::unsent(Kind::EgressRefused).because(error),
+    })?);
     if socks {
         return socks5(socket, proxy, origin)
             .await
@@ -111,23 +113,28 @@ async fn tunnel(
         let io = connector
             .connect(name, socket)
             .await
-            .map_err(|e| Error::unsent(Kind::Tls).because(e))?;
-        return connect(io, proxy, origin)
+            .map_err(|e| Error::unsent(Kind::EgressRefused).because(e))?;
+        return connect(io, proxy, origin, &dialer.marks)
             .await
             .map(|io| Hop::Proxied(Box::new(io)));
     }
-    connect(socket, proxy, origin)
+    connect(socket, proxy, origin, &dialer.marks)
         .await
         .map(|io| Hop::Proxied(Box::new(io)))
 }
 
 /// Asks an HTTP proxy for a tunnel (RFC 9110 §9.3.6).
-async fn connect<S: Io>(mut io: S, proxy: &Intercept, origin: &Origin) -> Result<S, Error> {
+async fn connect<S: Io>(
+    mut io: S,
+    proxy: &Intercept,
+    origin: &Origin,
+    marks: &Marks,
+) -> Result<S, Error> {
     let failed = |e: std::io::Error| Error::unsent(Kind::EgressRefused).because(e);
     let target = format!("{}:{}", origin.host, origin.port);
-    let mut head =
-        format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nVia: 1.1 staysigned\r\n")
-            .into_bytes();
+    let name = marks.of(None, origin);
+    let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nVia: 1.1 {name}\r\n");
+    let mut head = head.into_bytes();
     if let Some(credential) = proxy.basic_auth() {
         head.extend_from_slice(b"Proxy-Authorization: ");
         head.extend_from_slice(credential.as_bytes());

@@ -35,7 +35,7 @@ pub enum Kind {
     TlsCertificate,
     Tls,
     HandshakeTimeout,
-    /// The upstream proxy refused.
+    /// The upstream proxy refused, or is not there.
     EgressRefused,
     /// The connection ended before the whole answer was there.
     Incomplete,
@@ -173,7 +173,7 @@ impl fmt::Display for Error {
             Kind::TlsCertificate => "the upstream's certificate does not verify",
             Kind::Tls => "the TLS handshake with the upstream failed",
             Kind::HandshakeTimeout => "the upstream does not finish the TLS handshake",
-            Kind::EgressRefused => "the upstream proxy refused the connection",
+            Kind::EgressRefused => "there is no way through the upstream proxy",
             Kind::Incomplete => "the upstream ended the connection before its answer was complete",
             Kind::Protocol => "the upstream's answer is not valid HTTP",
             Kind::Silence => "the upstream sent nothing for too long",

@@ -13,6 +13,7 @@ mod failed;
 pub mod hush;
 pub mod io;
 mod keep;
+mod mark;
 mod patience;
 mod peer;
 mod reach;
@@ -39,6 +40,7 @@ pub use self::{
     body::{Body, ClientBody, Gate, Incoming},
     error::{Error, Kind, Sent},
     keep::{Keep, Total},
+    mark::Marks,
     peer::Peer,
     reach::Reach,
     silence::Silence,
@@ -194,6 +196,11 @@ impl Upstream {
     /// Tells whether something that listens at this address is this process.
     pub fn is_ours(&self, address: SocketAddr) -> bool {
         self.shared.dialer.is_ours(address)
+    }
+
+    /// Returns our name in `Via` on a client's messages to an origin.
+    pub fn mark(&self, client: Option<&str>, origin: &Origin) -> String {
+        self.shared.dialer.marks.of(client, origin)
     }
 
     /// Closes idle connections in time, for as long as the upstream side is in use.
