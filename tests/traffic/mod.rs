@@ -2,6 +2,7 @@
 
 mod bodies;
 mod drain;
+mod egress;
 mod heads;
 mod socks;
 mod tunnel;

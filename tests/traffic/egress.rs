@@ -1,0 +1,244 @@
+//! The way out through an upstream proxy: by CONNECT, over TLS, by SOCKS5, as the configuration or the environment
+//! says. The upstream proxy is another one of ours, or a few scripted bytes.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{
+    canary::{canary, find},
+    origin::{Origin, empty, origin},
+    pki::{TRUSTED, Valid},
+    proxy::{Builder, Proxy, bearer, proxy},
+    raw::{read_head, tcp},
+    wire::field,
+};
+
+const BOUND: &str = "app.example.test";
+const OTHER: &str = "other.example.test";
+const PLAIN: &str = "plain.example.test";
+/// The name of an upstream proxy that speaks TLS.
+const WAY: &str = "way.example.test";
+
+/// The upstream proxy: it asks for a password, and alone knows where the sites are.
+fn beyond(sites: &[&Origin]) -> Builder {
+    let clients = "[clients.inner]\npassword = \"env:PASSWORD\"";
+    let builder = proxy().config(clients).env("PASSWORD", "open sesame");
+    sites
+        .iter()
+        .fold(builder, |builder, site| builder.site(site))
+}
+
+fn inner(token: &str) -> Builder {
+    let plain = format!("{{ scheme = \"http\", host = \"{PLAIN}\" }}");
+    proxy()
+        .bearer("app", BOUND, token)
+        .config(bearer("plain", &plain, "TOKEN_APP"))
+}
+
+/// Its way out is what this line says.
+async fn by(builder: Builder, way: &str) -> Proxy {
+    let mut proxy = builder.prepare();
+    proxy.edit(|text| text.replace("upstream_proxy = \"none\"", way));
+    proxy.start().await;
+    proxy
+}
+
+/// Promises 1 and 5 behind an upstream proxy of every kind: it passes TLS on and sees no credential in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_work_through_an_upstream_proxy() {
+    let token = canary("egress");
+    let bound = origin(&[BOUND]).bearer(&token).start().await;
+    let other = origin(&[OTHER]).start().await;
+    let plain = origin(&[PLAIN]).bearer(&token).start_plain().await;
+    let sites = [&bound, &other, &plain];
+    for scheme in ["http", "https", "socks5"] {
+        let mut way = beyond(&sites);
+        if scheme == "https" {
+            let identity = TRUSTED.issue(&[WAY], Valid::Now);
+            way = way
+                .key("listen_tls = { cert = \"way.pem\", key = \"way.key\" }")
+                .file("way.pem", &identity.chain_pem)
+                .file("way.key", &identity.key_pem);
+        }
+        let mut way = way.prepare();
+        let key = way.path().join("way.key");
+        if key.exists() {
+            let mode =
+                <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+            std::fs::set_permissions(key, mode).unwrap();
+        }
+        way.start().await;
+        let place = format!("{WAY}:{}", way.listen.port());
+        let url = format!("{scheme}://inner:open%20sesame@{place}");
+        let builder = inner(&token)
+            .resolve(&place, way.listen)
+            .env("http_proxy", &url)
+            .env("HTTPS_PROXY", &url);
+        let proxy = by(builder, "upstream_proxy = \"env\"").await;
+        for client in [proxy.client(), proxy.client().h2()] {
+            for site in sites {
+                client.get(&site.url("/bytes/100000/1")).await.expect(200);
+            }
+            assert_eq!(other.last().field("authorization"), None);
+        }
+        let log = way.log();
+        assert_eq!(find(log.as_bytes(), &token), None, "{scheme}");
+        for name in [BOUND, OTHER, PLAIN] {
+            assert!(log.contains(name), "{scheme}: around it, to {name}: {log}");
+        }
+    }
+}
+
+/// What an upstream proxy is asked (RFC 9110 §9.3.6): host and port, who it is for, that it came through us, and
+/// nothing of the client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_proxy_is_asked_for_a_tunnel() {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heads = asked.clone();
+    let (address, _task) = tcp(move |mut socket| {
+        let heads = heads.clone();
+        async move {
+            let head = read_head(&mut socket).await.unwrap_or_default();
+            heads.lock().unwrap().push(head);
+            let _ = socket.write_all(b"HTTP/1.1 403 No\r\n\r\n").await;
+        }
+    })
+    .await;
+    let url = format!("http://ann:p%40ss@{address}");
+    let builder = inner("t1").env("all_proxy", &url);
+    let proxy = by(builder, "upstream_proxy = \"env\"").await;
+    let mut client = proxy.client();
+    client.connect_fields = "User-Agent: tool/1\r\nX-Mine: yes\r\n".to_owned();
+    client.get(&format!("https://{BOUND}/")).await.expect(502);
+    let _ = client.connect("other.example.test:8443").await.unwrap_err();
+    let asked = asked.lock().unwrap().clone();
+    let places = ["app.example.test:443", "other.example.test:8443"];
+    assert_eq!(asked.len(), places.len());
+    let mut names = Vec::new();
+    for (head, place) in asked.iter().zip(places) {
+        let name = field(head, "via").and_then(|via| via.strip_prefix("1.1 "));
+        let name = name.unwrap_or_else(|| panic!("{head}"));
+        let expected = format!(
+            "CONNECT {place} HTTP/1.1\r\nHost: {place}\r\nVia: 1.1 {name}\r\n\
+             Proxy-Authorization: Basic YW5uOnBAc3M=\r\n\r\n"
+        );
+        assert_eq!(*head, expected);
+        names.push(name);
+    }
+    assert_ne!(
+        names[0], names[1],
+        "two places cannot tell that it is one proxy"
+    );
+}
+
+/// An upstream proxy that does not lead anywhere: 502 that says so, nothing sent, and the proxy goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_proxy_that_leads_nowhere() {
+    for (what, says) in [
+        (
+            "wants a login",
+            Some("HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\n\r\n"),
+        ),
+        (
+            "is broken",
+            Some("HTTP/1.1 502 Bad\r\ncontent-length: 0\r\n\r\n"),
+        ),
+        ("is no HTTP", Some("SSH-2.0-x\r\n\r\n")),
+        ("hangs up", Some("")),
+        ("has no end", Some("endless")),
+        ("is not there", None),
+    ] {
+        let (address, task) = tcp(move |mut socket| async move {
+            read_head(&mut socket).await;
+            let says = says.unwrap_or_default();
+            if says == "endless" {
+                while socket.write_all(&[b'x'; 1000]).await.is_ok() {}
+            }
+            let _ = socket.write_all(says.as_bytes()).await;
+        })
+        .await;
+        if says.is_none() {
+            task.abort();
+            let _ = task.await;
+        }
+        let way = format!("upstream_proxy = \"http://{address}\"");
+        for scheme in ["https", "http"] {
+            let proxy = by(inner("t1"), &way).await;
+            let host = if scheme == "https" { BOUND } else { PLAIN };
+            let answer = proxy.client().get(&format!("{scheme}://{host}/")).await;
+            let answer = answer.expect(502);
+            let status = answer.field("proxy-status").expect("Proxy-Status");
+            assert!(status.contains("upstream proxy"), "{what}: {status}");
+            assert!(
+                answer.text().contains("upstream_proxy"),
+                "{what}: {answer:?}"
+            );
+        }
+    }
+}
+
+/// `NO_PROXY` and `"none"` lead around it; a variable that leads to ourselves is passed over, and said.
+#[tokio::test(flavor = "multi_thread")]
+async fn ways_around_an_upstream_proxy() {
+    let site = origin(&[BOUND]).bearer("t1").start().await;
+    let nowhere = "http://127.0.0.1:1";
+    let url = site.url("/gate");
+    let builder = || inner("t1").site(&site).env("HTTPS_PROXY", nowhere);
+    by(builder(), "upstream_proxy = \"env\"")
+        .await
+        .client()
+        .get(&url)
+        .await
+        .expect(502);
+    for (way, no) in [
+        ("upstream_proxy = \"none\"", ""),
+        ("", "example.test"),
+        ("upstream_proxy = \"env\"", "other.test, .example.test"),
+        ("upstream_proxy = \"env\"", "*"),
+    ] {
+        let proxy = by(builder().env("NO_PROXY", no), way).await;
+        proxy.client().get(&url).await.expect(200);
+    }
+    let listen = crate::support::ports::free();
+    for name in ["127.0.0.1", "localhost"] {
+        let ours = format!("http://{name}:{}", listen.port());
+        let builder = builder().listen(listen).env("HTTPS_PROXY", &ours);
+        let proxy = by(builder, "upstream_proxy = \"env\"").await;
+        proxy.client().get(&url).await.expect(200);
+        assert!(proxy.log().contains("leads to this proxy itself"), "{name}");
+    }
+}
+
+/// A way out that leads back to us, in a way that no address tells: the second time round it is known by its `Via`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_that_leads_back_is_a_loop() {
+    let listen = crate::support::ports::free();
+    let count = Arc::new(AtomicU64::new(0));
+    let forwarded = count.clone();
+    let (address, _task) = tcp(move |mut socket| {
+        forwarded.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if let Ok(mut proxy) = tokio::net::TcpStream::connect(listen).await {
+                let _ = tokio::io::copy_bidirectional(&mut socket, &mut proxy).await;
+            }
+        }
+    })
+    .await;
+    let way = format!("upstream_proxy = \"http://{address}\"");
+    let proxy = by(inner("t1").listen(listen), &way).await;
+    for (round, host) in [(1, BOUND), (2, OTHER)] {
+        let request = http::Request::get(format!("https://{host}/"))
+            .body(empty())
+            .unwrap();
+        match proxy.client().try_send(request).await {
+            Ok(answer) => assert_eq!(answer.status, 502, "{answer:?}"),
+            Err(error) => assert!(error.to_string().contains(" 502 "), "{error}"),
+        }
+        assert_eq!(count.load(Ordering::SeqCst), round, "one extra connection");
+    }
+    assert!(proxy.log().contains("has passed this proxy before"));
+}
