@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod calm;
 mod connect;
 mod cork;
 mod error;

@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use super::{
     Proxy,
     body::{Counted, ResponseBody},
+    calm::Calm,
     cork::Corked,
     error::{Error, Kind},
     exchange,
@@ -181,7 +182,7 @@ pub async fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) ->
         .initial_connection_window_size(2 * 1024 * 1024)
         .max_send_buf_size(256 * 1024)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(io.clone()), service);
+        .serve_connection(TokioIo::new(Calm::new(io.clone())), service);
     let end = http2::Connection::graceful_shutdown;
     let connection = Multiplexed::new(connection, streams, io, end);
     drive(connection, Multiplexed::graceful_shutdown, activity, &proxy).await

@@ -7,6 +7,7 @@ pub mod cgi;
 pub mod child;
 pub mod client;
 pub mod content;
+pub mod frames;
 pub mod oauth;
 pub mod origin;
 pub mod pki;

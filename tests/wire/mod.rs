@@ -1,5 +1,6 @@
 //! Right on the wire (RFC 9110, 9112, 9113): what an intermediary may pass on, and in which form.
 
 mod answers;
+mod floods;
 mod informational;
 mod requests;
