@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::{Said, say};
-use crate::support::{child::Running, proxy::proxy};
+use crate::support::{
+    child::Running,
+    proxy::{PROGRAM, proxy},
+    tool::{clean, find},
+};
 
 const SITE: &str = "[session.site]\nbind = [{ host = \"site.example\" }]\n[session.site.cookies]\nrequired = [\"sid\"]\n\
                     [session.site.refresh]\nkind = \"none\"\n";
@@ -136,6 +140,54 @@ fn watching_goes_on_until_nobody_looks() {
     drop(lines);
     // A pipe without a reader is no failure.
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// On a terminal the same place is drawn again; elsewhere each table follows the last.
+#[test]
+fn watching_as_text() {
+    let proxy = proxy().config(SITE).prepare();
+    let status = [PROGRAM, "--config", "config.toml", "status", "--watch"].join(" ");
+    let mut screen = clean(&find("script"), proxy.path());
+    screen
+        .args(["-qec", &status, "/dev/null"])
+        .env("TERM", "xterm");
+    let mut pipe = proxy.command(&["status", "--watch"]);
+    for (command, terminal) in [(&mut screen, true), (&mut pipe, false)] {
+        let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut table = || {
+            let mut lines = String::new();
+            while !lines.contains("staysigned import site --from KIND") {
+                assert_ne!(output.read_line(&mut lines).unwrap(), 0, "{lines}");
+            }
+            lines
+        };
+        let first = table();
+        assert!(
+            first.contains("SESSION") && first.contains("empty"),
+            "{first}"
+        );
+        assert_eq!(first.starts_with("\x1b[H\x1b[2J"), terminal, "{first:?}");
+        // What changes is seen, without being asked for.
+        let import = [
+            "import",
+            "site",
+            "--from",
+            "header",
+            "--domain",
+            "site.example",
+        ];
+        let said: Said = proxy.cli_with(&import, "sid=1").into();
+        said.good();
+        let mut later = String::new();
+        while !later.contains("fresh") {
+            assert_ne!(output.read_line(&mut later).unwrap(), 0, "{later}");
+        }
+        let between = if terminal { "\x1b[H\x1b[2J" } else { "\n" };
+        assert!(later.contains(&format!("{between}SESSION")), "{later:?}");
+        let said: Said = proxy.cli(&["logout", "site", "--yes"]).into();
+        said.good();
+    }
 }
 
 #[test]

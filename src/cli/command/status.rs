@@ -36,6 +36,7 @@ pub(in crate::cli) struct Args {
 pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     context.log_quietly()?;
     runtime::one()?.block_on(async {
+        let mut looked = false;
         loop {
             let sessions = once(&context, args.session.as_deref()).await?;
             if args.json && args.watch {
@@ -44,16 +45,17 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
             } else if args.json {
                 output::json(&json!({ "sessions": sessions }))?;
             } else {
-                let again = args.watch && output::is_terminal();
-                output::print(format_args!(
-                    "{}{}",
-                    if again { CLEAR } else { "" },
-                    shown(&sessions)
-                ))?;
+                let before = match (args.watch, output::is_terminal()) {
+                    (true, true) => CLEAR,
+                    (true, false) if looked => "\n",
+                    _ => "",
+                };
+                output::print(format_args!("{before}{}", shown(&sessions)))?;
             }
             if !args.watch {
                 return Ok(0);
             }
+            looked = true;
             sleep(EVERY).await;
         }
     })
