@@ -4,6 +4,7 @@ mod bodies;
 mod drain;
 mod egress;
 mod heads;
+mod inject;
 mod socks;
 mod tunnel;
 mod upgrade;

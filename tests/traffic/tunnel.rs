@@ -96,3 +96,37 @@ async fn unmatched_hosts_can_be_denied() {
     );
     assert_eq!(other.recorder.count(), 0);
 }
+
+/// Inside a CONNECT to a bound host, neither TLS nor HTTP: passed on as it is where hosts without a session are, else
+/// not at all. Nothing is guessed, and nothing is added.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_neither_tls_nor_http_is_not_guessed_at() {
+    for unmatched in ["tunnel", "deny"] {
+        let (address, _echo) = tcp(|mut socket| async move {
+            let mut buffer = [0; 100];
+            while let Ok(read @ 1..) = socket.read(&mut buffer).await {
+                let _ = socket.write_all(&buffer[..read]).await;
+            }
+        })
+        .await;
+        let proxy = proxy()
+            .resolve("app.example.test:443", address)
+            .key(&format!("unmatched = \"{unmatched}\""))
+            .bearer("app", "app.example.test", "canary-of-tunnel")
+            .start()
+            .await;
+        for first in [&b"\x00\x01binary"[..], b"\x15\x03\x01", b"(not http)"] {
+            let client = proxy.client();
+            let mut socket = client.connect("app.example.test:443").await.unwrap();
+            socket.write_all(first).await.unwrap();
+            let mut back = vec![0; first.len()];
+            let read = socket.read_exact(&mut back).await;
+            if unmatched == "tunnel" {
+                read.expect("it comes back");
+                assert_eq!(back, first);
+            } else {
+                read.expect_err("refused");
+            }
+        }
+    }
+}
