@@ -3,6 +3,7 @@
 /// The admin side, as a program and a browser meet it.
 mod admin;
 mod demo;
+mod forms;
 mod help;
 mod init;
 /// Putting in, taking out, going back, forgetting.

@@ -3,7 +3,10 @@
 use std::process::Command;
 
 use super::{Said, program, say};
-use crate::support::proxy::{Proxy, proxy};
+use crate::support::{
+    proxy::{PROGRAM, Proxy, proxy},
+    tool::{clean, find},
+};
 
 fn said(proxy: &Proxy, arguments: &[&str]) -> Said {
     proxy.cli(arguments).into()
@@ -108,6 +111,139 @@ fn a_check_says_what_would_be_sent() {
     assert!(!other.contains("authorization"), "{other}");
     // It makes nothing.
     assert!(!proxy.ca_path().exists() && !proxy.path().join("staysigned.db").exists());
+}
+
+/// `check URL`: which session, by which rule, and what would be sent, by name alone; in a snapshot for people, and as
+/// JSON for programs.
+#[test]
+fn what_a_url_meets() {
+    let proxy = proxy()
+        .config(
+            r#"
+[clients.alice]
+port = 8091
+[clients.bob]
+port = 8092
+
+[session.api]
+clients = ["alice"]
+bind = [{ host = "api.example", path = "/v1/*", methods = ["GET", "POST"] }]
+secrets = { token = "env:T", key = "env:K" }
+[[session.api.inject]]
+header = "authorization"
+value = "Bearer {{ token }}"
+[[session.api.inject]]
+query = "key"
+value = "{{ key }}"
+mode = "if_missing"
+[[session.api.block]]
+match = { host = "api.example", path = "/v1/logout" }
+[session.api.refresh]
+kind = "none"
+
+[session.site]
+clients = ["*"]
+bind = [{ host = "*.site.example" }]
+[session.site.cookies]
+required = ["sid"]
+[[session.site.capture]]
+match = { host = "auth.example", path = "/token", methods = ["POST"] }
+answer = { access_token = { json = "/access_token" } }
+[session.site.refresh]
+kind = "none"
+"#,
+        )
+        .env("T", "canary-one")
+        .env("K", "canary-two")
+        .prepare();
+    let mut text = String::new();
+    for (arguments, session) in [
+        (
+            &["--client", "alice", "https://api.example/v1/me?key=x"][..],
+            "api",
+        ),
+        (&["--client", "bob", "https://api.example/v1/me"], ""),
+        (
+            &[
+                "--client",
+                "alice",
+                "-X",
+                "DELETE",
+                "https://api.example/v1/me",
+            ],
+            "",
+        ),
+        (&["--client", "alice", "https://api.example/v2"], ""),
+        (
+            &["--client", "alice", "https://api.example/v1/%2e%2e/v2"],
+            "",
+        ),
+        (
+            &["--client", "alice", "https://api.example/v1/logout"],
+            "api",
+        ),
+        (
+            &[
+                "--client",
+                "alice",
+                "https://api.example/v1/o?X-Amz-Signature=1",
+            ],
+            "api",
+        ),
+        (&["--client", "alice", "http://api.example/v1/me"], ""),
+        (&["--client", "alice", "https://api.example:8443/v1/me"], ""),
+        (&["--client", "bob", "https://www.site.example/"], "site"),
+        (&["--client", "bob", "https://site.example/"], ""),
+        (
+            &[
+                "--client",
+                "bob",
+                "-X",
+                "POST",
+                "https://auth.example/token",
+            ],
+            "",
+        ),
+        (&["--client", "bob", "https://other.example/"], ""),
+    ] {
+        let plain = said(&proxy, &[&["check"], arguments].concat()).good();
+        let (_, about) = plain.split_once("\n\n").expect("what it is about");
+        text.push_str(&format!("$ check {}\n{about}\n", arguments.join(" ")));
+        let json = said(&proxy, &[&["check", "--json"], arguments].concat()).json();
+        let named = json["request"]["session"].as_str().unwrap_or_default();
+        assert_eq!(named, session, "{arguments:?}: {json}");
+        assert!(!json.to_string().contains("canary"), "{json}");
+    }
+    assert!(!text.contains("canary"), "{text}");
+    insta::with_settings!({
+        snapshot_path => "../data/cli",
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, { insta::assert_snapshot!("check", text) });
+    let nobody = said(&proxy, &["check", "https://api.example/v1/me"]).good();
+    assert!(nobody.contains("name a client with --client"), "{nobody}");
+    for (arguments, words) in [
+        (
+            &["--client", "carol", "https://api.example/"][..],
+            &["carol", "alice, bob"][..],
+        ),
+        (&["--client", "bob", "api.example"], &["not a URL", "hint:"]),
+        (
+            &["--client", "bob", "ftp://api.example/"],
+            &["not a URL", "hint:"],
+        ),
+    ] {
+        let said = said(&proxy, &[&["check"], arguments].concat());
+        let all = format!("{}{}", said.out, said.err);
+        assert_eq!(said.code, 2, "{arguments:?}: {all}");
+        for word in words {
+            assert!(all.contains(word), "no {word:?} in {all}");
+        }
+    }
+}
+
+#[test]
+fn a_check_of_a_wrong_file_is_a_failure() {
     let wrong = crate::support::proxy::proxy()
         .key("unmatched = \"maybe\"")
         .prepare();
@@ -141,4 +277,37 @@ fn completions() {
         String::from_utf8_lossy(&output.stderr)
     );
     say(program(folder.path(), &["completions", "cmd"])).bad(2, &["invalid value 'cmd'"]);
+}
+
+/// What bash makes of a line when the tabulator is pressed at its end.
+#[test]
+fn bash_completes() {
+    const ASK: &str = "\
+        eval \"$(\"$1\" completions bash)\"; shift\n\
+        complete -p staysigned | grep -q -- '-F _staysigned' || exit 1\n\
+        COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMPREPLY=()\n\
+        _staysigned staysigned \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"\n\
+        echo \"${COMPREPLY[*]}\"";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cookies.txt"), "").unwrap();
+    for (words, expected) in [
+        (&["staysigned", "st"][..], "status"),
+        (&["staysigned", "--config", "cookies.txt", "ref"], "refresh"),
+        (&["staysigned", "status", "--w"], "--watch"),
+        (&["staysigned", "ca", "in"], "install"),
+        (&["staysigned", "ca", "re"], "renew"),
+        (&["staysigned", "provider", "sh"], "show"),
+        (&["staysigned", "completions", "z"], "zsh"),
+        (&["staysigned", "--config", "coo"], "cookies.txt"),
+        (&["staysigned", "import", "site", "--do"], "--domain"),
+        (&["staysigned", "nothing-of-this-name"], ""),
+    ] {
+        let mut command = clean(&find("bash"), folder.path());
+        command.args(["--noprofile", "--norc", "-c", ASK, "bash", PROGRAM]);
+        let said = say({
+            command.args(words);
+            command
+        });
+        assert_eq!(said.good().trim(), expected, "{words:?}");
+    }
 }
