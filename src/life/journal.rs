@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Now;
+use super::{Now, Rules};
 
 /// The waits before the same token is sent again.
 const STEPS: [Duration; 4] = [
@@ -41,6 +41,22 @@ pub struct Doubt {
 // === impl Moment ===
 
 impl Moment {
+    /// Returns the moment so much later.
+    pub fn after(self, wait: Duration) -> Self {
+        Self {
+            wall: self.wall + wait,
+            uptime: self.uptime.map(|uptime| uptime + wait),
+        }
+    }
+
+    /// Returns when a moment to come is, on the wall: when the first of both clocks reaches it, so that a wall clock
+    /// that was set back puts nothing off.
+    pub fn at(&self, now: Now) -> SystemTime {
+        let left = self.uptime.map(|then| then.saturating_sub(now.uptime));
+        let by_process = left.map(|left| now.wall + left);
+        by_process.map_or(self.wall, |at| at.min(self.wall))
+    }
+
     /// Returns the time since then: the longer by either clock; `None` if neither says.
     fn age(&self, now: Now) -> Option<Duration> {
         let by_wall = now.wall.duration_since(self.wall).ok();
@@ -77,6 +93,13 @@ impl Doubt {
             // It seems to lie ahead: the clock has gone back, nobody knows how far.
             (None, Some(_)) => false,
         }
+    }
+
+    /// Returns when a call must begin that is to end within the grace.
+    pub(super) fn last_chance(&self, now: Now, rules: &Rules) -> Option<SystemTime> {
+        let grace = rules.grace?;
+        let room = grace.saturating_sub(limit(rules.timeout, rules.grace));
+        Some(self.since.after(room).at(now))
     }
 
     /// Counts a call that was not answered and returns the wait before the next of the same flight, if there is one.

@@ -20,7 +20,7 @@ impl Life {
                     self.end_if_expired(now, effects);
                 }
             }
-            State::Degraded { retry_at, .. } if *retry_at <= now.wall => {
+            State::Degraded { retry, .. } if retry.at(now) <= now.wall => {
                 self.start(Cause::Needed, now, rules, effects);
             }
             State::Degraded { .. } | State::Refreshing { .. } | State::NeedsLogin { .. } => {}

@@ -159,7 +159,7 @@ impl Life {
             | Failure::Store(_) => {}
         }
         self.failures = self.failures.saturating_add(1);
-        let retry_at = when::retry_at(&failure, one_time, self.failures, now);
+        let retry = when::retry(&failure, one_time, self.failures, now);
         if matches!(failure, Failure::Unsent(_)) {
             effects.push(Effect::Probe);
         }
@@ -169,7 +169,8 @@ impl Life {
         }
         self.state = State::Degraded {
             stale,
-            retry_at,
+            since: now.wall,
+            retry,
             failure,
         };
     }

@@ -40,7 +40,9 @@ pub enum State {
     },
     Degraded {
         stale: Holding,
-        retry_at: SystemTime,
+        since: SystemTime,
+        /// When it is tried again, by both clocks.
+        retry: Moment,
         failure: Failure,
     },
     NeedsLogin {

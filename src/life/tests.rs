@@ -262,6 +262,30 @@ fn a_server_that_throttles_is_heeded_within_bounds() {
 }
 
 #[test]
+fn a_server_that_throttles_does_not_outlast_the_grace() {
+    let (life, rules) = fresh();
+    let throttled = || {
+        failed(Failure::Throttled {
+            until: at(60),
+            why: "429".into(),
+        })
+    };
+    let (life, _) = life.on(Event::Asked, now(0), &rules);
+    let (life, _) = life.on(in_doubt(), now(0), &rules);
+    let (life, _) = life.on(throttled(), now(1), &rules);
+    let third = Duration::from_millis(3334);
+    let last = at(10) - third;
+    let due = life.due_at(now(1), &rules).unwrap();
+    assert!(due.duration_since(last).unwrap() < Duration::from_millis(2));
+    // Once: then the server's time counts.
+    let used_at = None;
+    let (life, effects) = life.on(Event::Due { used_at }, now(7), &rules);
+    assert!(refresh(&effects).is_some());
+    let (life, _) = life.on(throttled(), now(7), &rules);
+    assert_eq!(life.due_at(now(7), &rules), Some(at(60)));
+}
+
+#[test]
 fn an_end_keeps_an_access_token_that_still_works() {
     let (life, rules) = fresh();
     let (life, _) = life.on(Event::Asked, now(0), &rules);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Doubt, Effect, Failure, Holding, Life, Notice, Now, Rules, State, Told};
+use super::{Doubt, Effect, Failure, Holding, Life, Moment, Notice, Now, Rules, State, Told};
 use crate::backoff;
 
 /// The wait after the first failure; it doubles from there.
@@ -24,7 +24,7 @@ const LONGEST_THROTTLE: Duration = Duration::from_secs(600);
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// Returns when a failed refresh is tried again, its being in doubt left aside.
-pub(super) fn retry_at(failure: &Failure, one_time: bool, failures: u32, now: Now) -> SystemTime {
+pub(super) fn retry(failure: &Failure, one_time: bool, failures: u32, now: Now) -> Moment {
     let wait = match failure {
         Failure::Throttled { until, .. } => until
             .duration_since(now.wall)
@@ -45,7 +45,7 @@ pub(super) fn retry_at(failure: &Failure, one_time: bool, failures: u32, now: No
             }
         }
     };
-    now.wall + wait
+    now.moment().after(wait)
 }
 
 /// Returns when the next refresh that nobody asks for begins.
@@ -56,12 +56,24 @@ pub(super) fn next_refresh(life: &Life, now: Now, rules: &Rules) -> Option<Syste
             Some(_) | None => due_at(held, rules),
         },
         State::Degraded {
-            retry_at, failure, ..
-        } => match (life.doubt, failure) {
-            // The server named the time itself.
-            (None, _) | (Some(_), Failure::Throttled { .. }) => Some(*retry_at),
-            (Some(doubt), _) => Some((*retry_at).max(when_in_doubt(life, doubt, now, rules))),
-        },
+            since,
+            retry,
+            failure,
+            ..
+        } => {
+            let retry = retry.at(now);
+            match (life.doubt, failure) {
+                (None, _) => Some(retry),
+                // The server named the time itself. It would be the end of a token in doubt if its grace ended first:
+                // so that is sent once more before.
+                (Some(doubt), Failure::Throttled { .. }) => {
+                    let last = doubt.last_chance(now, rules);
+                    let last = last.filter(|last| *last > *since + FIRST_RETRY);
+                    Some(last.map_or(retry, |last| retry.min(last)))
+                }
+                (Some(doubt), _) => Some(retry.max(when_in_doubt(life, doubt, now, rules))),
+            }
+        }
         State::Empty(_)
         | State::Incomplete(_)
         | State::Refreshing { .. }
@@ -79,7 +91,8 @@ pub(super) fn when_in_doubt(life: &Life, doubt: Doubt, now: Now, rules: &Rules) 
         {
             end
         }
-        Some(_) | None => doubt.since(),
+        // At once, also by a clock that has gone back since.
+        Some(_) | None => doubt.since().min(now.wall),
     }
 }
 

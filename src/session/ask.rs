@@ -79,7 +79,7 @@ impl Session {
         let mut moved = self.moved.subscribe();
         self.happen(Event::Needed);
         loop {
-            moved.borrow_and_update();
+            moved.look();
             if let Some(current) = self.ready() {
                 return Ok(current);
             }
@@ -98,8 +98,9 @@ impl Session {
         let inner = self.inner();
         match &inner.life.state {
             State::Refreshing { .. } => None,
-            State::Degraded { retry_at, .. } => {
-                let wait = retry_at.duration_since(self.shared.env.wall());
+            State::Degraded { retry, .. } => {
+                let now = self.now();
+                let wait = retry.at(now).duration_since(now.wall);
                 Some(Unusable::Degraded {
                     retry_after: wait.unwrap_or_default(),
                 })
@@ -162,7 +163,7 @@ impl Session {
         let mut moved = self.moved.subscribe();
         self.happen(Event::Rejected(seen));
         loop {
-            moved.borrow_and_update();
+            moved.look();
             if let Some(newer) = self.newer(seen) {
                 return Verdict::Again(newer);
             }

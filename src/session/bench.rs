@@ -119,6 +119,6 @@ pub(super) fn cookies(required: &[&str]) -> Recipe {
 impl Session {
     /// Ends all that this process is doing, as a crash would.
     pub(super) fn crash(&self) {
-        self.shared.crash.cancel();
+        self.shared.fuse.burn();
     }
 }

@@ -1,12 +1,12 @@
 //! The calls of one flight. One that was given up may still be answered, and which answer counts is not indifferent:
 //! the server has replaced what an earlier call obtained by what the latest one did.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -22,9 +22,13 @@ const BETTER: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: JoinSet<(u32, Outcome)>,
+    /// The numbers of those that have not ended.
+    pending: BTreeSet<u32>,
     latest: u32,
     /// A good answer to a call that was not the latest.
     kept: Option<(u32, Renewed)>,
+    /// The call whose answer was taken for want of a better one; only a later one's is worth more.
+    taken: u32,
 }
 
 // === impl Calls ===
@@ -41,15 +45,15 @@ impl Calls {
         };
         let number = attempt.number;
         self.latest = number;
+        self.pending.insert(number);
         let call = Arc::clone(&session.refresh).refresh(spend);
         self.open.spawn(call.map(move |outcome| (number, outcome)));
         let answered = timeout(attempt.limit, async {
             loop {
-                match self.open.join_next().await {
-                    Some(Ok((of, outcome))) if of == number => return outcome,
-                    Some(Ok((of, Outcome::Renewed(renewed)))) => self.keep(of, renewed),
-                    Some(Ok((_, Outcome::Failed(_)))) => {}
-                    Some(Err(error)) => return broken(error.to_string()),
+                match self.next().await {
+                    Some((of, outcome)) if of == number => return outcome,
+                    Some((of, Outcome::Renewed(renewed))) => self.keep(of, renewed),
+                    Some((_, Outcome::Failed(_))) => {}
                     None => return broken("it was not answered".to_owned()),
                 }
             }
@@ -67,11 +71,11 @@ impl Calls {
     /// Waits, and returns the answer to the latest call if it is a good one and comes meanwhile.
     pub(super) async fn wait(&mut self, wait: Duration) -> Option<Renewed> {
         let answered = timeout(wait, async {
-            while let Some(joined) = self.open.join_next().await {
-                match joined {
-                    Ok((of, Outcome::Renewed(renewed))) if of == self.latest => return renewed,
-                    Ok((of, Outcome::Renewed(renewed))) => self.keep(of, renewed),
-                    Ok((_, Outcome::Failed(_))) | Err(_) => {}
+            while let Some((of, outcome)) = self.next().await {
+                match outcome {
+                    Outcome::Renewed(renewed) if of == self.latest => return renewed,
+                    Outcome::Renewed(renewed) => self.keep(of, renewed),
+                    Outcome::Failed(_) => {}
                 }
             }
             std::future::pending().await
@@ -81,23 +85,48 @@ impl Calls {
 
     /// Waits for a good answer to any call, the later the better.
     pub(super) async fn late(&mut self, wait: Duration) -> Option<Renewed> {
-        let mut until = Instant::now() + wait;
-        while let Ok(Some(joined)) = timeout_at(until, self.open.join_next()).await {
-            let Ok((of, Outcome::Renewed(renewed))) = joined else {
-                continue;
+        let until = Instant::now() + wait;
+        while let Some(latest) = self.pending.last().copied() {
+            // Only the answer to a later call is better than one that is at hand.
+            let left = match &self.kept {
+                Some((of, _)) if *of > latest => break,
+                Some(_) => until.duration_since(Instant::now()).min(BETTER),
+                None => until.duration_since(Instant::now()),
             };
-            if of == self.latest {
-                return Some(renewed);
+            match timeout(left, self.next()).await {
+                Ok(Some((of, Outcome::Renewed(renewed)))) if of > self.taken => {
+                    self.keep(of, renewed);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
             }
-            self.keep(of, renewed);
-            until = until.min(Instant::now() + BETTER);
         }
         self.fallback()
     }
 
+    /// Waits for the end of any call.
+    async fn next(&mut self) -> Option<(u32, Outcome)> {
+        let (of, outcome) = match self.open.join_next().await? {
+            Ok(ended) => ended,
+            // Which one it was is not known, and does not matter: it has no answer.
+            Err(error) => (0, broken(error.to_string())),
+        };
+        self.pending.remove(&of);
+        if self.open.is_empty() {
+            self.pending.clear();
+        }
+        Some((of, outcome))
+    }
+
     /// Returns the best answer to an earlier call: better than none.
     pub(super) fn fallback(&mut self) -> Option<Renewed> {
-        self.kept.take().map(|(_, renewed)| renewed)
+        let (of, renewed) = self.kept.take()?;
+        self.taken = of;
+        Some(renewed)
+    }
+
+    pub(super) fn has_taken_less_than_the_latest(&self) -> bool {
+        self.taken > 0
     }
 
     pub(super) fn are_open(&self) -> bool {

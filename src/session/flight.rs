@@ -35,16 +35,13 @@ const ONCE_A_MINUTE: Duration = Duration::from_secs(60);
 /// How [`Failure::InDoubt`] is noted.
 const IN_DOUBT: &str = "in_doubt";
 
-/// How long an answer that nobody waits for any more is still worth having.
-const LATE: Duration = Duration::from_secs(120);
-
 // === impl Session ===
 
 impl Session {
     pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
         let mut calls = Calls::default();
         let _permits = self.shared.permits(self.refresh.host()).await;
-        let lease = self.lease().await;
+        let lease = self.right_to_refresh().await;
         loop {
             let next = match &lease {
                 Ok(lease) => self.call(lease, &attempt, &mut calls).await,
@@ -60,10 +57,32 @@ impl Session {
         {
             tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
         }
-        drop(lease);
+        self.let_go_of(lease.ok());
         if attempt.spends.is_some() && calls.are_open() {
+            if calls.has_taken_less_than_the_latest() {
+                // What a later call brought takes the place of what an earlier one did.
+                let inner = self.inner();
+                attempt.spends.clone_from(&inner.held.token);
+                attempt.generation = inner.held.generation;
+            }
             self.shared
                 .spawn(self.clone().wait_for_late(calls, attempt));
+        }
+    }
+
+    /// Nothing is spent while what the last refresh brought is in memory only.
+    pub(super) async fn right_to_refresh(&self) -> Result<Lease, Failure> {
+        self.save()
+            .await
+            .map_err(|error| Failure::Store(error.to_string()))?;
+        self.lease().await
+    }
+
+    /// What could not be stored keeps the lease until it is: the others know only the token that it came of.
+    pub(super) fn let_go_of(&self, lease: Option<Lease>) {
+        let mut lease = lease.map(Arc::new);
+        if let Some(unsaved) = &mut self.inner().unsaved {
+            unsaved.lease = unsaved.lease.take().or(lease.take());
         }
     }
 
@@ -106,6 +125,11 @@ impl Session {
             return self.report(outcome);
         }
         let began = Instant::now();
+        if attempt.spends.is_some()
+            && let Some(late) = self.late_answer(attempt.spends.as_deref())
+        {
+            return self.renewed(late.renewed, attempt, began.elapsed()).await;
+        }
         let answer = calls.ask(self, attempt).await;
         let took = began.elapsed();
         match answer {
@@ -191,19 +215,16 @@ impl Session {
         if let Some(reason) = &notes.needs_login {
             return Some(Outcome::Ended(Reason::stored(reason)));
         }
-        let now = self.shared.env.wall();
         let doubt = doubt(notes, attempt.spends.as_deref())?;
         let (at, result, _) = notes.last_refresh.as_ref()?;
-        let recent = now
-            .duration_since(*at)
-            .is_ok_and(|since| since < ONCE_A_MINUTE);
-        let unanswered = recent
-            && result == IN_DOUBT
-            && !doubt.in_grace(self.now(), self.definition.rules.grace);
-        unanswered.then(|| {
-            Outcome::Failed(Failure::InDoubt {
-                why: "another process was not answered either".to_owned(),
-                answered: true,
+        if result != IN_DOUBT || doubt.in_grace(self.now(), self.definition.rules.grace) {
+            return None;
+        }
+        let recent = self.shared.env.wall().duration_since(*at);
+        recent.is_ok_and(|since| since < ONCE_A_MINUTE).then(|| {
+            Outcome::Failed(Failure::Throttled {
+                until: *at + ONCE_A_MINUTE,
+                why: "it was not answered a moment ago".to_owned(),
             })
         })
     }
@@ -340,21 +361,5 @@ impl Session {
             };
             self.install(held, Arc::unwrap_or_clone(taught), Event::Changed);
         }
-    }
-
-    /// Takes an answer to a call that was given up, if the store still has the token that it spent.
-    async fn wait_for_late(self: Arc<Self>, mut calls: Calls, attempt: Attempt) {
-        let began = Instant::now();
-        let stop = self.shared.stop.clone();
-        let Some(Some(renewed)) = stop.run_until_cancelled(calls.late(LATE)).await else {
-            return;
-        };
-        let Ok(_lease) = self.lease().await else {
-            return;
-        };
-        if self.take_up(false).await.is_err() {
-            return;
-        }
-        let _ = self.renewed(renewed, &attempt, began.elapsed()).await;
     }
 }

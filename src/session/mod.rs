@@ -16,8 +16,10 @@ mod flight;
 mod held;
 mod history;
 mod keep;
+mod late;
 mod learn;
 mod lesson;
+mod moved;
 mod opening;
 mod people;
 pub mod refresh;
@@ -37,6 +39,8 @@ mod bench;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod fuse;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -50,7 +54,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
     counters::{BUCKETS, Counters},
@@ -93,7 +97,7 @@ pub struct Session {
     /// Held from reading what a change is based on until the change is published.
     writing: tokio::sync::Mutex<()>,
     /// Ticks whenever the life or what is held has changed.
-    moved: watch::Sender<u64>,
+    moved: moved::Moved,
     /// Wakes the keeper.
     wake: Arc<Notify>,
     /// Whether the keeper was woken by a request already.

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, OnceCell, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use super::{
     Counters, Session, Standins,
@@ -82,6 +82,7 @@ impl Session {
             taught: Arc::default(),
             held_back: Default::default(),
             unsaved: None,
+            late: None,
             planned: 0,
             last_error: None,
         };
@@ -99,7 +100,7 @@ impl Session {
             generation: AtomicU64::new(0),
             inner: Mutex::new(inner),
             writing: tokio::sync::Mutex::default(),
-            moved: watch::Sender::new(0),
+            moved: Default::default(),
             wake: Arc::new(Notify::new()),
             woken: AtomicBool::new(false),
             attentive: AtomicBool::new(false),

@@ -42,7 +42,7 @@ impl Session {
         let mut moved = self.moved.subscribe();
         self.happen(Event::Asked);
         loop {
-            moved.borrow_and_update();
+            moved.look();
             let in_flight = matches!(self.inner().life.state, State::Refreshing { .. });
             if !in_flight || timeout_at(deadline, moved.changed()).await.is_err() {
                 return Ok(self.status());

@@ -96,10 +96,15 @@ impl Session {
                 notes: Some(notes.clone()),
                 keep_previous: changed,
             };
-            let committed = self
-                .store
-                .commit(&self.id, held.generation, change, Durability::Synced)
-                .await;
+            let unsaved = self.inner().unsaved.is_some();
+            let committed = if unsaved {
+                // What is saved later has this with it.
+                Ok(Committed::Done)
+            } else {
+                self.store
+                    .commit(&self.id, held.generation, change, Durability::Synced)
+                    .await
+            };
             match committed {
                 Ok(Committed::Done) => {}
                 Ok(Committed::Conflict(stored)) => {

@@ -10,6 +10,7 @@ use super::{
     Counters, Current, Session,
     held::Held,
     history::{self, Event as HistoryEvent, name},
+    late::Late,
     lesson::Taught,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     jar::Key,
     life::{self, Attempt, Cause, Effect, Event, Holding, Life, Notice, Now},
     rule::inject::Ready,
+    store::Lease,
 };
 
 /// How often a host that could not be reached is tried, without sending anything.
@@ -32,6 +34,8 @@ pub(super) struct Inner {
     pub(super) held_back: BTreeSet<Key>,
     /// What could not be stored is in memory only.
     pub(super) unsaved: Option<Unsaved>,
+    /// An answer to a flight that was given up, until it is taken in.
+    pub(super) late: Option<Late>,
     /// When the keeper looks next, in milliseconds since the epoch.
     pub(super) planned: u64,
     pub(super) last_error: Option<(SystemTime, String)>,
@@ -45,6 +49,8 @@ pub(super) struct Unsaved {
     /// The refresh token that the store had then.
     pub(super) token: Option<String>,
     pub(super) why: String,
+    /// Nobody else may spend the token that this came of, as long as it is not stored.
+    pub(super) lease: Option<Arc<Lease>>,
 }
 
 // === impl Session ===
@@ -129,7 +135,7 @@ impl Session {
         if wake < inner.planned {
             self.wake.notify_one();
         }
-        self.moved.send_modify(|tick| *tick = tick.wrapping_add(1));
+        self.moved.tell();
     }
 
     pub(super) fn perform(&self, effects: Vec<Effect>) {

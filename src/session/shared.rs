@@ -32,7 +32,7 @@ pub(super) struct Shared {
     hosts: Mutex<HashMap<Origin, Arc<Semaphore>>>,
     /// Ends all tasks where they are.
     #[cfg(test)]
-    pub(super) crash: CancellationToken,
+    pub(super) fuse: Arc<super::fuse::Fuse>,
 }
 
 // === impl Shared ===
@@ -50,7 +50,7 @@ impl Shared {
             stop: CancellationToken::new(),
             hosts: Mutex::default(),
             #[cfg(test)]
-            crash: CancellationToken::new(),
+            fuse: Arc::default(),
         }
     }
 
@@ -65,15 +65,7 @@ impl Shared {
         F: Future<Output: Send> + Send + 'static,
     {
         #[cfg(test)]
-        let task = {
-            let crash = self.crash.clone();
-            async move {
-                match crash.run_until_cancelled_owned(task).await {
-                    Some(output) => output,
-                    None => std::future::pending().await,
-                }
-            }
-        };
+        let task = Arc::clone(&self.fuse).guard(task);
         self.tasks.spawn(task)
     }
 

@@ -125,8 +125,8 @@ impl Session {
                 Some("nothing is held yet; obtained at first use".to_owned())
             }
             State::Empty(_) => Some(help("nothing is held".to_owned())),
-            State::Degraded { retry_at, .. } => {
-                let again = format(*retry_at);
+            State::Degraded { retry, .. } => {
+                let again = format(retry.at(self.now()));
                 reason.map(|text| format!("{text}; tried again at {again}"))
             }
             State::Fresh(_) | State::Refreshing { .. } => None,

@@ -20,7 +20,7 @@ pub(super) const TRIES: usize = 8;
 
 /// The waits before a save that failed is tried again.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
-const SAVE_AGAIN_MAX: Duration = Duration::from_secs(30);
+const SAVE_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Joins those who want the store read at the same time.
 #[derive(Debug, Default)]
@@ -209,6 +209,7 @@ impl Session {
                 stored: base.generation,
                 token: base.token.clone(),
                 why,
+                lease: None,
             });
         }
         let Some(session) = self.me.upgrade() else {
@@ -226,8 +227,8 @@ impl Session {
         });
     }
 
-    /// Writes all that is held.
-    async fn save(&self) -> Result<(), Error> {
+    /// Writes all that is held, if it is not stored.
+    pub(super) async fn save(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         for _ in 0..TRIES {
             let (held, unsaved) = {

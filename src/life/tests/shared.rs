@@ -52,3 +52,26 @@ fn what_another_process_stored_may_be_rejected_before_the_flight_ends() {
     let spends = refresh(&effects).map(|attempt| attempt.spends.as_deref());
     assert_eq!(spends, Some(Some("t2")));
 }
+
+#[test]
+fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
+    let (life, rules) = fresh();
+    let (life, _) = life.on(Event::Asked, now(0), &rules);
+    let throttled = Failure::Throttled {
+        until: at(60),
+        why: "429".into(),
+    };
+    let (life, _) = life.on(failed(throttled), now(0), &rules);
+    let stored = |doubt| Event::Stored {
+        held: held(1),
+        doubt,
+        ended: None,
+        vain_at: None,
+    };
+    let journal = Some(Doubt::journalled(at(2)));
+    let (doubtful, _) = life.clone().on(stored(journal), now(2), &rules);
+    assert!(doubtful.due_at(now(2), &rules) < Some(at(10)));
+    // It was answered.
+    let (settled, _) = doubtful.on(stored(None), now(3), &rules);
+    assert_eq!(settled.due_at(now(3), &rules), Some(at(60)));
+}

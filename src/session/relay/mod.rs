@@ -137,7 +137,7 @@ impl Session {
 
     async fn relay_once(self: Arc<Self>, relay: Relay) -> Result<Relayed, Failure> {
         let _permits = self.shared.permits(Some(&relay.request.url.origin)).await;
-        let lease = self.lease().await?;
+        let lease = self.right_to_refresh().await?;
         self.take_up(true).await.map_err(unstored)?;
         if relay.capture.coalesce
             && let Some(told) = self.told_again(&relay).await?
@@ -181,6 +181,7 @@ impl Session {
         };
         self.answered(&relay, &answered, &token, &attempt, began.elapsed())
             .await;
+        self.let_go_of(Some(lease));
         Ok(Relayed {
             status: answered.status,
             headers: answered.headers,

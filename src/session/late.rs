@@ -1,0 +1,51 @@
+//! Answers to calls that were given up: good ones are taken in while the store has the token that they spent.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Session, calls::Calls, refresh::Renewed};
+use crate::life::Attempt;
+
+/// How long an answer that nobody waits for any more is still worth having.
+const LATE: Duration = Duration::from_secs(120);
+
+/// A good answer that came late.
+#[derive(Debug)]
+pub(super) struct Late {
+    pub(super) attempt: Attempt,
+    pub(super) renewed: Renewed,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Takes an answer to a call that was given up, if the store still has the token that it spent.
+    pub(super) async fn wait_for_late(self: Arc<Self>, mut calls: Calls, attempt: Attempt) {
+        let began = Instant::now();
+        let stop = self.shared.stop.clone();
+        let Some(Some(renewed)) = stop.run_until_cancelled(calls.late(LATE)).await else {
+            return;
+        };
+        let spends = attempt.spends.clone();
+        self.inner().late = Some(Late { attempt, renewed });
+        let Ok(lease) = self.lease().await else {
+            return;
+        };
+        // A flight that had the lease first may have taken it.
+        if self.take_up(false).await.is_ok()
+            && let Some(late) = self.late_answer(spends.as_deref())
+        {
+            let took = began.elapsed();
+            let _ = self.renewed(late.renewed, &late.attempt, took).await;
+        }
+        self.let_go_of(Some(lease));
+    }
+
+    /// Returns what came late for this refresh token.
+    pub(super) fn late_answer(&self, spends: Option<&str>) -> Option<Late> {
+        let mut inner = self.inner();
+        let late = inner.late.take();
+        late.filter(|late| late.attempt.spends.as_deref() == spends)
+    }
+}
