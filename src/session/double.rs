@@ -41,8 +41,6 @@ pub(super) struct Authority {
     pub(super) rotates: bool,
     pub(super) calls: AtomicUsize,
     pub(super) redemptions: AtomicUsize,
-    /// Calls that have not been answered.
-    open: AtomicUsize,
     pub(super) reachable: AtomicBool,
     pub(super) revoked: AtomicBool,
     pub(super) verdict: Mutex<Option<String>>,
@@ -53,15 +51,6 @@ pub(super) struct Authority {
     valid: Mutex<HashMap<String, Instant>>,
     /// What came, for whoever looks into a life that went wrong.
     pub(super) log: Mutex<Vec<String>>,
-    /// Why a token was taken for a reused one.
-    pub(super) reused: Mutex<Option<Reuse>>,
-}
-
-/// A refresh token that came again after its grace.
-#[derive(Clone, Debug)]
-pub(super) struct Reuse {
-    /// How long before it was spent first.
-    pub(super) spent: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -81,7 +70,6 @@ impl Authority {
             rotates: true,
             calls: AtomicUsize::new(0),
             redemptions: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
             reachable: AtomicBool::new(true),
             revoked: AtomicBool::new(false),
             verdict: Mutex::default(),
@@ -94,7 +82,6 @@ impl Authority {
             called_at: Mutex::default(),
             valid: Mutex::default(),
             log: Mutex::default(),
-            reused: Mutex::default(),
         }
     }
 
@@ -112,27 +99,6 @@ impl Authority {
         valid
             .get(token)
             .is_some_and(|until| Instant::now() < *until)
-    }
-
-    /// Tells whether a call came not long ago.
-    pub(super) fn was_called(&self, ago: Duration) -> bool {
-        let called_at = self.called_at.lock().unwrap();
-        called_at.last().is_some_and(|at| at.elapsed() < ago)
-    }
-
-    /// Voids the access tokens that are out, when every request has the newest: one extra request is all that may be
-    /// sent, so that two voided tokens in a row are seen.
-    pub(super) async fn void(&self) {
-        let recent = || {
-            let called_at = self.called_at.lock().unwrap();
-            called_at
-                .last()
-                .is_some_and(|at| at.elapsed() < Duration::from_secs(2))
-        };
-        while self.open.load(Ordering::SeqCst) > 0 || recent() {
-            sleep(Duration::from_millis(1)).await;
-        }
-        self.valid.lock().unwrap().clear();
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -154,10 +120,6 @@ impl Authority {
                 && parent.is_none()
                 && !self.revoked.swap(true, Ordering::SeqCst)
             {
-                let spent = tokens.parent.filter(|(parent, _)| *parent == number);
-                *self.reused.lock().unwrap() = Some(Reuse {
-                    spent: spent.map(|(_, at)| at.elapsed()),
-                });
                 self.valid.lock().unwrap().clear();
             }
             if self.revoked.load(Ordering::SeqCst) {
@@ -212,7 +174,6 @@ impl Refresh for Double {
             let authority = &self.authority;
             authority.calls.fetch_add(1, Ordering::SeqCst);
             authority.called_at.lock().unwrap().push(Instant::now());
-            let _open = Open::new(authority);
             let fault = authority.faults.lock().unwrap().pop_front();
             let token = spend.grant.field("refresh_token");
             let token = token.map(|token| token.expose().clone());
@@ -313,21 +274,5 @@ impl Refresh for Double {
     fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
         let reachable = self.authority.reachable.load(Ordering::SeqCst);
         async move { reachable }.boxed()
-    }
-}
-
-/// A call that has not been answered.
-struct Open<'a>(&'a Authority);
-
-impl<'a> Open<'a> {
-    fn new(authority: &'a Authority) -> Self {
-        authority.open.fetch_add(1, Ordering::SeqCst);
-        Self(authority)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }

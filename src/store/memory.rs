@@ -33,6 +33,8 @@ struct Shared {
     leases: Leases,
     seal: Seal,
     handles: AtomicU64,
+    #[cfg(test)]
+    rough: super::rough::Rough,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,6 +62,8 @@ impl Memory {
                 leases: Leases::of_tasks(),
                 seal: Seal::new(&key),
                 handles: AtomicU64::new(1),
+                #[cfg(test)]
+                rough: Default::default(),
             }),
             handle: 0,
         })
@@ -72,6 +76,25 @@ impl Memory {
             shared: Arc::clone(&self.shared),
             handle: self.shared.handles.fetch_add(1, Ordering::Relaxed),
         }
+    }
+
+    /// Makes its calls wait and fail as those of a disk do.
+    #[cfg(test)]
+    pub(crate) fn rough(&self) -> &super::rough::Rough {
+        &self.shared.rough
+    }
+
+    /// Waits as a disk would, in simulations.
+    pub(super) async fn pause(&self) {
+        #[cfg(test)]
+        self.shared.rough.pause().await;
+    }
+
+    /// Says whether it takes writes: always, but in simulations.
+    pub(super) fn write(&self) -> Result<(), Error> {
+        #[cfg(test)]
+        self.shared.rough.write()?;
+        Ok(())
     }
 
     pub(super) fn load(&self, id: &SessionId) -> Option<Stored> {

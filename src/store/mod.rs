@@ -32,6 +32,8 @@ pub mod key;
 mod lease;
 mod memory;
 mod record;
+#[cfg(test)]
+mod rough;
 mod seal;
 mod sqlite;
 
@@ -160,7 +162,10 @@ impl Store {
     pub async fn load(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
         match self {
             Self::Sqlite(store) => store.load(id).await,
-            Self::Memory(store) => Ok(store.load(id)),
+            Self::Memory(store) => {
+                store.pause().await;
+                Ok(store.load(id))
+            }
         }
     }
 
@@ -183,7 +188,13 @@ impl Store {
     ) -> Result<Committed, Error> {
         match self {
             Self::Sqlite(store) => store.commit(id, expected, change, how).await,
-            Self::Memory(store) => Ok(store.commit(id, expected, change)),
+            Self::Memory(store) => {
+                store.pause().await;
+                store.write()?;
+                let committed = store.commit(id, expected, change);
+                store.pause().await;
+                Ok(committed)
+            }
         }
     }
 
@@ -213,7 +224,7 @@ impl Store {
     pub async fn writable(&self) -> Result<(), Error> {
         match self {
             Self::Sqlite(store) => store.writable().await,
-            Self::Memory(_) => Ok(()),
+            Self::Memory(store) => store.write(),
         }
     }
 

@@ -1,0 +1,87 @@
+//! What calls that were refused say about the engine: whose fault a reuse was, and how much its server had forgiven.
+
+use super::{
+    server::Server,
+    wire::{Call, Inner, World},
+};
+
+// === impl World ===
+
+impl World {
+    /// The one excuse for a reuse: nothing newer had come when the token was sent. An answer to an earlier call than
+    /// the one that brought it is not newer, and one that the server does not take any more is none.
+    pub(super) fn judge_reuse(&self, call: usize, before: &Server) {
+        let mut inner = self.inner();
+        let now = self.now_in(&inner);
+        let Call { token, sent, .. } = inner.calls[call];
+        inner.revoked_by = Some(call);
+        let brought = inner.brought(token);
+        let asked = brought.map(|call| call.sent).unwrap_or_default();
+        // Within the grace, a call whose answer was lost leaves no other way than to send the token once more.
+        let first = inner
+            .calls
+            .iter()
+            .find(|call| call.token == token && call.acted > 0);
+        let grace = inner.server.rules.grace();
+        let in_grace =
+            first.is_some_and(|first| grace.is_none_or(|grace| sent - first.sent < grace));
+        let newer = inner
+            .calls
+            .iter()
+            .enumerate()
+            .filter_map(|(number, other)| {
+                let (at, pair) = other.delivered?;
+                let between = inner.calls.get(number + 1..call).unwrap_or_default();
+                let in_doubt = between
+                    .iter()
+                    .any(|call| call.token == token && call.delivered.is_none());
+                // Of two processes' late answers the one that came first is taken: which call was later, no one knows.
+                let crossed = brought
+                    .is_some_and(|by| by.process != other.process && by.token == other.token);
+                let newer = at <= sent
+                    && pair.refresh > token
+                    && other.sent >= asked
+                    && !crossed
+                    && !(in_grace && in_doubt)
+                    && before.takes(pair.refresh, now);
+                let text = || {
+                    format!(
+                        "call {call} spends rt-{token} after call {number} had brought rt-{}",
+                        pair.refresh
+                    )
+                };
+                newer.then(|| (number, text()))
+            });
+        inner.reuses = newer.collect();
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// Returns how many calls had gone wrong with the token that was taken for a stolen one, and with its parent.
+    pub(super) fn gone_wrong(&self) -> usize {
+        let Some(last) = self.revoked_by else {
+            return 0;
+        };
+        let token = self.calls[last].token;
+        let parent = self.brought(token).map_or(token, |call| call.token);
+        let calls = self.calls[..=last].iter().enumerate();
+        calls
+            .filter(|(_, call)| call.token == token || call.token == parent)
+            .filter(|(number, call)| {
+                let lost = call.delivered.is_none() || call.lost;
+                call.fate.is_some() || lost && *number < last
+            })
+            .count()
+    }
+
+    /// Returns the call whose answer brought a refresh token.
+    pub(super) fn brought(&self, token: usize) -> Option<&Call> {
+        let brings = |call: &&Call| {
+            call.delivered
+                .is_some_and(|(_, pair)| pair.refresh == token)
+        };
+        self.calls.iter().find(brings)
+    }
+}

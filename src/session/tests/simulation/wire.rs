@@ -1,0 +1,378 @@
+//! The world of a simulated life: one authorization server, the origin that takes its tokens, and the network in
+//! between, on which anything can be lost, late, or come twice.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+use super::{
+    fate::Fate,
+    server::{Pair, Server},
+};
+use crate::{
+    auth,
+    env::Env,
+    life::Failure,
+    origin::Origin,
+    session::{
+        moved::{Moved, Seen},
+        refresh::{Answered, Outcome, Refresh, Renewed, Spend},
+    },
+};
+
+/// One call, for the judge.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) process: usize,
+    pub(super) token: usize,
+    pub(super) sent: Duration,
+    pub(super) fate: Option<Fate>,
+    pub(super) acted: u32,
+    /// What came back to a process that lived, and when.
+    pub(super) delivered: Option<(Duration, Pair)>,
+    /// That process crashed before it could store it.
+    pub(super) lost: bool,
+}
+
+/// What everybody shares.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) env: Env,
+    began: Instant,
+    pub(super) latency: Duration,
+    inner: Mutex<Inner>,
+    /// Ticks when the machine sleeps: connections do not survive it.
+    slept: Moved,
+    host: Origin,
+    tells: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) server: Server,
+    pub(super) fates: VecDeque<Fate>,
+    pub(super) calls: Vec<Call>,
+    /// How long the machine has slept.
+    asleep: Duration,
+    /// When something last went wrong that excuses a rejection.
+    pub(super) trouble: Option<Duration>,
+    /// The call with which the server took the token for a stolen one.
+    pub(super) revoked_by: Option<usize>,
+    /// Nobody could have saved the session.
+    pub(super) unsavable: bool,
+    /// What must never happen, and did.
+    pub(super) wrong: Option<String>,
+    /// Reuses that must not have happened, if what this call brought was not lost by a crash.
+    pub(super) reuses: Vec<(usize, String)>,
+    log: Vec<String>,
+}
+
+/// A process's side of it.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) world: Arc<World>,
+    pub(super) process: usize,
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn new(
+        env: Env,
+        server: Server,
+        latency: Duration,
+        host: Origin,
+        tells: bool,
+    ) -> Self {
+        Self {
+            env,
+            began: Instant::now(),
+            latency,
+            inner: Mutex::new(Inner {
+                server,
+                fates: VecDeque::new(),
+                calls: Vec::new(),
+                asleep: Duration::ZERO,
+                trouble: None,
+                revoked_by: None,
+                unsavable: false,
+                wrong: None,
+                reuses: Vec::new(),
+                log: Vec::new(),
+            }),
+            slept: Moved::default(),
+            host,
+            tells,
+        }
+    }
+
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// The time since the life began, by the server's clock.
+    pub(super) fn now(&self) -> Duration {
+        self.now_in(&self.inner())
+    }
+
+    pub(super) fn now_in(&self, inner: &Inner) -> Duration {
+        self.began.elapsed() + inner.asleep
+    }
+
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
+        if self.tells {
+            let mut inner = self.inner();
+            let line = format!("{:>9.3} {}", self.now_in(&inner).as_secs_f64(), text());
+            inner.log.push(line);
+        }
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.inner().log.join("\n")
+    }
+
+    /// Notes what must never happen; the first is what counts.
+    pub(super) fn wrong(&self, text: String) {
+        self.note(|| format!("WRONG {text}"));
+        self.inner().wrong.get_or_insert(text);
+    }
+
+    pub(super) fn trouble(&self) {
+        let now = self.now();
+        self.inner().trouble = Some(now);
+    }
+
+    /// Tells whether a call came not long ago.
+    pub(super) fn was_called(&self, ago: Duration) -> bool {
+        let inner = self.inner();
+        let now = self.now_in(&inner);
+        inner.calls.last().is_some_and(|call| now - call.sent < ago)
+    }
+
+    /// Returns when a refresh token was asked for.
+    pub(super) fn asked_for(&self, token: usize) -> Duration {
+        let inner = self.inner();
+        let brought = inner.brought(token);
+        brought.map(|call| call.sent).unwrap_or_default()
+    }
+
+    /// Tells whether something went wrong not long ago.
+    pub(super) fn is_troubled(&self, ago: Duration) -> bool {
+        let inner = self.inner();
+        let now = self.now_in(&inner);
+        inner.server.revoked || inner.trouble.is_some_and(|at| now - at < ago)
+    }
+
+    pub(super) fn accepts(&self, access: usize) -> bool {
+        let inner = self.inner();
+        inner.server.accepts(access, self.now_in(&inner))
+    }
+
+    /// The machine sleeps: time passes for the server and on the wall, and for no timer.
+    pub(super) fn sleep(&self, time: Duration) {
+        self.inner().asleep += time;
+        self.env.jump(time.as_millis() as i64);
+        self.trouble();
+        self.slept.tell();
+    }
+
+    fn begin(&self, process: usize, token: usize) -> usize {
+        let mut inner = self.inner();
+        let fate = inner.fates.pop_front();
+        let sent = self.now_in(&inner);
+        if fate.is_some() {
+            inner.trouble = Some(sent);
+        }
+        inner.calls.push(Call {
+            process,
+            token,
+            sent,
+            fate,
+            acted: 0,
+            delivered: None,
+            lost: false,
+        });
+        inner.calls.len() - 1
+    }
+
+    /// The server acts on a call.
+    fn act(&self, call: usize) -> Result<Pair, ()> {
+        let (result, token, before) = {
+            let mut inner = self.inner();
+            let now = self.now_in(&inner);
+            let token = inner.calls[call].token;
+            let before = inner.server.clone();
+            // It has overtaken nobody: what a later call brought is void now, and nobody can know.
+            let overtaken = |other: &Call| {
+                other.token == token && other.sent > inner.calls[call].sent && other.acted > 0
+            };
+            inner.unsavable |= inner.calls.iter().any(overtaken);
+            inner.calls[call].acted += 1;
+            let result = inner.server.redeem(token, now);
+            let ended = inner.server.revoked && !before.revoked;
+            (result, token, ended.then_some(before))
+        };
+        self.note(|| format!("server: call {call} with rt-{token}: {result:?}"));
+        if let Some(before) = before {
+            self.judge_reuse(call, &before);
+        }
+        result.ok_or(())
+    }
+
+    /// Carries a call to the server and its answer back, whether anybody waits for it or not.
+    async fn carry(
+        self: Arc<Self>,
+        call: usize,
+        fate: Option<Fate>,
+        back: oneshot::Sender<Result<Pair, ()>>,
+    ) {
+        let slept = self.slept.subscribe();
+        let half = self.latency / 2;
+        sleep(match fate {
+            Some(Fate::LateRequest(by)) => half + by,
+            _ => half,
+        })
+        .await;
+        match fate {
+            Some(Fate::LoseRequest) => return,
+            Some(Fate::Hang) => return self.hold(back, slept).await,
+            _ => {}
+        }
+        let mut answer = self.act(call);
+        match fate {
+            Some(Fate::LoseAnswer) => return,
+            Some(Fate::Silence) => return self.hold(back, slept).await,
+            Some(Fate::Twice) => {
+                sleep(half).await;
+                answer = self.act(call);
+            }
+            Some(Fate::LateAnswer(by)) => sleep(by).await,
+            _ => {}
+        }
+        sleep(half).await;
+        if !slept.has_changed() {
+            let _ = back.send(answer);
+        }
+    }
+
+    /// Nothing is said until the machine has slept.
+    async fn hold(&self, back: oneshot::Sender<Result<Pair, ()>>, slept: Seen) {
+        slept.changed().await;
+        drop(back);
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    async fn call(&self, call: usize) -> Outcome {
+        let world = &self.world;
+        let fate = world.inner().calls[call].fate;
+        let in_doubt = |why: &str, answered| {
+            Outcome::Failed(Failure::InDoubt {
+                why: why.to_owned(),
+                answered,
+            })
+        };
+        match fate {
+            Some(Fate::Unsent) => return Outcome::Failed(Failure::Unsent("refused".to_owned())),
+            Some(Fate::Html) => {
+                sleep(world.latency).await;
+                return Outcome::Failed(Failure::NotAnAnswer("HTML".to_owned()));
+            }
+            Some(Fate::Throttled(wait)) => {
+                sleep(world.latency).await;
+                return Outcome::Failed(Failure::Throttled {
+                    until: world.env.wall() + wait,
+                    why: "429".to_owned(),
+                });
+            }
+            Some(Fate::BadGateway { acts }) => {
+                sleep(world.latency).await;
+                if acts {
+                    let _ = world.act(call);
+                }
+                return in_doubt("502", true);
+            }
+            _ => {}
+        }
+        let (back, answer) = oneshot::channel();
+        tokio::spawn(Arc::clone(world).carry(call, fate, back));
+        match answer.await {
+            Err(_) => in_doubt("reset", false),
+            Ok(Err(())) => Outcome::Failed(Failure::Terminal("invalid_grant".to_owned())),
+            Ok(Ok(pair)) => {
+                let now = world.now();
+                world.inner().calls[call].delivered = Some((now, pair));
+                Outcome::Renewed(Renewed {
+                    fields: vec![
+                        (
+                            "access_token".to_owned(),
+                            format!("at-{}", pair.access).into(),
+                        ),
+                        (
+                            "refresh_token".to_owned(),
+                            format!("rt-{}", pair.refresh).into(),
+                        ),
+                    ],
+                    expires_at: Some(world.env.wall() + world.inner().server.lifetime),
+                    ..Renewed::default()
+                })
+            }
+        }
+    }
+}
+
+impl Refresh for Wire {
+    fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
+        async move {
+            let token = spend.grant.field("refresh_token").unwrap();
+            let call = self
+                .world
+                .begin(self.process, number(token.expose(), "rt-"));
+            let fate = self.world.inner().calls[call].fate;
+            self.world.note(|| {
+                format!(
+                    "process {}: call {call} with {}: {fate:?}",
+                    self.process,
+                    token.expose()
+                )
+            });
+            let outcome = self.call(call).await;
+            self.world
+                .note(|| format!("process {}: call {call}: {outcome:?}", self.process));
+            outcome
+        }
+        .boxed()
+    }
+
+    fn relay(self: Arc<Self>, _: auth::Request) -> BoxFuture<'static, Result<Answered, Failure>> {
+        unreachable!("no client here refreshes by itself")
+    }
+
+    fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn host(&self) -> Option<&Origin> {
+        Some(&self.world.host)
+    }
+
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        let reachable = !matches!(self.world.inner().fates.front(), Some(Fate::Unsent));
+        async move { reachable }.boxed()
+    }
+}
+
+/// Returns the number in a simulated token.
+pub(super) fn number(token: &str, prefix: &str) -> usize {
+    token.strip_prefix(prefix).unwrap().parse().unwrap()
+}
