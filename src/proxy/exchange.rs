@@ -139,6 +139,10 @@ impl<'s> Exchange<'s> {
                 &named
             }
         };
+        if parts.uri.path() == "*" && parts.method != Method::OPTIONS {
+            // RFC 9112 §3.2.4.
+            return Err(target::Error::Target.into());
+        }
         let world = proxy.world.load_full();
         let client = scope.client.as_deref();
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());

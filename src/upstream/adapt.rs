@@ -1,17 +1,24 @@
 //! A request in the form of the upstream's protocol (RFC 9113 §8.3.1, §8.2.3).
 
 use http::{
-    HeaderMap, HeaderValue, Request, Uri, Version,
-    header::{COOKIE, HOST},
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
+    header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
     uri::PathAndQuery,
 };
+use http_body::Body as _;
 
 use super::body::Body;
 use crate::origin::Origin;
 
-/// Gives a request its HTTP/1.1 form: origin-form target, `Host` first if it had none, one `Cookie` field.
+/// Gives a request its HTTP/1.1 form: origin-form target, `Host` first if it had none, one `Cookie` field, and the framing
+/// of a body that the library would leave out because few requests of its method have one.
 pub(super) fn to_http1(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
     *request.version_mut() = Version::HTTP_11;
+    let rare = matches!(*request.method(), Method::GET | Method::HEAD);
+    if rare && has_unknown_length(&request) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
     let has_host = request.headers().contains_key(HOST);
     let crumbs = request.headers().get_all(COOKIE).iter().nth(1).is_some();
     if has_host && !crumbs {
@@ -34,6 +41,14 @@ pub(super) fn to_http1(mut request: Request<Body>, origin: &Origin) -> Request<B
     }
     *request.headers_mut() = headers;
     request
+}
+
+/// Tells whether a request has a body and nothing says how long it is.
+fn has_unknown_length(request: &Request<Body>) -> bool {
+    let body = request.body();
+    !body.is_end_stream()
+        && body.size_hint().exact().is_none()
+        && !request.headers().contains_key(CONTENT_LENGTH)
 }
 
 /// Gives a request its HTTP/2 form: scheme and authority in the target, no `Host`.

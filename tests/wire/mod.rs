@@ -3,4 +3,5 @@
 mod answers;
 mod floods;
 mod informational;
+mod llhttp;
 mod requests;

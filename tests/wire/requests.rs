@@ -193,6 +193,8 @@ const FRAMING: &[(&str, &str, Fate)] = &[
 const HEADS: &[(&str, &str, Fate)] = &[
     ("several at once", "GET {T}/1 HTTP/1.1\r\nHost: {H}\r\n\r\nPOST {T}/2 HTTP/1.1\r\nHost: {H}\r\nContent-Length: 3\r\n\r\nabcHEAD {T}/3 HTTP/1.1\r\nHost: {H}\r\n\r\n", Passed(&["GET /1", "POST /2 abc", "HEAD /3"])),
     ("a body on GET", "GET {T}/a HTTP/1.1\r\nHost: {H}\r\nContent-Length: 5\r\n\r\nhello", Passed(&["GET /a hello"])),
+    ("an asterisk for other than OPTIONS", "PRI * HTTP/1.1\r\nHost: {H}\r\n\r\n", Never),
+    ("chunks on GET", "GET {T}/a HTTP/1.1\r\nHost: {H}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Passed(&["GET /a hello"])),
     ("lines ended by LF", "GET {T}/a HTTP/1.1\nHost: {H}\nX: 1\n\n", Passed(&["GET /a"])),
     ("an empty line by LF ends the head", "POST {T}/a HTTP/1.1\r\nHost: {H}\r\nX: 1\n\nGET {T}/b HTTP/1.1\r\nHost: {H}\r\n\r\n", Passed(&["POST /a", "GET /b"])),
     ("empty lines before", "\r\n\r\nGET {T}/a HTTP/1.1\r\nHost: {H}\r\n\r\n", Passed(&["GET /a"])),
