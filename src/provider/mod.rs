@@ -7,6 +7,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("amazon-ads", include_str!("builtin/amazon-ads.toml")),
     ("audible", include_str!("builtin/audible.toml")),
     ("oreilly", include_str!("builtin/oreilly.toml")),
+    ("supabase", include_str!("builtin/supabase.toml")),
 ];
 
 /// Returns the names of the built-in providers, in alphabetical order.

@@ -4,3 +4,5 @@ mod answers;
 mod bench;
 mod bodies;
 mod standins;
+mod supabase_js;
+mod tools;

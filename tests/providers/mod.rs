@@ -7,6 +7,8 @@ mod library;
 mod lwa;
 mod marketplace;
 mod oreilly;
+mod supabase;
+mod supabase_down;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
