@@ -5,7 +5,7 @@
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING},
 };
 
 /// Tells whether a message has at most one length, in the one form that nobody reads in another way.
@@ -20,6 +20,12 @@ pub fn is_plain(headers: &HeaderMap) -> bool {
         (Ok(Some(coding)), Ok(None)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     }
+}
+
+/// Returns how many fields a head has. The crumbs of a cookie (RFC 9113 §8.2.3) are one: a browser may send hundreds.
+pub fn fields(headers: &HeaderMap) -> usize {
+    let crumbs = headers.get_all(COOKIE).iter().count();
+    headers.len() - crumbs.saturating_sub(1)
 }
 
 /// As `is_plain`; the same length several times becomes one (RFC 9110 §8.6).

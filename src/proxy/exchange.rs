@@ -125,6 +125,10 @@ impl<'s> Exchange<'s> {
         if !framing::is_plain(&parts.headers) {
             return Err(Kind::BadRequest("the request's length has several readings").into());
         }
+        // Over HTTP/2 the library bounds the bytes alone.
+        if framing::fields(&parts.headers) > proxy.limits.fields {
+            return Err(Kind::BadRequest("the request has too many fields").into());
+        }
         let named;
         let origin = match &scope.origin {
             Some(origin) => {

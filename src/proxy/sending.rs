@@ -98,6 +98,10 @@ impl Exchange<'_> {
             // Whoever believes another length sees another message (RFC 9112 §6.1).
             return Err(upstream::Error::invalid("a length with several readings"));
         }
+        // Over HTTP/2 the library bounds the bytes alone.
+        if framing::fields(response.headers()) > self.proxy.limits.fields {
+            return Err(upstream::Error::invalid("more fields than are taken"));
+        }
         if is_event_stream(response.headers()) {
             let silence = self.proxy.limits.tunnel_idle;
             response.body_mut().set_silence(silence);
