@@ -244,9 +244,7 @@ kind = "none"
 
 #[test]
 fn a_check_of_a_wrong_file_is_a_failure() {
-    let wrong = crate::support::proxy::proxy()
-        .key("unmatched = \"maybe\"")
-        .prepare();
+    let wrong = proxy().key("unmatched = \"maybe\"").prepare();
     let said: Said = wrong.cli(&["check"]).into();
     assert_eq!(said.code, 2);
     assert!(

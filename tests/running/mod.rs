@@ -2,5 +2,6 @@
 
 mod access;
 mod admin;
+mod limits;
 mod reload;
 mod store;

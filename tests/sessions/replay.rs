@@ -13,20 +13,23 @@ use crate::support::{
 };
 
 const HOST: &str = "api.example.test";
+const BODY: &str = "replay_body = \"1 MiB\"";
+/// One request may keep all of it; together they may not.
+const TOTAL: &str = "replay_total = \"1 MiB\"";
 
 async fn world() -> (Authority, Origin, Proxy) {
     let authority = Authority::new(Policy::lifetime(600.0));
     let pair = authority.login();
     let site = authority.site(HOST).start().await;
-    let proxy = limited(&site, &pair).start().await;
+    let proxy = limited(&site, &pair, BODY).start().await;
     (authority, site, proxy)
 }
 
-fn limited(site: &Origin, pair: &Pair) -> Builder {
+fn limited(site: &Origin, pair: &Pair, limits: &str) -> Builder {
     proxy()
         .site(site)
         .config(session("app", HOST, "cooldown = \"0s\""))
-        .config("[limits]\nreplay_body = \"1 MiB\"")
+        .config(format!("[limits]\n{limits}"))
         .env("ACCESS", &pair.access)
         .env("REFRESH", &pair.refresh)
 }
@@ -63,6 +66,12 @@ async fn requests_are_sent_again_whole() {
 /// Over the limit: the refresh runs, the client gets the original answer, and the next request works.
 #[tokio::test(flavor = "multi_thread")]
 async fn too_big_to_be_kept() {
+    for limits in [BODY, TOTAL] {
+        is_too_big(limits).await;
+    }
+}
+
+async fn is_too_big(limits: &str) {
     // This origin reads all of it before it says no.
     let authority = Authority::new(Policy::lifetime(600.0));
     let pair = authority.login();
@@ -82,8 +91,8 @@ async fn too_big_to_be_kept() {
         })
         .start()
         .await;
-    let proxy = limited(&site, &pair).start().await;
     let content = Content::new(3_000_000, 3);
+    let proxy = limited(&site, &pair, limits).start().await;
     for client in [proxy.client(), proxy.client().h2()] {
         authority.with(|oauth| oauth.revoke_all_access());
         let before = uploads(&site);
@@ -116,7 +125,7 @@ async fn rejected_before_it_was_read() {
         let authority = Authority::new(Policy::lifetime(600.0));
         let pair = authority.login();
         let site = authority.site(HOST).alpn(&[alpn]).start().await;
-        let proxy = limited(&site, &pair).start().await;
+        let proxy = limited(&site, &pair, BODY).start().await;
         for round in 0..6 {
             let client = match round % 2 {
                 0 => proxy.client(),
