@@ -59,6 +59,8 @@ pub(super) struct Faults {
     pub(super) found: RefCell<BTreeSet<String>>,
     /// Whether the file may name programs to run.
     pub(super) programs: Cell<bool>,
+    /// The built-in providers among the files.
+    pub(super) built_in: RefCell<BTreeSet<usize>>,
     /// What relative paths are relative to.
     pub(super) folder: RefCell<PathBuf>,
     /// The same folder, as a message names it.

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn uncommented_it_is_right_and_has_every_key() {
         let (_folder, loaded) = loaded(&uncommented());
-        assert_eq!(loaded.config.recipes.len(), 4);
+        assert_eq!(loaded.config.recipes.len(), 6);
         let missing: BTreeSet<_> = loaded
             .faults
             .asked

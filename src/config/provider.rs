@@ -107,7 +107,9 @@ fn read(at: &At<'_>, name: &str) -> Option<Table> {
         }
     } else if let Some(text) = provider::builtin(name) {
         let shown = format!("provider {name} (built in)");
-        at.faults.parse(Path::new(&shown), text)?
+        let root = at.faults.parse(Path::new(&shown), text)?;
+        at.faults.built_in.borrow_mut().insert(root.span.file);
+        root
     } else {
         let hint = match nearest(name, provider::names()) {
             Some(name) => format!("did you mean \"{name}\"?"),

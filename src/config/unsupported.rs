@@ -18,24 +18,10 @@ const KEYS: &[Key] = &[
         "use refresh.every to renew ahead of time",
     ),
     key("session.*.export", "run `staysigned export` instead"),
-    key("session.*.refresh.from", "run `staysigned import` instead"),
-    key(
-        "session.*.refresh.profile",
-        "run `staysigned import --profile` instead",
-    ),
-    key(
-        "session.*.refresh.container",
-        "run `staysigned import --container` instead",
-    ),
 ];
 
 /// Pattern of a key, a value of it, and what to do instead.
 const VALUES: &[(&str, &str, &str)] = &[
-    (
-        "session.*.refresh.kind",
-        "import",
-        "use kind = \"none\" and run `staysigned import` when the session has ended",
-    ),
     (
         "session.*.sign.scheme",
         "sigv4",

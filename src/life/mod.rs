@@ -128,6 +128,11 @@ impl Life {
         (held.usable(now) && !ended).then_some(held)
     }
 
+    /// Tells whether what is held was rejected and not accepted since.
+    pub fn is_rejected(&self) -> bool {
+        self.rejected
+    }
+
     /// Returns what is known of a refresh token whose use was not answered.
     pub fn doubt(&self) -> Option<Doubt> {
         self.doubt

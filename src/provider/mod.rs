@@ -6,6 +6,7 @@
 const BUILTIN: &[(&str, &str)] = &[
     ("amazon-ads", include_str!("builtin/amazon-ads.toml")),
     ("audible", include_str!("builtin/audible.toml")),
+    ("mubi", include_str!("builtin/mubi.toml")),
     ("oreilly", include_str!("builtin/oreilly.toml")),
     ("supabase", include_str!("builtin/supabase.toml")),
 ];

@@ -33,7 +33,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 pub use self::body::Spot;
 pub use self::refresh::{
-    ClientAuth, Encoding, Expect, GrantType, Oauth2, Refresh, RefreshKind, Step, StepBody,
+    ClientAuth, Encoding, Expect, GrantType, Import, Oauth2, Refresh, RefreshKind, Step, StepBody,
     Unexpected, Verify,
 };
 use self::{glob::Glob, pointer::Pointer, sign::Sign, template::Template};

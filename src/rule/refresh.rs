@@ -1,8 +1,10 @@
 //! How a session is renewed, as configured.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::LOCATION};
+
+use crate::origin::Host;
 
 use super::{Source, Url, glob::Glob, path, pointer::Pointer, template::Template};
 
@@ -32,6 +34,18 @@ pub enum RefreshKind {
     Steps(Vec<Step>),
     Command(Vec<String>),
     Touch(Url),
+    Import(Import),
+}
+
+/// What a person has elsewhere, read again.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// The browser or the file's kind, as `import --from` has it.
+    pub from: String,
+    pub profile: Option<String>,
+    pub container: Option<String>,
+    pub file: Option<PathBuf>,
+    pub domain: Option<Host>,
 }
 
 #[derive(Clone, Debug)]

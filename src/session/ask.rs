@@ -13,7 +13,7 @@ use super::{
 use crate::{
     grant::Generation,
     life::{Event, State, What},
-    rule::{Recipe, sign::Sign},
+    rule::{Recipe, RefreshKind, sign::Sign},
     store::SessionId,
 };
 
@@ -236,6 +236,14 @@ impl Session {
     pub fn hint(&self) -> String {
         let client = self.id.client.as_ref();
         let client = client.map_or_else(String::new, |client| format!(" --client {client}"));
+        if let RefreshKind::Import(import) = &self.definition.recipe.refresh.kind {
+            let (from, name) = (&import.from, &self.id.name);
+            let first = match &import.file {
+                Some(_) => String::new(),
+                None => format!("sign in with {from}, then "),
+            };
+            return format!("{first}staysigned refresh {name}{client}");
+        }
         let kind = match &self.definition.recipe.sign {
             Some(Sign::Adp { .. }) => "audible",
             None => "KIND",

@@ -13,7 +13,7 @@ use super::{
     Session,
     refresh::{Outcome, Renewed, Spend},
 };
-use crate::life::{Attempt, Failure};
+use crate::life::{Attempt, Cause, Failure};
 
 /// How long a late answer waits for that of a later call.
 const BETTER: Duration = Duration::from_secs(10);
@@ -41,6 +41,10 @@ impl Calls {
             Spend {
                 grant: Arc::clone(&inner.held.grant),
                 jar: Arc::clone(&inner.held.jar),
+                cause: match inner.life.is_rejected() {
+                    true => Cause::Rejected,
+                    false => attempt.cause,
+                },
             }
         };
         let number = attempt.number;

@@ -240,6 +240,7 @@ impl Refresh for Double {
             jar: Arc::new(crate::jar::Jar::new(crate::jar::Bounds::from(
                 &crate::limits::Limits::default(),
             ))),
+            cause: crate::life::Cause::Needed,
         };
         let answered = move |status, body: serde_json::Value| Answered {
             status,

@@ -297,6 +297,7 @@ impl Session {
         let spend = Spend {
             grant: new.grant,
             jar: new.jar,
+            cause: Cause::Needed,
         };
         let limit = self.definition.rules.timeout;
         let verified = timeout(limit, Arc::clone(&self.refresh).verify(spend)).await;

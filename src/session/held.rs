@@ -75,7 +75,10 @@ impl Definition {
                     .flat_map(|c| &c.request)
                     .any(|(f, _)| f == REFRESH_TOKEN)
             }
-            RefreshKind::Touch(_) | RefreshKind::Command(_) | RefreshKind::Steps(_) => false,
+            RefreshKind::Touch(_)
+            | RefreshKind::Command(_)
+            | RefreshKind::Steps(_)
+            | RefreshKind::Import(_) => false,
         }
     }
 
@@ -214,7 +217,7 @@ impl Held {
         match &recipe.refresh.kind {
             RefreshKind::None => false,
             RefreshKind::Touch(_) => !self.jar.is_empty() || !self.grant.fields.is_empty(),
-            RefreshKind::Command(_) | RefreshKind::Steps(_) => true,
+            RefreshKind::Command(_) | RefreshKind::Steps(_) | RefreshKind::Import(_) => true,
             RefreshKind::Oauth2(oauth2) => {
                 let named = |name: &str| oauth2.params.iter().any(|(param, _)| param == name);
                 let defined =
@@ -317,7 +320,10 @@ pub(super) fn scope_of_step<T>(
 fn undefined(error: &template::Error) -> String {
     match error {
         template::Error::Undefined(name) => name.clone(),
-        template::Error::Derived { source, .. } => undefined(source),
+        template::Error::Derived { field, source } => match &**source {
+            template::Error::Undefined(_) | template::Error::Derived { .. } => undefined(source),
+            other => format!("{field} ({other})"),
+        },
         other => other.to_string(),
     }
 }

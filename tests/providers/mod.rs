@@ -6,7 +6,9 @@ mod audible;
 mod library;
 mod lwa;
 mod marketplace;
+mod mubi;
 mod oreilly;
+mod profiles;
 mod supabase;
 mod supabase_down;
 

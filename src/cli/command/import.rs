@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use zeroize::Zeroizing;
@@ -32,6 +32,9 @@ use crate::{
 
 /// More than this is no file of cookies.
 const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// How long somebody has to unlock the desktop's keyring.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -136,7 +139,7 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
                 container: container.as_deref(),
                 hosts: &hosts,
                 places: &places,
-                keyring: &Keyring::Desktop,
+                keyring: &Keyring::Desktop(PATIENCE),
             };
             browser::read(&ask, options)
         }

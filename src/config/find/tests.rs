@@ -85,11 +85,17 @@ fn a_file_passed_over_is_noted() {
     );
 }
 
+/// Nor a browser, unless a built-in provider does and says where it goes: what a person holds elsewhere could be put on
+/// a host of the file's choice.
 #[test]
 fn found_in_the_folder_it_may_name_no_command() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
-    let text = "[store]\nkey = \"cmd:true\"\n[clients.a]\npassword = \"cmd:true\"\n";
+    let text = "[store]\nkey = \"cmd:true\"\n[clients.a]\npassword = \"cmd:true\"\n\
+                [session.films]\nclients = [\"*\"]\nprovider = \"mubi\"\nrefresh = { from = \"brave\" }\n\
+                [session.mine]\nclients = [\"*\"]\nprovider = \"mubi\"\nbind = [{ host = \"mine.test\" }]\n\
+                [session.yours]\nclients = [\"*\"]\nbind = [{ host = \"yours.test\" }]\ncookies = { }\n\
+                refresh = { kind = \"import\", from = \"firefox\" }\n";
     std::fs::write(&path, text).unwrap();
     let load = |found| {
         let path = path.clone();
@@ -98,11 +104,13 @@ fn found_in_the_folder_it_may_name_no_command() {
     };
     assert!(load(Found::Home).is_ok());
     let errors = load(Found::Folder).map(|_| ()).unwrap_err();
-    assert_eq!(errors.0.len(), 2, "{errors}");
+    assert_eq!(errors.0.len(), 4, "{errors}");
     assert!(
         errors.to_string().contains("may name no command"),
         "{errors}"
     );
+    let of_browser = "may read nothing of a person's";
+    assert!(errors.to_string().contains(of_browser), "{errors}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `[session.NAME]`: merged with its provider, read key by key, and checked as a whole.
 
+mod import;
 mod inject;
 mod names;
 mod refresh;
@@ -62,6 +63,9 @@ pub(super) fn read(keys: &Keys<'_>, clients: &[Client], pending: &mut Vec<Pendin
             recipe.provider = prepared.provider.clone();
             let secrets = secrets(keys, index, pending);
             reach(keys, &recipe);
+            if let RefreshKind::Import(_) = recipe.refresh.kind {
+                import::trusted(keys);
+            }
             names::check(keys, &mut recipe, &secrets, &at.faults.uses.take());
             recipe
         });

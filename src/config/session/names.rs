@@ -72,7 +72,10 @@ fn produced(recipe: &Recipe) -> BTreeSet<String> {
             names.extend(captures.map(|(name, _)| name.clone()));
         }
         RefreshKind::Command(_) => names.extend(OF_COMMANDS.iter().map(|name| (*name).to_owned())),
-        RefreshKind::Touch(_) | RefreshKind::None => {}
+        RefreshKind::Import(import) if import.file.is_some() => {
+            names.extend(BROUGHT.iter().map(|name| (*name).to_owned()));
+        }
+        RefreshKind::Touch(_) | RefreshKind::Import(_) | RefreshKind::None => {}
     }
     let captures = recipe.captures.iter().flat_map(|capture| &capture.answer);
     names.extend(captures.map(|(name, _)| name.clone()));
@@ -165,6 +168,7 @@ fn credentials(keys: &Keys<'_>, recipe: &Recipe, known: &BTreeSet<String>) {
 fn fruitless(keys: &Keys<'_>, recipe: &Recipe) {
     let what = match &recipe.refresh.kind {
         RefreshKind::Touch(_) => "a touch renews cookies",
+        RefreshKind::Import(import) if import.file.is_none() => "a browser has cookies",
         RefreshKind::Steps(_) if !captures(keys) => "the steps capture nothing",
         _ => return,
     };

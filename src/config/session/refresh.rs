@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{
+    import,
     inject::is_framing,
     steps::{expect, steps},
     values::fields,
@@ -27,6 +28,7 @@ enum Kind {
     Http,
     Command,
     Touch,
+    Import,
     None,
 }
 
@@ -35,6 +37,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("http", Kind::Http),
     ("command", Kind::Command),
     ("touch", Kind::Touch),
+    ("import", Kind::Import),
     ("none", Kind::None),
 ];
 
@@ -52,6 +55,11 @@ const OF_KIND: &[(&str, Kind)] = &[
     ("steps", Kind::Http),
     ("command", Kind::Command),
     ("url", Kind::Touch),
+    ("from", Kind::Import),
+    ("profile", Kind::Import),
+    ("container", Kind::Import),
+    ("file", Kind::Import),
+    ("domain", Kind::Import),
 ];
 
 pub(super) fn read(keys: &Keys<'_>) -> Refresh {
@@ -106,9 +114,6 @@ fn kind_keys(keys: &Keys<'_>, kind: Option<Kind>) -> RefreshKind {
     for (key, _) in OF_KIND {
         keys.at(key);
     }
-    for key in ["from", "profile", "container"] {
-        keys.at(key);
-    }
     let read = match kind {
         Some(Kind::Oauth2) => oauth2(keys).map(RefreshKind::Oauth2),
         Some(Kind::Http) => keys
@@ -122,6 +127,10 @@ fn kind_keys(keys: &Keys<'_>, kind: Option<Kind>) -> RefreshKind {
             .need("url", "url = \"https://www.example.com/\"")
             .and_then(|at| at.get())
             .map(RefreshKind::Touch),
+        Some(Kind::Import) => keys
+            .need("from", "from = \"firefox\"")
+            .and_then(|at| import::read(keys, &at))
+            .map(RefreshKind::Import),
         Some(Kind::None) | None => None,
     };
     read.unwrap_or(RefreshKind::None)

@@ -13,17 +13,14 @@ use zeroize::Zeroizing;
 use super::Browser;
 use crate::secret::Secret;
 
-/// How long a person has to unlock the keyring.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// No password is longer.
 const LARGEST: u64 = 4096;
 
 /// Whom to ask for passwords.
 #[derive(Clone, Debug)]
 pub enum Keyring {
-    /// The desktop.
-    Desktop,
+    /// The desktop, whose user has so long to unlock it.
+    Desktop(Duration),
     /// Nobody.
     None,
 }
@@ -41,10 +38,10 @@ struct Entry {
 impl Keyring {
     /// Returns every password that may be the browser's, the likeliest first.
     pub(super) fn passwords(&self, browser: Browser, mac: bool) -> Vec<Secret> {
-        if matches!(self, Self::None) {
+        let Self::Desktop(patience) = self else {
             return Vec::new();
-        }
-        let deadline = Instant::now() + PATIENCE;
+        };
+        let deadline = Instant::now() + *patience;
         let ask = |program: &str, arguments: &[&str]| ask(program, arguments, deadline);
         let Entry {
             applications,

@@ -6,6 +6,7 @@
 mod answer;
 mod command;
 mod http;
+mod import;
 mod oauth2;
 mod steps;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use crate::{
     env::Env,
     grant::Grant,
     jar::{self, Jar},
-    life::Failure,
+    life::{Cause, Failure},
     limits::Limits,
     origin::Origin,
     rule::{Recipe, RefreshKind, matcher::Matcher},
@@ -59,6 +60,8 @@ pub trait Refresh: fmt::Debug + Send + Sync + 'static {
 pub struct Spend {
     pub grant: Arc<Grant>,
     pub jar: Arc<Jar>,
+    /// Why it is asked; [`Cause::Rejected`] whenever what is held was rejected.
+    pub cause: Cause,
 }
 
 /// What came of it.
@@ -134,6 +137,7 @@ impl Refresh for Live {
                 RefreshKind::Steps(steps) => self.steps(steps, &spend).await,
                 RefreshKind::Command(argv) => self.command(argv).await,
                 RefreshKind::Touch(url) => self.touch(url, &spend).await,
+                RefreshKind::Import(import) => self.import(import, &spend).await,
             };
             renewed.map_or_else(Outcome::Failed, Outcome::Renewed)
         }
@@ -153,7 +157,7 @@ impl Refresh for Live {
 
     fn host(&self) -> Option<&Origin> {
         match &self.recipe.refresh.kind {
-            RefreshKind::None | RefreshKind::Command(_) => None,
+            RefreshKind::None | RefreshKind::Command(_) | RefreshKind::Import(_) => None,
             RefreshKind::Oauth2(oauth2) => Some(&oauth2.token_url.origin),
             RefreshKind::Steps(steps) => steps.first().map(|step| &step.url.origin),
             RefreshKind::Touch(url) => Some(&url.origin),

@@ -12,7 +12,7 @@ use crate::{
 
 impl Live {
     pub(super) async fn oauth2(&self, oauth2: &Oauth2, spend: &Spend) -> Result<Renewed, Failure> {
-        let Spend { grant, jar } = spend;
+        let Spend { grant, jar, .. } = spend;
         let env = &self.http.env;
         let make = |scope: &Scope<'_>| auth::oauth2::request(oauth2, scope);
         let request = held::scope(&self.recipe, grant, jar, env.wall(), env.bytes(), make);

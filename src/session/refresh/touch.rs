@@ -97,7 +97,7 @@ impl Live {
         url: &Url,
         spend: &Spend,
     ) -> Result<Applied, inject::Error> {
-        let Spend { grant, jar } = spend;
+        let Spend { grant, jar, .. } = spend;
         let env = &self.http.env;
         let path = url.path.split('?').next().unwrap_or_default();
         let cookie = jar.cookie_string(&url.origin, path, env.wall());

@@ -20,7 +20,7 @@ use crate::{
     env::Env,
     grant::Grant,
     jar::{Bounds, Jar},
-    life::Failure,
+    life::{Cause, Failure},
     limits::Limits,
     origin::Origin,
     rule::{Recipe, Url},
@@ -124,6 +124,7 @@ fn spend(fields: &[(&str, &str)]) -> Spend {
             ..Grant::default()
         }),
         jar: Arc::new(Jar::new(Bounds::from(&Limits::default()))),
+        cause: Cause::Needed,
     }
 }
 
