@@ -1,5 +1,6 @@
 //! What goes wrong on the other side, each with its defined answer; and the proxy goes on.
 
 mod answers;
+mod ours;
 mod secrecy;
 mod upstreams;

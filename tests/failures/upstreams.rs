@@ -54,7 +54,7 @@ async fn answers(what: &str, bad: SocketAddr, expected: u16, errors: &[&str]) {
     );
 }
 
-fn judge(what: &str, answer: &Answer, expected: u16, errors: &[&str]) {
+pub(super) fn judge(what: &str, answer: &Answer, expected: u16, errors: &[&str]) {
     let status = answer
         .field("proxy-status")
         .unwrap_or_else(|| panic!("{what}: {answer:?}"));

@@ -6,6 +6,7 @@ use crate::support::{
     client::Client,
     origin::{Origin, origin},
     proxy::{Builder, proxy},
+    routes,
     wire::{Wire, field, status},
 };
 
@@ -71,6 +72,73 @@ async fn clients_have_their_own_sessions() {
         holders("alices-token").is_disjoint(&holders("bobs-token")),
         "no upstream connection is shared"
     );
+}
+
+/// `per_client`: one session, two clients by their passwords, and a jar for each: what a site gives one is never sent for
+/// the other, nor after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_client_has_a_jar_of_its_own() {
+    // Whoever has a cookie gets its successor.
+    let site = origin(&[HOST])
+        .handler(|request| async move {
+            let cookie = request.headers().get("cookie");
+            let cookie = cookie.and_then(|value| value.to_str().ok()?.strip_prefix("sid="));
+            let Some((name, number)) = cookie.and_then(|sid| sid.split_once('-')) else {
+                return Ok(routes::unauthorized());
+            };
+            let next = number.parse::<u32>().expect("a number") + 1;
+            let mut reply = routes::text(format!("{name}-{number}"));
+            let cookie = format!("sid={name}-{next}; Path=/; Secure; Max-Age=600");
+            reply
+                .headers_mut()
+                .insert("set-cookie", cookie.parse().unwrap());
+            Ok(reply)
+        })
+        .start()
+        .await;
+    let mut proxy = proxy()
+        .site(&site)
+        .config("[clients.alice]\npassword = \"env:ALICE\"\n[clients.bob]\npassword = \"env:BOB\"")
+        .config(format!(
+            "[session.site]\nclients = [\"*\"]\nper_client = true\nbind = [{{ host = \"{HOST}\" }}]\n\
+             [session.site.cookies]\nrequired = [\"sid\"]\n[session.site.refresh]\nkind = \"none\"\n"
+        ))
+        .env("ALICE", "wonderland")
+        .env("BOB", "builder")
+        .start()
+        .await;
+    let clients = [("alice", "wonderland"), ("bob", "builder")];
+    let url = site.url("/");
+    for (name, password) in clients {
+        // Before she or he has one, nobody else's is used.
+        as_client(proxy.client(), name, password)
+            .get(&url)
+            .await
+            .expect(401);
+        let import = [
+            "import", "site", "--client", name, "--from", "header", "--domain", HOST,
+        ];
+        let output = proxy.cli_with(&import, &format!("Cookie: sid={name}-0"));
+        assert!(output.status.success(), "{output:?}");
+    }
+    for round in 0..4 {
+        if round == 2 {
+            proxy.kill();
+            proxy.start().await;
+        }
+        for (name, password) in clients {
+            let client = as_client(proxy.client(), name, password);
+            let client = if round % 2 == 0 { client } else { client.h2() };
+            let answer = client.get(&url).await.expect(200);
+            assert_eq!(answer.text(), format!("{name}-{round}"));
+            assert_eq!(answer.field("set-cookie"), None);
+        }
+    }
+    let output = proxy.cli(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sessions = status["sessions"].as_array().unwrap().iter();
+    let known: Vec<_> = sessions.map(|session| session["client"].as_str()).collect();
+    assert_eq!(known, [Some("alice"), Some("bob")]);
 }
 
 /// Without a password, or with a wrong one: 407, and the connection stays open for the right one.

@@ -1,6 +1,6 @@
 //! Package managers against private registries that only a credential opens.
 
-use std::{collections::HashMap, io::Write as _, sync::Arc};
+use std::{collections::HashMap, io::Write as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use http::header;
@@ -163,5 +163,68 @@ async fn npm_installs_from_a_private_registry() {
         ];
         succeed(through(&proxy, way, &find("npm"), &arguments)).await;
         assert!(place.join("node_modules/signed-demo/package.json").exists());
+    }
+}
+
+/// cargo fetches a crate from a sparse registry behind a credential.
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_fetches_from_a_private_registry() {
+    // The toolchain that builds this: another may want to install itself first.
+    let cargo = Path::new(env!("CARGO"));
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("signed-demo-1.0.0/src");
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::write(source.join("lib.rs"), "pub fn x() {}\n").unwrap();
+    let manifest = "[package]\nname = \"signed-demo\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
+    std::fs::write(folder.path().join("signed-demo-1.0.0/Cargo.toml"), manifest).unwrap();
+    let mut command = crate::support::tool::clean(&find("tar"), folder.path());
+    command.args(["czf", "p.crate", "signed-demo-1.0.0"]);
+    succeed(command).await;
+    let archive = std::fs::read(folder.path().join("p.crate")).unwrap();
+    let line = serde_json::json!({
+        "name": "signed-demo", "vers": "1.0.0", "deps": [], "cksum": sha256(&archive), "features": {}, "yanked": false,
+    });
+    let registry = br#"{ "dl": "https://cargo.example.test/dl" }"#.to_vec();
+    let site = files(
+        "cargo.example.test",
+        vec![
+            ("/index/config.json", "application/json", registry),
+            (
+                "/index/si/gn/signed-demo",
+                "text/plain",
+                line.to_string().into_bytes(),
+            ),
+            (
+                "/dl/signed-demo/1.0.0/download",
+                "application/gzip",
+                archive,
+            ),
+        ],
+    )
+    .await;
+    let proxy = proxy()
+        .site(&site)
+        .bearer("cargo", "cargo.example.test", "t1")
+        .start()
+        .await;
+    for way in WAYS {
+        let place = proxy.path().join(format!("cargo-{way:?}"));
+        std::fs::create_dir_all(place.join("src")).unwrap();
+        std::fs::create_dir(place.join(".cargo")).unwrap();
+        std::fs::write(place.join("src/lib.rs"), "").unwrap();
+        let manifest = "[package]\nname = \"user\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n\
+            [dependencies]\nsigned-demo = { version = \"1\", registry = \"private\" }\n";
+        std::fs::write(place.join("Cargo.toml"), manifest).unwrap();
+        let index = site.url("/index/");
+        let config = format!("[registries.private]\nindex = \"sparse+{index}\"\n");
+        std::fs::write(place.join(".cargo/config.toml"), config).unwrap();
+        let mut command = through(&proxy, way, cargo, &["fetch", "--quiet"]);
+        command
+            .current_dir(&place)
+            .env("CARGO_HOME", place.join("home"))
+            .env("RUSTC", cargo.with_file_name("rustc"));
+        succeed(command).await;
+        let lock = std::fs::read_to_string(place.join("Cargo.lock")).unwrap();
+        assert!(lock.contains("name = \"signed-demo\""), "{lock}");
     }
 }
