@@ -86,7 +86,7 @@ impl Default for Limits {
             leaves: 4_096,
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
-            request_head: Duration::from_secs(30),
+            request_head: Duration::from_secs(10),
             response_head: None,
             idle: Duration::from_secs(300),
             silence: Duration::from_secs(300),

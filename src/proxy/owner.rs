@@ -17,7 +17,26 @@ pub fn uid(peer: SocketAddr, local: SocketAddr) -> Option<u32> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    by_netlink(peer, local).ok().flatten()
+    match by_netlink(peer, local) {
+        Ok(owner) => owner,
+        // Whoever uses up all files must not become the own user by it.
+        Err(error) if error.raw_os_error().is_some_and(is_shortage) => Some(NOBODY),
+        Err(_) => None,
+    }
+}
+
+/// Tells an error that passes from a system that has no answer.
+fn is_shortage(code: i32) -> bool {
+    use rustix::io::Errno;
+    [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::AGAIN,
+    ]
+    .iter()
+    .any(|errno| errno.raw_os_error() == code)
 }
 
 /// `AF_NETLINK`, `NETLINK_SOCK_DIAG` and `SOCK_DIAG_BY_FAMILY`, which are the same on every Linux.

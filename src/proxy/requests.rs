@@ -28,7 +28,7 @@ use super::{
     interim::Announcing,
     respond,
     streams::{Multiplexed, Streams},
-    timer::{Activity, Busy, Timer, Watched},
+    timer::{Activity, Busy, Expired, Timer, Watched},
 };
 use crate::{
     origin::Origin,
@@ -226,10 +226,13 @@ where
             if !std::mem::replace(&mut registered, true) && drained.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            if timer.poll(cx).is_ready() || proxy.stop.draining.load(Ordering::Acquire) {
-                return Poll::Ready(None);
+            match timer.poll(cx) {
+                // Half a head is no request: there is nothing to finish.
+                Poll::Ready(Expired::Head) => Poll::Ready(Some(Ok(()))),
+                Poll::Ready(Expired::Idle) => Poll::Ready(None),
+                Poll::Pending if proxy.stop.draining.load(Ordering::Acquire) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
             }
-            Poll::Pending
         })
         .await;
         if let Some(result) = ended {

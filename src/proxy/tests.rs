@@ -1,10 +1,16 @@
 //! The whole proxy in one process, for clients that a test cannot be from outside: other users, other machines.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{self, Poll},
+};
 
 use rustls::RootCertStore;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex},
     net::TcpListener,
 };
 
@@ -235,4 +241,51 @@ async fn a_pooled_connection_opens_nothing() {
     let stranger = arrival("192.0.2.9:5000", None);
     assert!(reaches(&proxy, &own, "absolute", "127.0.0.1", site.port()).await);
     assert!(!reaches(&proxy, &stranger, "absolute", "127.0.0.1", site.port()).await);
+}
+
+/// A stream on which something goes wrong that nobody thought of.
+struct Faulty;
+
+impl AsyncRead for Faulty {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        panic!("a fault of the test's own")
+    }
+}
+
+impl AsyncWrite for Faulty {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+        _: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_alone() {
+    let site = origin().await;
+    let proxy = proxy(any(), Vec::new(), site).await;
+    let own = arrival("127.0.0.1:5000", Some(rustix::process::getuid().as_raw()));
+    for _ in 0..3 {
+        let task = proxy
+            .stop
+            .tasks
+            .spawn(proxy.clone().serve(Faulty, own.clone()));
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(reaches(&proxy, &own, "connect", "127.0.0.1", site.port()).await);
+    }
+    assert!(proxy.stop.tasks.is_empty());
 }

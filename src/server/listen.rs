@@ -2,14 +2,15 @@
 
 use std::{
     io,
+    net::SocketAddr,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
     time::sleep,
 };
 
@@ -21,6 +22,8 @@ pub struct Listener {
     socket: Socket,
     /// The client whose own listener this is.
     client: Option<Arc<str>>,
+    /// When the log was last told that the system accepts nothing.
+    told: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,7 @@ impl Drop for Remove {
 impl Listener {
     pub async fn bind(listen: &Listen, client: Option<Arc<str>>) -> io::Result<Self> {
         let socket = match listen {
-            Listen::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await?),
+            Listen::Tcp(address) => Socket::Tcp(listen_on(*address)?),
             Listen::Unix(path) => {
                 free(path)?;
                 let listener = UnixListener::bind(path)?;
@@ -59,7 +62,11 @@ impl Listener {
                 Socket::Unix(listener, Remove(path.clone()))
             }
         };
-        Ok(Self { socket, client })
+        Ok(Self {
+            socket,
+            client,
+            told: Mutex::default(),
+        })
     }
 
     /// Returns where clients connect to; a port that was chosen by the system is known now.
@@ -76,7 +83,7 @@ impl Listener {
 
     /// Accepts a connection. A failing system (no more file descriptors) is given time, and never ends this.
     pub async fn accept(&self) -> (Accepted, Arrival) {
-        /// So long that the log is not flooded, so short that nobody notices when descriptors are free again.
+        /// So short that nobody notices when descriptors are free again.
         const PAUSE: Duration = Duration::from_millis(100);
         loop {
             match self.try_accept().await {
@@ -84,13 +91,23 @@ impl Listener {
                 // The client left before it was accepted: the next one is waiting.
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot accept connections"
-                    );
+                    self.tell(&error);
                     sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Says in the log that nothing can be accepted; not each time.
+    fn tell(&self, error: &io::Error) {
+        const AGAIN: Duration = Duration::from_secs(10);
+        let mut told = self.told.lock().expect("no panic while it is held");
+        if told.is_none_or(|told| told.elapsed() >= AGAIN) {
+            *told = Some(Instant::now());
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "cannot accept connections"
+            );
         }
     }
 
@@ -123,6 +140,20 @@ impl Listener {
             }
         }
     }
+}
+
+/// Listens with room for a crowd: what does not fit into the queue is tried again by the client's system a second later.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    /// Connections that wait to be accepted; the system may allow less.
+    const WAITING: u32 = 4096;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait for the connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 fn is_of_the_client(error: &io::Error) -> bool {

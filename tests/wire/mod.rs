@@ -1,6 +1,7 @@
 //! Right on the wire (RFC 9110, 9112, 9113): what an intermediary may pass on, and in which form.
 
 mod answers;
+mod crowds;
 mod floods;
 mod informational;
 mod llhttp;
