@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING},
     request::Parts,
 };
 use hyper::body::{Body as _, Incoming as ClientIncoming};
@@ -75,6 +75,10 @@ impl Exchange<'_> {
             // Its answer is read here, whatever the client could read.
             let identity = HeaderValue::from_static("identity");
             parts.headers.insert(ACCEPT_ENCODING, identity);
+            // Of a part nobody knows where its values stand.
+            hop::retain(&mut parts.headers, |name, _| {
+                *name != RANGE && *name != IF_RANGE
+            });
         }
         let media = Media::of(&parts.headers);
         let asks = found.captures.iter();

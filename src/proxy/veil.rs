@@ -3,7 +3,7 @@
 //! What cannot be read, or not to its end within `limits.token_answer`, is not passed on at all.
 
 use bytes::Bytes;
-use http::{Response, header::CONTENT_LENGTH};
+use http::{Response, StatusCode, header::CONTENT_LENGTH};
 
 use super::{
     World,
@@ -44,6 +44,9 @@ impl Exchange<'_> {
         let limits = &self.proxy.limits;
         let unmasked = |why: &'static str| Error::from(Kind::Unmasked).because(why);
         let (mut head, body) = response.into_parts();
+        if head.status == StatusCode::PARTIAL_CONTENT {
+            return Err(unmasked("it is a part"));
+        }
         let (raw, body) = inspect::whole(body, limits.token_answer)
             .await?
             .ok_or_else(|| unmasked("it is larger than limits.token_answer"))?;
@@ -60,6 +63,10 @@ impl Exchange<'_> {
         };
         let mut changed = false;
         for captured in captures.iter().filter(|captured| captured.capture.mask) {
+            let granted = head.status.is_success() && !plain.is_empty();
+            if granted && !mask::is_readable(captured.capture, &plain) {
+                return Err(unmasked("it is no JSON"));
+            }
             let session = world
                 .sessions
                 .session(captured.recipe, scope.client.as_ref());

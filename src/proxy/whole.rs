@@ -22,6 +22,7 @@ use crate::{
 
 static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 static DIGEST: HeaderName = HeaderName::from_static("digest");
+static REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// A body as the client sent it, and what it says.
@@ -117,6 +118,7 @@ pub(super) fn is_of_the_bytes(name: &HeaderName) -> bool {
         &CONTENT_MD5,
         &DIGEST,
         &CONTENT_DIGEST,
+        &REPR_DIGEST,
     ]
     .contains(&name)
 }

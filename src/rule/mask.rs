@@ -24,6 +24,14 @@ pub fn is_masked(field: &str) -> bool {
     !PLAIN.contains(&field)
 }
 
+/// Tells whether a body is written as the capture takes it to be: of another one nobody knows where its values stand.
+pub fn is_readable(capture: &Capture, body: &[u8]) -> bool {
+    let mut fields = capture.answer.iter();
+    let wants_json =
+        fields.any(|(field, source)| is_masked(field) && matches!(source, Source::Json(_)));
+    !wants_json || json::find(body, "").is_ok()
+}
+
 /// Masks the fields of an answer, and returns its body if that has changed. `body` is decoded.
 pub fn answer(
     capture: &Capture,
@@ -214,6 +222,21 @@ mod tests {
                 expected,
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn only_json_is_read_as_json() {
+        for (field, source, body, readable) in [
+            ("access_token", json("/t"), "access_token=x&scope=y", false),
+            ("access_token", json("/t"), "<html>", false),
+            ("access_token", json("/t"), " {} ", true),
+            ("access_token", json("/t"), "\"text\"", true),
+            ("expires_in", json("/t"), "x=y", true),
+            ("t", Source::Cookie("sid".to_owned()), "x=y", true),
+        ] {
+            let capture = capture(&[(field, source)]);
+            assert_eq!(is_readable(&capture, body.as_bytes()), readable, "{body}");
         }
     }
 

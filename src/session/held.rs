@@ -69,17 +69,20 @@ impl Definition {
         match &self.recipe.refresh.kind {
             RefreshKind::Oauth2(oauth2) => oauth2.grant_type == GrantType::RefreshToken,
             // Clients spend it.
-            RefreshKind::None => {
-                let captures = self.recipe.captures.iter();
-                captures
-                    .flat_map(|c| &c.request)
-                    .any(|(f, _)| f == REFRESH_TOKEN)
-            }
+            RefreshKind::None => self.clients_refresh(),
             RefreshKind::Touch(_)
             | RefreshKind::Command(_)
             | RefreshKind::Steps(_)
             | RefreshKind::Import(_) => false,
         }
+    }
+
+    /// Tells whether clients refresh by themselves, with what stands in their requests.
+    pub(super) fn clients_refresh(&self) -> bool {
+        let captures = self.recipe.captures.iter();
+        captures
+            .flat_map(|capture| &capture.request)
+            .any(|(field, _)| field == REFRESH_TOKEN)
     }
 
     /// Tells whether a change of this cookie is a change of the credential.
@@ -103,7 +106,12 @@ impl Definition {
             return None;
         }
         let token = grant.field(REFRESH_TOKEN)?;
-        Some(store.fingerprint(&format!("refresh {id}"), token.expose().as_bytes()))
+        Some(self.fingerprint_of(store, id, token.expose()))
+    }
+
+    /// Returns a refresh token's fingerprint.
+    pub(super) fn fingerprint_of(&self, store: &Store, id: &SessionId, token: &str) -> String {
+        store.fingerprint(&format!("refresh {id}"), token.as_bytes())
     }
 }
 

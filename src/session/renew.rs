@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Counters, Session,
-    held::{ACCESS_TOKEN, Held},
+    held::{ACCESS_TOKEN, Held, REFRESH_TOKEN},
     history::name,
     lesson::{Taught, usable_fields},
     refresh::Renewed,
@@ -162,6 +162,12 @@ impl Session {
                 ours.on_our_clock(jwt::times(token.expose()).expires?)
             };
             grant.expires_at = renewed.expires_at.or_else(within);
+        }
+        if let Some(token) = &held.token
+            && grant.field(REFRESH_TOKEN) != held.grant.field(REFRESH_TOKEN)
+            && self.definition.clients_refresh()
+        {
+            kept::spend(&mut grant, token);
         }
         grant.obtained_at = Some(now);
         let mut merged = Merged {

@@ -82,7 +82,16 @@ async fn an_answer_that_cannot_be_masked_is_not_passed_on() {
             200,
         ),
         (raw("text/plain", None, answer("").into()), 200),
-        (raw("text/html", None, html.into()), 200),
+        (raw("text/html", None, html.into()), 502),
+        // As some token endpoints answer who asks for it.
+        (
+            raw(
+                "application/x-www-form-urlencoded",
+                None,
+                format!("access_token={token}").into(),
+            ),
+            502,
+        ),
         (
             raw("application/json", Some("zstd"), answer("").into()),
             502,
@@ -112,9 +121,6 @@ async fn an_answer_that_cannot_be_masked_is_not_passed_on() {
         assert!(got.field("content-encoding").is_none());
         if got.status == 502 {
             assert!(got.text().contains("cannot be masked"), "{}", got.text());
-        }
-        if number == 2 {
-            assert_eq!(got.text(), html);
         }
         statuses.insert(number, (got.status.as_u16(), expected));
     }

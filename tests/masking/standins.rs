@@ -10,6 +10,7 @@ use super::bench::{Bench, FORM, SESSION};
 use crate::support::{
     authority::{Authority, Fault},
     canary::find,
+    content::Hash,
     oauth::Policy,
     origin::full,
 };
@@ -104,6 +105,41 @@ async fn stand_ins_turn_back_on_bound_origins_alone() {
     let spent: Vec<_> = bench.authority.attempts();
     assert!(spent.iter().all(|a| !a.form.values().any(|v| *v == newest)));
     assert_eq!(find(&bench.api.recorder.everything(), &newest), None);
+}
+
+/// Other fields of `request`: exchanged where a stand-in stands, at the capture's own place.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_fields_are_exchanged_where_they_stand() {
+    let authority = Authority::new(Policy::lifetime(600.0));
+    let more = r#"
+[[session.app.capture]]
+match = { host = "auth.example.test", path = "/upload/introspect", methods = ["POST"] }
+request = { access_token = { form = "token" } }
+answer = { scope = { json = "/scope" } }
+"#;
+    let config = format!("{SESSION}{more}");
+    let bench = Bench::new(authority, |proxy| proxy.config(config)).await;
+    let client = bench.proxy.client();
+    let login = bench.login(&client).await;
+    let real = bench.authority.with(|oauth| oauth.issued.clone());
+    let ask = async |token: &str| {
+        let request = Request::post(bench.auth.url("/upload/introspect"))
+            .header(header::CONTENT_TYPE, FORM)
+            .body(full(format!("token={token}&x=%20")));
+        let answer = client.send(request.unwrap()).await.expect(200).json();
+        answer["sha256"].as_str().unwrap().to_owned()
+    };
+    let hash = |token: &str| {
+        let mut hash = Hash::new();
+        hash.update(format!("token={token}&x=%20").as_bytes());
+        hash.finish()
+    };
+    let standin = login["access_token"].as_str().unwrap();
+    assert_eq!(ask(standin).await, hash(&real[1]));
+    // Any other value is the client's own.
+    assert_eq!(ask("own").await, hash("own"));
+    let refresh = login["refresh_token"].as_str().unwrap();
+    assert_eq!(ask(refresh).await, hash(refresh));
 }
 
 /// Eight at once cause one refresh; who asks again with what was spent is told the same.

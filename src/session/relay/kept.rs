@@ -1,7 +1,8 @@
-//! The last answer of a token endpoint, kept for clients that ask again with the refresh token that it took.
+//! What is kept for clients that come with a refresh token which was spent: the last answer of the token endpoint, and
+//! by which fingerprints such tokens are known.
 //!
-//! It is a field of the grant, and so goes wherever that goes: sealed, in the same transaction, back with `restore`.
-//! No template can name it.
+//! These are fields of the grant, and so go wherever that goes: sealed, in the same transaction, back with `restore`.
+//! No template can name them.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -22,8 +23,13 @@ use crate::{
     },
 };
 
-/// The field's name.
+/// The field of the last answer.
 pub(in crate::session) const ANSWER: &str = "(answer)";
+/// The field of the fingerprints, the newest last.
+const SPENT: &str = "(spent)";
+
+/// As many refresh tokens that were spent are known: who is farther behind has slept for weeks.
+const MOST: usize = 64;
 
 /// A longer answer is not kept: who asks again causes a refresh.
 const LONGEST: usize = 64 * 1024;
@@ -71,6 +77,23 @@ pub(in crate::session) fn keep(answered: &Answered, spent: Option<&Secret>) -> O
     };
     let text = serde_json::to_string(&record).ok()?;
     (text.len() <= LONGEST).then(|| text.into())
+}
+
+/// Adds a refresh token, by its fingerprint, to those that were spent.
+pub(in crate::session) fn spend(grant: &mut Grant, fingerprint: &str) {
+    let known = grant.field(SPENT).map(|text| text.expose().clone());
+    let known = known.unwrap_or_default();
+    let mut all: Vec<&str> = known.split(' ').filter(|one| !one.is_empty()).collect();
+    all.retain(|one| *one != fingerprint);
+    all.push(fingerprint);
+    let last = &all[all.len().saturating_sub(MOST)..];
+    grant.fields.insert(SPENT.to_owned(), last.join(" ").into());
+}
+
+/// Tells whether a refresh token was spent before, by its fingerprint.
+pub(super) fn was_spent(grant: &Grant, fingerprint: &str) -> bool {
+    let known = grant.field(SPENT);
+    known.is_some_and(|text| text.expose().split(' ').any(|one| one == fingerprint))
 }
 
 /// Returns the kept answer if it brought what is held; `left` is what is left of the credential's life.
@@ -202,6 +225,27 @@ mod tests {
             assert!(read(&grant(access, refresh, "R1"), &capture(), left).is_none());
         }
         assert!(read(&Grant::default(), &capture(), left).is_none());
+    }
+
+    #[test]
+    fn so_many_are_known() {
+        let mut grant = Grant::default();
+        for number in 0..MOST + 2 {
+            spend(&mut grant, &format!("f{number}"));
+        }
+        spend(&mut grant, "f2");
+        for (name, known) in [
+            ("f0", false),
+            ("f1", false),
+            ("f2", true),
+            ("f65", true),
+            ("", false),
+        ] {
+            assert_eq!(was_spent(&grant, name), known, "{name}");
+        }
+        assert!(crate::session::lesson::is_field(
+            grant.field(SPENT).unwrap().expose()
+        ));
     }
 
     #[test]

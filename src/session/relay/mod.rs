@@ -23,6 +23,7 @@ use super::{
     held::{ACCESS_TOKEN, REFRESH_TOKEN},
     history::name,
     refresh::{Answered, Renewed},
+    write::doubt,
 };
 use crate::{
     auth,
@@ -145,6 +146,7 @@ impl Session {
             return Ok(told);
         }
         let held = self.inner().held.clone();
+        let doubted = doubt(&held.notes, held.token.as_deref()).is_some();
         let Some(token) = held.grant.field(REFRESH_TOKEN).cloned() else {
             return Err(Failure::Misconfigured(
                 "no refresh token is held".to_owned(),
@@ -175,12 +177,20 @@ impl Session {
         let answered = match answered {
             Ok(answered) => answered,
             Err(failure) => {
-                self.refused(&failure, began.elapsed()).await;
+                self.refused(&failure, doubted, began.elapsed()).await;
                 return Err(failure);
             }
         };
-        self.answered(&relay, &answered, &token, &attempt, began.elapsed())
-            .await;
+        let took = began.elapsed();
+        match self.renewal(&relay, &answered, &token) {
+            Ok(renewed) => {
+                self.counters.attempt("ok", took);
+                if let Some(next) = self.renewed(renewed, &attempt, took).await {
+                    self.perform(vec![Effect::Refresh(next)]);
+                }
+            }
+            Err(failure) => self.refused(&failure, doubted, took).await,
+        }
         self.let_go_of(Some(lease));
         Ok(Relayed {
             status: answered.status,
@@ -221,26 +231,6 @@ impl Session {
                 (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,
                 _ => return Err(failure),
             }
-        }
-    }
-
-    /// Stores what an answer brought, or notes what it means for the token.
-    async fn answered(
-        &self,
-        relay: &Relay,
-        answered: &Answered,
-        token: &Secret,
-        attempt: &Attempt,
-        took: Duration,
-    ) {
-        match self.renewal(relay, answered, token) {
-            Ok(renewed) => {
-                self.counters.attempt("ok", took);
-                if let Some(next) = self.renewed(renewed, attempt, took).await {
-                    self.perform(vec![Effect::Refresh(next)]);
-                }
-            }
-            Err(failure) => self.refused(&failure, took).await,
         }
     }
 
@@ -286,13 +276,13 @@ impl Session {
         Ok(renewed)
     }
 
-    /// Notes a refresh that brought nothing. What was answered is no longer in doubt.
-    async fn refused(&self, failure: &Failure, took: Duration) {
+    /// Notes a refresh that brought nothing. What was answered is not in doubt, unless it was before.
+    async fn refused(&self, failure: &Failure, doubted: bool, took: Duration) {
         self.counters.attempt(failure.name(), took);
         self.record(name::FAILED, format!("asked by a client: {failure}"));
         let in_doubt = matches!(failure, Failure::InDoubt { .. } | Failure::NotAnAnswer(_));
         let noted = async {
-            if !in_doubt {
+            if !in_doubt && !doubted {
                 self.note(Durability::Written, |notes| notes.attempt = None)
                     .await?;
             }
@@ -350,6 +340,12 @@ impl Session {
                     Presented::Earlier
                 });
             }
+        }
+        let fingerprint = self
+            .definition
+            .fingerprint_of(&self.store, &self.id, presented);
+        if kept::was_spent(&held, &fingerprint) {
+            return Ok(Presented::Earlier);
         }
         let previous = self.store.previous(&self.id).await?;
         let previous = previous.as_ref().and_then(|p| p.grant.field(REFRESH_TOKEN));

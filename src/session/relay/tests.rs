@@ -260,6 +260,55 @@ async fn what_is_not_the_sessions_is_not_own() {
     );
 }
 
+/// A client that has slept through several refreshes, and holds a real token: the server must not see it.
+#[tokio::test(start_paused = true)]
+async fn a_token_of_long_ago_is_never_sent() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let held = || {
+        let current = session.ready().unwrap();
+        current.grant.field(REFRESH_TOKEN).unwrap().expose().clone()
+    };
+    let first = held();
+    for _ in 0..5 {
+        session.refresh_now().await.unwrap();
+    }
+    assert_ne!(held(), first);
+    let calls = bench.authority.calls();
+    assert!(session.is_own(&first).await.unwrap());
+    relayed(&session, &first).await;
+    assert!(bench.authority.calls() <= calls + 1);
+    assert!(
+        !bench
+            .authority
+            .revoked
+            .load(std::sync::atomic::Ordering::SeqCst)
+    );
+}
+
+/// A token was in doubt already: that the server says no to a client's use of it does not settle what became of it.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_doubt_leaves_the_doubt() {
+    let bench = Bench::new();
+    let mut recipe = recipe(true);
+    recipe.refresh.kind = RefreshKind::None;
+    let (_sessions, session) = bench.open(recipe).await;
+    for _ in 0..9 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+    assert!(session.relay(asks(&session, "rt-0")).await.is_err());
+    bench.authority.forget_faults();
+    let refusal = Failure::Terminal("invalid_request".to_owned());
+    bench.authority.then(Fault::Say(refusal));
+    let refused = relayed(&session, "rt-0").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert!(stored.notes.attempt.is_some());
+    relayed(&session, "rt-0").await;
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert_eq!(stored.notes.attempt, None);
+}
+
 /// A session that only its clients renew has the same rules, and is healed by what they bring.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_only_its_clients_renew() {
