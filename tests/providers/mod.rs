@@ -3,6 +3,7 @@
 
 mod amazon;
 mod audible;
+mod browsers;
 mod library;
 mod lwa;
 mod marketplace;
