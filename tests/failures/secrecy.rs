@@ -9,7 +9,7 @@ use crate::support::{
     canary::{assert_none, assert_none_below, assert_none_in_process, canary},
     client::Client,
     oauth::Policy,
-    origin::{Origin, empty, origin},
+    origin::{Origin, empty, full, origin},
     proxy::{Proxy, proxy},
     rotating::{Manner, Rotating},
 };
@@ -32,7 +32,7 @@ impl Secrets {
     }
 }
 
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 9] = [
     "ACCESS",
     "REFRESH",
     "CLIENT_SECRET",
@@ -40,6 +40,8 @@ const VARIABLES: [&str; 7] = [
     "QUERY",
     "COOKIE",
     "PASSWORD",
+    "USERNAME",
+    "LOGIN",
 ];
 
 fn config() -> String {
@@ -81,6 +83,36 @@ kind = "http"
 request = { method = "POST", url = "https://form.example.test/login", form = { password = "{{ password }}" } }
 expect = { status = [200] }
 
+[session.login]
+bind = [{ host = "login.example.test" }]
+values = { client_id = "tests" }
+secrets = { username = "env:USERNAME", password = "env:LOGIN" }
+[[session.login.inject]]
+header = "authorization"
+value = "Bearer {{ access_token }}"
+[[session.login.inject]]
+json = "/token"
+value = "{{ access_token }}"
+[session.login.refresh]
+kind = "oauth2"
+token_url = "https://login.example.test/token"
+grant_type = "password"
+client_auth = "none"
+
+[session.learn]
+bind = [{ host = "learn.example.test" }]
+values = { client_id = "tests" }
+[[session.learn.inject]]
+header = "authorization"
+value = "Bearer {{ access_token }}"
+[[session.learn.capture]]
+match = { host = "learn.example.test", path = "/token", methods = ["POST"] }
+answer = { access_token = { json = "/access_token" }, refresh_token = { json = "/refresh_token" } }
+[session.learn.refresh]
+kind = "oauth2"
+token_url = "https://learn.example.test/token"
+client_auth = "none"
+
 [session.cmd]
 bind = [{ host = "cmd.example.test" }]
 [[session.cmd.inject]]
@@ -95,6 +127,10 @@ command = ["sh", "token.sh"]
 
 struct World {
     authority: Authority,
+    /// Of the sessions that begin without a token: by a password, and by what a client does.
+    beginners: [Authority; 2],
+    login_api: Origin,
+    learn_api: Origin,
     api: Origin,
     fixed: Origin,
     form: Origin,
@@ -112,6 +148,9 @@ async fn world() -> World {
     let api = authority.site("api.example.test").start().await;
     let fixed = origin(&["static.example.test"]).start().await;
     let form = login.site("form.example.test").start().await;
+    let beginners = [0, 1].map(|_| Authority::new(Policy::lifetime(600.0)));
+    let login_api = beginners[0].site("login.example.test").start().await;
+    let learn_api = beginners[1].site("learn.example.test").start().await;
     let printed = secrets.add("command");
     let command = origin(&["cmd.example.test"]).bearer(&printed).start().await;
     let mut builder = proxy()
@@ -119,18 +158,23 @@ async fn world() -> World {
         .site(&fixed)
         .site(&form)
         .site(&command)
+        .site(&login_api)
+        .site(&learn_api)
         .config(config())
         .level("trace")
         // Its text is a secret too, but stands on this disk by the user's own will.
         .file("token.sh", &format!("echo {printed}\n"))
         .env("ACCESS", &pair.access)
         .env("REFRESH", &pair.refresh);
-    for name in ["CLIENT_SECRET", "STATIC", "QUERY", "COOKIE", "PASSWORD"] {
+    for name in &VARIABLES[2..] {
         builder = builder.env(name, &secrets.add(name));
     }
     let proxy = builder.start().await;
     World {
         authority,
+        beginners,
+        login_api,
+        learn_api,
         api,
         fixed,
         form,
@@ -173,6 +217,23 @@ async fn no_secret_is_seen_anywhere() {
                 );
             }
         }
+        // A client signs in by itself, and both sessions go on without it.
+        let form = "grant_type=password&username=ann&password=x";
+        let login = client.post(&world.learn_api.url("/token"), form).await;
+        login.expect(200);
+        for (site, authority) in [&world.learn_api, &world.login_api]
+            .iter()
+            .zip(world.beginners.iter().rev())
+        {
+            for _ in 0..2 {
+                let body = "{\"a\": 1}";
+                let request =
+                    Request::post(site.url("/echo")).header("content-type", "application/json");
+                let answer = client.send(request.body(full(body)).unwrap()).await;
+                assert_eq!(answer.status, 200, "{}", site.names[0]);
+                authority.with(|oauth| oauth.revoke_all_access());
+            }
+        }
         // Refreshes that work, that are refused, that answer nonsense, and upstreams that fail.
         world.authority.with(|oauth| oauth.revoke_all_access());
         client.get(&world.api.url("/gate")).await.expect(200);
@@ -187,6 +248,10 @@ async fn no_secret_is_seen_anywhere() {
         &["status", "--json"],
         &["refresh", "oauth"],
         &["refresh", "form"],
+        &["refresh", "login"],
+        &["status", "learn"],
+        &["restore", "learn"],
+        &["logout", "learn"],
         &["check"],
         &["check", "https://api.example.test/gate"],
         &["check", "https://static.example.test/gate"],
@@ -207,6 +272,16 @@ async fn no_secret_is_seen_anywhere() {
     }
     for issued in world.authority.with(|oauth| oauth.issued.clone()) {
         world.secrets.0.push(("a token".to_owned(), issued));
+    }
+    for issued in world
+        .beginners
+        .iter()
+        .flat_map(|one| one.with(|oauth| oauth.issued.clone()))
+    {
+        world
+            .secrets
+            .0
+            .push(("a beginner's token".to_owned(), issued));
     }
     for value in world.login.with(|state| state.values.clone()) {
         world.secrets.0.push(("a cookie".to_owned(), value));
