@@ -156,11 +156,16 @@ impl fmt::Display for Step {
 
 /// Runs a command to its end; the error is what it last said.
 fn run(program: &Path, args: &[&str], input: &[u8]) -> Result<(), String> {
+    said(program, args, input).map(drop)
+}
+
+/// Runs a command to its end, and returns what it wrote.
+fn said(program: &Path, args: &[&str], input: &[u8]) -> Result<String, String> {
     let fail = |error| format!("{}: {error}", program.display());
     let mut child = Command::new(program)
         .args(args)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(fail)?;
@@ -170,7 +175,7 @@ fn run(program: &Path, args: &[&str], input: &[u8]) -> Result<(), String> {
     }
     let output = child.wait_with_output().map_err(fail)?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rfind(|line| !line.trim().is_empty());

@@ -3,7 +3,7 @@
 
 use std::{fs, io, path::Path};
 
-use super::{Anchor, Machine, Outcome, Step, Way, has, quoted, run};
+use super::{Anchor, Machine, Outcome, Step, Way, has, quoted, run, said};
 
 /// A folder of anchors and the command that follows a change in it.
 pub(super) struct Store {
@@ -40,9 +40,12 @@ pub(super) const STORES: [Store; 4] = [
     },
 ];
 
+/// Only macOS has it.
+const MACOS: &str = "/System/Library/Keychains";
+
 /// Puts the CA into the system's store, or takes it out.
 pub(super) fn apply(machine: &Machine, anchor: &Anchor, way: Way) -> Step {
-    if cfg!(target_os = "macos") {
+    if machine.at(MACOS).is_dir() {
         return keychain(machine, anchor, way);
     }
     for store in &STORES {
@@ -126,12 +129,27 @@ impl Store {
 
 /// The user's keychain: macOS asks for the password in a window of its own.
 fn keychain(machine: &Machine, anchor: &Anchor, way: Way) -> Step {
-    let path = anchor.path.to_string_lossy();
+    let outcome = machine.find("security").map_or_else(
+        || Outcome::Failed("there is no `security` command".into()),
+        |tool| change_keychain(machine, &tool, anchor, way),
+    );
+    Step {
+        place: "login keychain".into(),
+        outcome,
+    }
+}
+
+fn change_keychain(machine: &Machine, tool: &Path, anchor: &Anchor, way: Way) -> Outcome {
     let home = machine.home.as_deref().unwrap_or(Path::new("/"));
     let keychain = home.join("Library/Keychains/login.keychain-db");
     let keychain = keychain.to_string_lossy();
-    let args: &[&str] = match way {
-        Way::In => &[
+    let path = anchor.path.to_string_lossy();
+    let hash = anchor.fingerprint().to_uppercase();
+    let listed = said(tool, &["find-certificate", "-a", "-Z", &keychain], &[]);
+    let is_there = listed.is_ok_and(|list| list.to_uppercase().contains(&hash));
+    let args: &[&str] = match (way, is_there) {
+        (Way::In, true) | (Way::Out, false) => return Outcome::Already,
+        (Way::In, false) => &[
             "add-trusted-cert",
             "-r",
             "trustRoot",
@@ -139,15 +157,11 @@ fn keychain(machine: &Machine, anchor: &Anchor, way: Way) -> Step {
             &keychain,
             &path,
         ],
-        Way::Out => &["remove-trusted-cert", &path],
+        // With what was said about trusting it.
+        (Way::Out, true) => &["delete-certificate", "-t", "-Z", &hash, &keychain],
     };
-    let outcome = match machine.find("security").map(|tool| run(&tool, args, &[])) {
-        None => Outcome::Failed("there is no `security` command".into()),
-        Some(Ok(())) => Outcome::Done,
-        Some(Err(reason)) => Outcome::Failed(reason),
-    };
-    Step {
-        place: "login keychain".into(),
-        outcome,
+    match run(tool, args, &[]) {
+        Ok(()) => Outcome::Done,
+        Err(reason) => Outcome::Failed(reason),
     }
 }

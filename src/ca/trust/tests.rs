@@ -114,6 +114,56 @@ fn every_system_has_its_folder_and_command() {
     }
 }
 
+/// macOS: the user's keychain by its own command, which here keeps a list of what is in it.
+#[test]
+fn a_keychain_takes_it_in_and_lets_it_go() {
+    let folder = "/System/Library/Keychains";
+    let fake = Fake::new().with_folder(folder);
+    let hash = fake.anchor.fingerprint().to_uppercase();
+    let list = fake.folder.path().join("list");
+    let list = list.display();
+    let fake = fake.with_command(
+        "security",
+        &format!(
+            "case $1 in\n\
+             find-certificate) echo 'SHA-256 hash: 00FF'; cat '{list}' 2>/dev/null; exit 0;;\n\
+             add-trusted-cert) echo 'SHA-256 hash: {hash}' >'{list}';;\n\
+             delete-certificate) rm '{list}';;\n\
+             esac"
+        ),
+    );
+    let Fake {
+        machine, anchor, ..
+    } = &fake;
+    let home = machine.home.as_ref().unwrap();
+    let keychain = home.join("Library/Keychains/login.keychain-db");
+    let (keychain, path) = (keychain.display(), anchor.path.display());
+    let find = format!("security find-certificate -a -Z {keychain}\n");
+    let add = format!("security add-trusted-cert -r trustRoot -k {keychain} {path}\n");
+    let delete = format!("security delete-certificate -t -Z {hash} {keychain}\n");
+    for (way, outcome, asked) in [
+        (Way::Out, Outcome::Already, ""),
+        (Way::In, Outcome::Done, &*add),
+        (Way::In, Outcome::Already, ""),
+        (Way::Out, Outcome::Done, &*delete),
+        (Way::Out, Outcome::Already, ""),
+    ] {
+        let step = system::apply(machine, anchor, way);
+        assert_eq!((&*step.place, step.outcome), ("login keychain", outcome));
+        assert_eq!(fake.log(), format!("{find}{asked}"));
+    }
+    let none = Fake::new().with_folder(folder);
+    let step = system::apply(&none.machine, &none.anchor, Way::In);
+    assert!(matches!(step.outcome, Outcome::Failed(_)), "{step}");
+    let refused = Fake::new().with_folder(folder).with_command(
+        "security",
+        "[ $1 = find-certificate ] || { echo SecTrustSettings: cancelled by the user >&2; exit 1; }",
+    );
+    let step = system::apply(&refused.machine, &refused.anchor, Way::In);
+    let why = "SecTrustSettings: cancelled by the user".to_owned();
+    assert_eq!(step.outcome, Outcome::Failed(why));
+}
+
 #[test]
 fn without_the_rights_the_command_is_told() {
     let folder = "/usr/local/share/ca-certificates";
