@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -87,25 +87,33 @@ impl Calls {
         answered.await.ok()
     }
 
-    /// Waits for a good answer to any call, the later the better.
-    pub(super) async fn late(&mut self, wait: Duration) -> Option<Renewed> {
+    /// Waits until a good answer is at hand, to whichever call; tells whether one is.
+    pub(super) async fn any(&mut self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
-        while let Some(latest) = self.pending.last().copied() {
-            // Only the answer to a later call is better than one that is at hand.
-            let left = match &self.kept {
-                Some((of, _)) if *of > latest => break,
-                Some(_) => until.duration_since(Instant::now()).min(BETTER),
-                None => until.duration_since(Instant::now()),
-            };
-            match timeout(left, self.next()).await {
-                Ok(Some((of, Outcome::Renewed(renewed)))) if of > self.taken => {
+        while !self.has_one() && self.hears(until).await {}
+        self.has_one()
+    }
+
+    /// Waits a while for the answer to a later call than the one whose answer is at hand, and returns the best.
+    pub(super) async fn best(&mut self) -> Option<Renewed> {
+        let until = Instant::now() + BETTER;
+        let best = |calls: &Self| calls.kept.as_ref().map_or(calls.taken, |(of, _)| *of);
+        while self.pending.last() > Some(&best(self)) && self.hears(until).await {}
+        self.fallback()
+    }
+
+    /// Waits for the end of a call, and keeps its answer if that is a better one; tells whether there was a call.
+    async fn hears(&mut self, until: Instant) -> bool {
+        match timeout_at(until, self.next()).await {
+            Ok(Some((of, Outcome::Renewed(renewed)))) => {
+                if of > self.taken {
                     self.keep(of, renewed);
                 }
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
+                true
             }
+            Ok(Some((_, Outcome::Failed(_)))) => true,
+            Ok(None) | Err(_) => false,
         }
-        self.fallback()
     }
 
     /// Waits for the end of any call.
@@ -131,6 +139,11 @@ impl Calls {
 
     pub(super) fn has_taken_less_than_the_latest(&self) -> bool {
         self.taken > 0
+    }
+
+    /// Tells whether a good answer is at hand.
+    pub(super) fn has_one(&self) -> bool {
+        self.kept.is_some()
     }
 
     pub(super) fn are_open(&self) -> bool {

@@ -57,17 +57,22 @@ impl Session {
         {
             tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
         }
-        self.let_go_of(lease.ok());
-        if attempt.spends.is_some() && calls.are_open() {
-            if calls.has_taken_less_than_the_latest() {
-                // What a later call brought takes the place of what an earlier one did.
-                let inner = self.inner();
-                attempt.spends.clone_from(&inner.held.token);
-                attempt.generation = inner.held.generation;
-            }
-            self.shared
-                .spawn(self.clone().wait_for_late(calls, attempt));
+        let is_over = !calls.are_open() && !calls.has_one();
+        if attempt.spends.is_none() || is_over {
+            return self.let_go_of(lease.ok());
         }
+        if calls.has_taken_less_than_the_latest() {
+            // What a later call brought takes the place of what an earlier one did.
+            let inner = self.inner();
+            attempt.spends.clone_from(&inner.held.token);
+            attempt.generation = inner.held.generation;
+        }
+        let mut lease = lease.ok();
+        if !calls.has_one() {
+            self.let_go_of(lease.take());
+        }
+        self.shared
+            .spawn(self.clone().wait_for_late(calls, attempt, lease));
     }
 
     /// Nothing is spent while what the last refresh brought is in memory only.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{Session, calls::Calls, refresh::Renewed};
-use crate::life::Attempt;
+use crate::{life::Attempt, store::Lease};
 
 /// How long an answer that nobody waits for any more is still worth having.
 const LATE: Duration = Duration::from_secs(120);
@@ -21,23 +21,38 @@ pub(super) struct Late {
 
 impl Session {
     /// Takes an answer to a call that was given up, if the store still has the token that it spent.
-    pub(super) async fn wait_for_late(self: Arc<Self>, mut calls: Calls, attempt: Attempt) {
+    ///
+    /// From when there is one the lease is held (or waited for): nobody may spend that token again meanwhile.
+    pub(super) async fn wait_for_late(
+        self: Arc<Self>,
+        mut calls: Calls,
+        attempt: Attempt,
+        lease: Option<Lease>,
+    ) {
         let began = Instant::now();
         let stop = self.shared.stop.clone();
-        let Some(Some(renewed)) = stop.run_until_cancelled(calls.late(LATE)).await else {
-            return;
+        if stop.run_until_cancelled(calls.any(LATE)).await != Some(true) {
+            return self.let_go_of(lease);
+        }
+        let Some(renewed) = calls.fallback() else {
+            return self.let_go_of(lease);
         };
         let spends = attempt.spends.clone();
         self.inner().late = Some(Late { attempt, renewed });
-        let Ok(lease) = self.lease().await else {
-            return;
+        let lease = match lease {
+            Some(lease) => lease,
+            None => match self.lease().await {
+                Ok(lease) => lease,
+                Err(_) => return,
+            },
         };
         // A flight that had the lease first may have taken it.
         if self.take_up(false).await.is_ok()
             && let Some(late) = self.late_answer(spends.as_deref())
         {
-            let took = began.elapsed();
-            let _ = self.renewed(late.renewed, &late.attempt, took).await;
+            let better = stop.run_until_cancelled(calls.best()).await.flatten();
+            let renewed = better.unwrap_or(late.renewed);
+            let _ = self.renewed(renewed, &late.attempt, began.elapsed()).await;
         }
         self.let_go_of(Some(lease));
     }

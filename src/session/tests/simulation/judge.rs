@@ -1,6 +1,7 @@
 //! What calls that were refused say about the engine: whose fault a reuse was, and how much its server had forgiven.
 
 use super::{
+    fate::Fate,
     server::Server,
     wire::{Call, Inner, World},
 };
@@ -15,6 +16,8 @@ impl World {
         let now = self.now_in(&inner);
         let Call { token, sent, .. } = inner.calls[call];
         inner.revoked_by = Some(call);
+        // It was sent in time, and arrived too late.
+        inner.unsavable |= matches!(inner.calls[call].fate, Some(Fate::LateRequest(_)));
         let brought = inner.brought(token);
         let asked = brought.map(|call| call.sent).unwrap_or_default();
         // Within the grace, a call whose answer was lost leaves no other way than to send the token once more.
@@ -32,9 +35,9 @@ impl World {
             .filter_map(|(number, other)| {
                 let (at, pair) = other.delivered?;
                 let between = inner.calls.get(number + 1..call).unwrap_or_default();
-                let in_doubt = between
-                    .iter()
-                    .any(|call| call.token == token && call.delivered.is_none());
+                let in_doubt = between.iter().any(|call| {
+                    call.token == token && call.delivered.is_none_or(|(at, _)| at > sent)
+                });
                 // Of two processes' late answers the one that came first is taken: which call was later, no one knows.
                 let crossed = brought
                     .is_some_and(|by| by.process != other.process && by.token == other.token);
