@@ -45,6 +45,8 @@ pub(super) struct Authority {
     pub(super) revoked: AtomicBool,
     pub(super) verdict: Mutex<Option<String>>,
     faults: Mutex<VecDeque<Fault>>,
+    /// What every call ends with that has no other fault.
+    pub(super) away: Mutex<Option<Failure>>,
     tokens: Mutex<Tokens>,
     pub(super) called_at: Mutex<Vec<Instant>>,
     /// Access tokens that the origin takes, and until when.
@@ -74,6 +76,7 @@ impl Authority {
             revoked: AtomicBool::new(false),
             verdict: Mutex::default(),
             faults: Mutex::default(),
+            away: Mutex::default(),
             tokens: Mutex::new(Tokens {
                 newest: 0,
                 parent: None,
@@ -174,7 +177,9 @@ impl Refresh for Double {
             let authority = &self.authority;
             authority.calls.fetch_add(1, Ordering::SeqCst);
             authority.called_at.lock().unwrap().push(Instant::now());
+            let away = authority.away.lock().unwrap().clone();
             let fault = authority.faults.lock().unwrap().pop_front();
+            let fault = fault.or(away.map(Fault::Say));
             let token = spend.grant.field("refresh_token");
             let token = token.map(|token| token.expose().clone());
             let reset = || {

@@ -1,6 +1,7 @@
 //! The engine under paused time, with a memory store and a double for the authorization server.
 
 mod doubt;
+mod figures;
 mod learning;
 mod people;
 mod providers;

@@ -1,0 +1,220 @@
+//! Figures that the engine is held to, under virtual time.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::super::{
+    Current, Session, Verdict,
+    bench::{Bench, bearer},
+    double::{Authority, Fault},
+};
+use super::*;
+use crate::{life::Failure, rule::Recipe};
+
+/// Returns a number from the environment: `./test` asks for more than fits into an unoptimised run.
+fn number(variable: &str, default: usize) -> usize {
+    let text = std::env::var(variable);
+    text.map_or(default, |text| text.parse().expect("a number"))
+}
+
+fn revoked(bench: &Bench) -> bool {
+    bench.authority.revoked.load(Ordering::SeqCst)
+}
+
+/// A session that is renewed only when its token has ended.
+fn at_the_end() -> Recipe {
+    let mut recipe = bearer();
+    recipe.refresh.ahead = Duration::ZERO;
+    recipe
+}
+
+/// `STAYSIGNED_EXPIRIES` says how many.
+#[tokio::test(start_paused = true)]
+async fn every_expiry_costs_one_redemption_whoever_asks() {
+    let mut authority = Authority::new();
+    authority.lifetime = Duration::from_secs(60);
+    let bench = Bench::of(authority);
+    let (_sessions, one) = bench.open(at_the_end()).await;
+    let (_more, two) = bench.peer().open(at_the_end()).await;
+    one.current().await.unwrap();
+    let expiries = number("STAYSIGNED_EXPIRIES", 200);
+    for expiry in 1..=expiries {
+        pass(60.0).await;
+        let token = format!("Bearer at-{}", expiry + 1);
+        let request = async |session: &Session| {
+            let current = session.current().await.unwrap();
+            assert_eq!(injected(&current), token);
+            session.accepted(current.generation, about());
+        };
+        let both = [&one, &two];
+        join_all((0..256).map(|n| request(both[n % 2]))).await;
+    }
+    assert_eq!(bench.authority.redemptions(), expiries + 1);
+    assert!(!revoked(&bench));
+}
+
+/// Reset, silence, a cut in the middle of the answer; what is said of a cut is what is said of a reset.
+fn lost(n: usize) -> Fault {
+    [Fault::LoseAnswer, Fault::Silence, Fault::LoseAnswer][n % 3].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_thousand_lost_answers_none_is_lost_within_the_grace() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    for n in 0..1000 {
+        bench.authority.then(lost(n));
+        let before = session.generation();
+        session.refresh_now().await.unwrap();
+        assert!(session.generation() > before, "{n}");
+        assert_eq!(session.status().state, "fresh");
+    }
+    assert!(!revoked(&bench));
+    assert_eq!(bench.authority.redemptions(), 2001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_grace_only_what_was_committed_is_lost_and_that_is_said() {
+    for n in 0..1000 {
+        let mut authority = Authority::new();
+        authority.grace = Duration::ZERO;
+        let bench = Bench::of(authority);
+        let mut recipe = bearer();
+        recipe.refresh.grace = Some(Duration::ZERO);
+        let (_sessions, session) = bench.open(recipe).await;
+        session.current().await.unwrap();
+        let committed = n % 4 != 3;
+        bench.authority.then(if committed {
+            lost(n)
+        } else {
+            Fault::LoseRequest
+        });
+        // It ends unheard: after the timeout at the latest.
+        let began = Instant::now();
+        let _ = session.refresh_now().await;
+        let heard = Duration::from_secs(10);
+        pass((heard.saturating_sub(began.elapsed())).as_secs_f64() + 5.0).await;
+        let status = session.status();
+        assert_eq!(status.state, "degraded", "{n}");
+        assert!(status.message.unwrap().contains("was not answered"));
+        // The access token serves until its end; then the token is tried, as it may never have arrived.
+        assert!(session.ready().is_some());
+        pass(3600.0).await;
+        let status = session.status();
+        if committed {
+            assert_eq!(status.state, "needs_login", "{n}");
+            assert!(status.message.unwrap().starts_with("lost rotation"));
+        } else {
+            assert_eq!(status.state, "fresh", "{n}");
+        }
+    }
+}
+
+/// How the authorization server can be away, and within how many seconds of its return the session must be back.
+fn aways() -> [(&'static str, Failure, bool, f64); 5] {
+    let unsent = |why: &str| Failure::Unsent(why.to_owned());
+    let in_doubt = Failure::InDoubt {
+        why: "502".to_owned(),
+        answered: true,
+    };
+    let html = Failure::NotAnAnswer("HTML".to_owned());
+    [
+        ("no DNS", unsent("no such host"), false, 5.5),
+        ("SYN dropped", unsent("timed out"), false, 5.5),
+        ("RST", unsent("connection refused"), false, 5.5),
+        ("502", in_doubt, true, 65.0),
+        ("HTML with 200", html, true, 65.0),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_for_eight_hours_costs_nothing() {
+    for (what, failure, reachable, back) in aways() {
+        let bench = Bench::new();
+        let authority = &bench.authority;
+        let (_sessions, session) = bench.open(bearer()).await;
+        session.current().await.unwrap();
+        *authority.away.lock().unwrap() = Some(failure);
+        authority.reachable.store(reachable, Ordering::SeqCst);
+        // Tools go on asking all the time.
+        let asking = Arc::clone(&session);
+        let asking = tokio::spawn(async move {
+            loop {
+                let _ = asking.current().await;
+                pass(0.7).await;
+            }
+        });
+        pass(8.0 * 3600.0).await;
+        let stored = session.store.load(&session.id).await.unwrap().unwrap();
+        assert_eq!(
+            stored.grant.field("refresh_token").unwrap().expose(),
+            "rt-1",
+            "{what}: nothing is deleted"
+        );
+        // The first minutes aside, in which the waits grow to the minute.
+        let called_at = authority.called_at.lock().unwrap().clone();
+        let steady = called_at[1] + Duration::from_secs(180);
+        let steady: Vec<_> = called_at.iter().filter(|at| **at > steady).collect();
+        assert!(steady.len() > 100, "{what}: {}", steady.len());
+        for pair in steady.windows(2) {
+            let between = *pair[1] - *pair[0];
+            assert!(between >= Duration::from_secs(60), "{what}: {between:?}");
+        }
+        assert!(called_at.len() < 8 * 60 + 10, "{what}: {}", called_at.len());
+        *authority.away.lock().unwrap() = None;
+        authority.reachable.store(true, Ordering::SeqCst);
+        pass(back).await;
+        assert!(session.ready().is_some(), "{what}");
+        assert!(!revoked(&bench), "{what}");
+        asking.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_always_says_no_to_500_a_second_is_asked_once_more_at_most() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    let request = async |session: Arc<Session>| -> usize {
+        let rejected = async |current: &Current| {
+            pass(0.02).await;
+            session.reject(current.generation, about()).await
+        };
+        let current = session.current().await.unwrap();
+        match rejected(&current).await {
+            Verdict::Again(_) => {
+                pass(0.02).await;
+                session.rejected_again(about());
+                1
+            }
+            Verdict::Pass(_) => 0,
+        }
+    };
+    let minutes = 3;
+    let mut requests = tokio::task::JoinSet::new();
+    let mut extra = Vec::new();
+    for minute in 0..minutes {
+        let before = bench.authority.calls();
+        for _ in 0..60 * 500 {
+            pass(0.002).await;
+            requests.spawn(request(Arc::clone(&session)));
+            while let Some(done) = requests.try_join_next() {
+                extra.push(done.unwrap());
+            }
+        }
+        let forced = bench.authority.calls() - before;
+        assert!(forced <= 2, "minute {minute}: {forced} forced refreshes");
+    }
+    extra.extend(requests.join_all().await);
+    assert_eq!(extra.len(), minutes * 60 * 500);
+    // Only those that were under way at a refresh, a tenth of a second each, are sent again.
+    let extra: usize = extra.iter().sum();
+    let refreshes = bench.authority.calls() - 1;
+    assert!(extra <= refreshes * 75, "{extra} for {refreshes}");
+}
