@@ -92,9 +92,8 @@ impl Life {
         held: Holding,
         doubt: Option<Doubt>,
         ended: Option<Reason>,
-        vain_at: Option<SystemTime>,
+        vain: Option<Vain>,
     ) -> Self {
-        let generation = held.generation;
         let state = match ended {
             Some(reason) => State::NeedsLogin {
                 stale: held,
@@ -106,7 +105,7 @@ impl Life {
             rejected: matches!(state, State::NeedsLogin { .. }),
             state,
             doubt,
-            vain: vain_at.map(|at| Vain { at, generation }),
+            vain,
             accepted: None,
             failures: 0,
             told: Told::Nothing,
@@ -159,9 +158,8 @@ impl Life {
     }
 
     /// Tells whether a forced refresh would be vain again.
-    pub fn cooling(&self, now: SystemTime, rules: &Rules) -> bool {
-        self.vain
-            .is_some_and(|vain| cooldown::left(vain.at, now, rules.cooldown).is_some())
+    pub fn cooling(&self, now: Now) -> bool {
+        self.vain.is_some_and(|vain| vain.cools(now))
     }
 
     /// Returns when to look again ([`Event::Due`]).
@@ -192,7 +190,8 @@ impl Life {
                 ended,
                 vain_at,
             } => {
-                self.shared(held, doubt, ended, vain_at, &mut effects);
+                let vain = vain_at.map(|at| self.known_vain(at, held.generation, now, rules));
+                self.shared(held, doubt, ended, vain, &mut effects);
             }
             Event::Outcome(outcome) => self.outcome(outcome, now, rules, &mut effects),
         }

@@ -63,7 +63,7 @@ impl Life {
             return;
         }
         self.rejected = true;
-        let cooling = self.cooling(now.wall, rules);
+        let cooling = self.cooling(now);
         match &mut self.state {
             State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
                 if held.renewable && !cooling {
@@ -147,13 +147,27 @@ impl Life {
         }
     }
 
+    /// Takes a stored pause for ours if it is the same: ours knows both clocks.
+    pub(super) fn known_vain(
+        &self,
+        at: SystemTime,
+        generation: Generation,
+        now: Now,
+        rules: &Rules,
+    ) -> Vain {
+        match self.vain {
+            Some(vain) if vain.at == at => vain.of(generation),
+            Some(_) | None => Vain::new(at, generation, now, rules.cooldown),
+        }
+    }
+
     /// Takes up what another process knows of the same credential.
     pub(super) fn shared(
         &mut self,
         held: Holding,
         doubt: Option<Doubt>,
         ended: Option<Reason>,
-        vain_at: Option<SystemTime>,
+        vain: Option<Vain>,
         effects: &mut Vec<Effect>,
     ) {
         let newer = held.generation > self.state.holding().generation;
@@ -170,12 +184,10 @@ impl Life {
         let generation = self.state.holding().generation;
         self.doubt = doubt;
         // What requests have shown here not to be vain may still be noted in the store.
-        self.vain = vain_at
-            .filter(|at| {
-                let accepted = self.accepted.filter(|(newest, _)| *newest >= generation);
-                accepted.is_none_or(|(_, when)| *at > when)
-            })
-            .map(|at| Vain { at, generation });
+        self.vain = vain.filter(|vain| {
+            let accepted = self.accepted.filter(|(newest, _)| *newest >= generation);
+            accepted.is_none_or(|(_, when)| vain.at > when)
+        });
         if let (Some(reason), None) = (ended, self.ended()) {
             self.rejected = true;
             self.state = State::NeedsLogin {

@@ -21,7 +21,7 @@ impl Life {
         // Somebody put in other material while the call was under way: its failure says nothing about that.
         let superseded = attempt.overtaken || stale.token != attempt.spends;
         match outcome {
-            Outcome::Renewed(held) => self.renewed(held, &stale, &attempt, now, effects),
+            Outcome::Renewed(held) => self.renewed(held, &stale, &attempt, now, rules, effects),
             Outcome::Superseded => {
                 if stale.token != attempt.spends {
                     self.doubt = None;
@@ -64,7 +64,7 @@ impl Life {
         let renewable = held.renewable;
         self.settle(held);
         // The flight would have served this rejection, but what it ends with is what was rejected.
-        if self.rejected && newer && renewable && !self.cooling(now.wall, rules) {
+        if self.rejected && newer && renewable && !self.cooling(now) {
             self.start(Cause::Rejected, now, rules, effects);
         }
     }
@@ -75,6 +75,7 @@ impl Life {
         stale: &Holding,
         attempt: &Attempt,
         now: Now,
+        rules: &Rules,
         effects: &mut Vec<Effect>,
     ) {
         let unchanged = held.generation == stale.generation;
@@ -85,10 +86,7 @@ impl Life {
             } else {
                 held.generation
             };
-            self.vain = Some(Vain {
-                at: now.wall,
-                generation,
-            });
+            self.vain = Some(Vain::new(now.wall, generation, now, rules.cooldown));
         }
         let recovered = self.failures > 0;
         self.doubt = None;
@@ -118,10 +116,8 @@ impl Life {
                     (_, None) => Reason::Terminal(text.clone()),
                 };
                 if attempt.cause == Cause::Rejected {
-                    self.vain = Some(Vain {
-                        at: now.wall,
-                        generation: attempt.generation.next(),
-                    });
+                    let generation = attempt.generation.next();
+                    self.vain = Some(Vain::new(now.wall, generation, now, rules.cooldown));
                 }
                 self.state = State::NeedsLogin { stale, reason };
                 effects.push(Effect::Tell(Notice::Failed(failure)));

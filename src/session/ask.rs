@@ -192,9 +192,7 @@ impl Session {
             State::NeedsLogin { .. } => "the session needs a login",
             State::Degraded { .. } => "the refresh failed",
             State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
-                let cooling = inner
-                    .life
-                    .cooling(self.shared.env.wall(), &self.definition.rules);
+                let cooling = inner.life.cooling(self.now());
                 if !held.renewable {
                     "the session has no refresh"
                 } else if cooling {

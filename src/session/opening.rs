@@ -20,7 +20,7 @@ use super::{
     write::{Reads, doubt},
 };
 use crate::{
-    life::{Life, Reason},
+    life::{Life, Reason, cooldown::Vain},
     rule::Concurrency,
     store::{self, SessionId, Store},
 };
@@ -130,11 +130,15 @@ impl Session {
             let held = Held::of(stored, &self.definition, &self.store, &self.id);
             let view = held.view(&self.definition, now);
             let notes = &held.notes;
+            let cooldown = self.definition.rules.cooldown;
+            let vain = notes
+                .vain_at
+                .map(|at| Vain::new(at, held.generation, self.now(), cooldown));
             let life = Life::open(
                 view.holding,
                 doubt(notes, held.token.as_deref()),
                 notes.needs_login.as_deref().map(Reason::stored),
-                notes.vain_at,
+                vain,
             );
             let mut inner = self.inner();
             inner.life = life;

@@ -1,5 +1,6 @@
 //! The engine under paused time, with a memory store and a double for the authorization server.
 
+mod cooldown;
 mod doubt;
 mod figures;
 mod learning;
