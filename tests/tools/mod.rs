@@ -3,6 +3,7 @@
 mod big;
 mod fetch;
 mod git;
+mod grpc;
 mod packages;
 mod resume;
 
