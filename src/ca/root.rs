@@ -136,7 +136,7 @@ impl Root {
         Ok(root)
     }
 
-    /// Makes a new root in the place of the old one, whose certificate is kept beside it until the new one is
+    /// Makes a new root in the place of the old one, whose certificate is kept beside it until a new one is
     /// installed. A root that we did not make is left alone.
     pub fn renew(
         folder: &Path,
@@ -154,7 +154,13 @@ impl Root {
             if old.is_some_and(|old| !is_ours(&old)) {
                 return Err(Error::Foreign(pem));
             }
-            file::write(&folder.join(OLD), &text, 0o644)?;
+            // Those of earlier renewals stay behind it: they may still be installed.
+            let old = folder.join(OLD);
+            let before = match file::exists(&old)? {
+                true => file::read(&old)?,
+                false => Vec::new(),
+            };
+            file::write(&old, &[text, before].concat(), 0o644)?;
         }
         make(folder, constrain, now)?;
         Self::load(folder, now)
@@ -165,17 +171,19 @@ impl Root {
         folder.join(PEM)
     }
 
-    /// Returns where the certificate lies that the last renewal replaced, as long as it is kept.
+    /// Returns where the certificates lie that renewals replaced, the last one first, as long as they are kept.
     pub fn old_file(folder: &Path) -> PathBuf {
         folder.join(OLD)
     }
 
-    /// Returns the certificates of the folder that were ever ours, as far as they can be read: the CA's, and the one
-    /// that the last renewal replaced.
+    /// Returns the certificates of the folder that were ever ours, as far as they can be read: the CA's, and those that
+    /// renewals replaced.
     pub fn own(folder: &Path) -> Vec<CertificateDer<'static>> {
-        let files = [Self::file(folder), Self::old_file(folder)];
-        let read = |path| CertificateDer::from_pem_slice(&file::read(path).ok()?).ok();
-        files.iter().filter_map(|path| read(path)).collect()
+        let read = |path: PathBuf| file::read(&path).unwrap_or_default();
+        let (own, old) = (read(Self::file(folder)), read(Self::old_file(folder)));
+        let own = CertificateDer::from_pem_slice(&own).ok();
+        let old = CertificateDer::pem_slice_iter(&old).filter_map(Result::ok);
+        own.into_iter().chain(old).collect()
     }
 
     /// Returns the folder of certificate and key.

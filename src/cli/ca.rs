@@ -124,15 +124,16 @@ fn install(
     Ok(ended)
 }
 
-/// Takes out what the last renewal replaced. What was never in a store is not worth a line.
+/// Takes out what renewals replaced. What was never in a store is not worth a line.
 fn uninstall_old(folder: &Path, machine: &Machine) -> Vec<Step> {
-    let Ok(old) = Anchor::read(&Root::old_file(folder)) else {
-        return Vec::new();
-    };
-    let mut steps = machine.uninstall(&old);
-    steps.retain(|step| step.outcome != Outcome::Already);
-    for step in &mut steps {
-        step.place = format!("{}, the old {}", step.place, old.name);
+    let mut steps = Vec::new();
+    for old in Anchor::all(&Root::old_file(folder)) {
+        for mut step in machine.uninstall(&old) {
+            if step.outcome != Outcome::Already {
+                step.place = format!("{}, the old {}", step.place, old.name);
+                steps.push(step);
+            }
+        }
     }
     steps
 }
@@ -265,6 +266,13 @@ mod tests {
         assert_eq!(place.installed(), 1);
         assert!(!place.folder.path().join("certs/ca.pem.old").exists());
 
+        // Renewed twice, and the first one is still installed.
+        place.run(Command::Renew).unwrap();
+        place.run(Command::Renew).unwrap();
+        assert_eq!(place.installed(), 1);
+        place.run(Command::Install).unwrap();
+        assert_eq!(place.installed(), 1);
+        place.run(Command::Renew).unwrap();
         place.run(Command::Renew).unwrap();
         place.run(Command::Uninstall).unwrap();
         assert_eq!(place.installed(), 0);

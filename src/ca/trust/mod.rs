@@ -68,7 +68,19 @@ enum Way {
 impl Anchor {
     /// Reads a certificate; the first of its file counts.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let pem = file::read(path)?;
+        Self::of(file::read(path)?, path)
+    }
+
+    /// Reads all certificates of a file that are well-formed; none if it is not there.
+    pub fn all(path: &Path) -> Vec<Self> {
+        const END: &str = "-----END CERTIFICATE-----";
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let parts = text.split_inclusive(END).filter(|part| part.ends_with(END));
+        let parts = parts.map(|part| format!("{}\n", part.trim_start()).into_bytes());
+        parts.filter_map(|pem| Self::of(pem, path).ok()).collect()
+    }
+
+    fn of(pem: Vec<u8>, path: &Path) -> Result<Self, Error> {
         let unfit = || Error::Unfit {
             path: path.to_owned(),
             reason: "holds no certificate",
