@@ -3,6 +3,7 @@
 use crate::support::{
     origin::{Origin, origin},
     proxy::{bearer, proxy},
+    usual::usual,
     wire::{Wire, status},
 };
 
@@ -95,12 +96,7 @@ async fn hop_by_hop_fields_end_here() {
 /// A client cannot have the credential taken off by naming its field in `Connection`.
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_cannot_name_the_credential_away() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     let mut wire = Wire::https(&proxy.client(), "app.example.test").await;
     wire.send(
         "GET /echo HTTP/1.1\r\nHost: app.example.test\r\nConnection: Authorization, Host\r\n\r\n",

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::support::{
-    proxy::proxy,
+    origin::Origin,
+    proxy::{Proxy, proxy},
     rotating::{Manner, Rotating, dead_site},
 };
 
@@ -13,17 +14,21 @@ use super::{Crowd, cookie_session, import};
 
 const HOST: &str = "site.example.test";
 
+/// The site, and a proxy that does not run yet: a person has imported the browser's cookie.
+async fn imported(rotating: &Rotating, more: &str) -> (Origin, Proxy) {
+    let site = rotating.site(HOST).start().await;
+    let config = cookie_session(HOST, more);
+    let proxy = proxy().site(&site).config(config).prepare();
+    import(&proxy, rotating, HOST);
+    (site, proxy)
+}
+
 /// Promise 2 in serial mode: 16 parallel clients at a site that ends the session at a value more than one generation
 /// old, and not one 401.
 #[tokio::test(flavor = "multi_thread")]
 async fn serial_sessions_survive_rotation_on_every_answer() {
     let rotating = Rotating::new(Manner::Strict);
-    let site = rotating.site(HOST).start().await;
-    let mut proxy = proxy()
-        .site(&site)
-        .config(cookie_session(HOST, "concurrency = \"serial\""))
-        .prepare();
-    import(&proxy, &rotating, HOST);
+    let (site, mut proxy) = imported(&rotating, "concurrency = \"serial\"").await;
     proxy.start().await;
     let crowd = Crowd::new(&proxy.client(), 16, &site.url("/"));
     crowd.each_answered(100).await;
@@ -43,12 +48,7 @@ async fn serial_sessions_survive_rotation_on_every_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rotation_survives_a_restart() {
     let rotating = Rotating::new(Manner::Strict);
-    let site = rotating.site(HOST).start().await;
-    let mut proxy = proxy()
-        .site(&site)
-        .config(cookie_session(HOST, "concurrency = \"serial\""))
-        .prepare();
-    import(&proxy, &rotating, HOST);
+    let (site, mut proxy) = imported(&rotating, "concurrency = \"serial\"").await;
     for _ in 0..3 {
         proxy.start().await;
         for _ in 0..5 {
@@ -113,12 +113,7 @@ async fn rotation_replaces_what_was_pasted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_mode_is_measured() {
     let rotating = Rotating::new(Manner::Mild);
-    let site = rotating.site(HOST).start().await;
-    let mut proxy = proxy()
-        .site(&site)
-        .config(cookie_session(HOST, ""))
-        .prepare();
-    import(&proxy, &rotating, HOST);
+    let (site, mut proxy) = imported(&rotating, "").await;
     proxy.start().await;
     let crowd = Crowd::new(&proxy.client(), 16, &site.url("/"));
     crowd.each_answered(60).await;

@@ -21,6 +21,7 @@ pub mod routes;
 pub mod strict;
 pub mod tap;
 pub mod tool;
+pub mod usual;
 pub mod wire;
 
 /// What a fallible test step can fail with.

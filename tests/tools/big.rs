@@ -5,9 +5,8 @@ use std::{io::Read as _, process::Stdio, time::Instant};
 use crate::support::{
     child::{Running, peak_kib},
     content::{Content, Hash},
-    origin::origin,
-    proxy::proxy,
     tool::{Way, find, succeed, through},
+    usual::prepared,
 };
 
 const GIB: u64 = 1 << 30;
@@ -15,13 +14,8 @@ const GIB: u64 = 1 << 30;
 /// Promise 5: a download of 1 GiB is byte-identical, and nothing of it is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gigabyte_is_identical() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .level("info")
-        .start()
-        .await;
+    let (site, proxy) = prepared().await;
+    let proxy = proxy.level("info").start().await;
     let url = site.url(&format!("/bytes/{GIB}/77"));
     let mut command = through(&proxy, Way::Variables, &find("curl"), &["-sSf", &url]);
     let begun = Instant::now();
@@ -45,13 +39,8 @@ async fn a_gigabyte_is_identical() {
 /// Promise 5, upwards: 200 MB go through whole, over the limit of what is kept to be sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_big_upload_is_identical() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .level("info")
-        .start()
-        .await;
+    let (site, proxy) = prepared().await;
+    let proxy = proxy.level("info").start().await;
     let content = Content::new(200_000_000, 3);
     let file = proxy.path().join("upload");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());

@@ -6,6 +6,7 @@ use crate::support::{
     origin::origin,
     proxy::{Proxy, proxy},
     tool::{Way, find, run, script, succeed, through},
+    usual::usual,
 };
 
 use super::{TOOLS, Tool, WAYS};
@@ -53,12 +54,7 @@ async fn every_tool_is_signed_in() {
 /// Hosts without a session work for every tool at the same time: the trust given includes the usual roots' place.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_passes_exit_codes_on() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     for tool in TOOLS {
         for way in WAYS {
             let output = run(tool.fetch(&proxy, way, &site.url("/missing"), "missing")).await;
@@ -144,12 +140,7 @@ async fn run_brings_a_private_proxy() {
 /// Inherited variables cannot lead a tool around the proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn inherited_variables_cannot_bypass() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     for tool in [Tool::Curl, Tool::Requests, Tool::Httpx, Tool::Node] {
         let mut command = tool.fetch(&proxy, Way::Run, &site.url("/gate"), "gate");
         for (name, value) in [
@@ -168,12 +159,7 @@ async fn inherited_variables_cannot_bypass() {
 /// A Node that knows nothing of proxies, the one of the system: `run` brings its `fetch` here all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_reaches_a_node_without_proxy_support() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     let fetch = script("node/fetch.mjs");
     let url = site.url("/bytes/300000/5");
     let arguments = [fetch.to_str().expect("UTF-8"), &url];

@@ -12,6 +12,7 @@ use crate::support::{
     origin::{empty, origin},
     proxy::proxy,
     raw::tcp,
+    usual::usual,
     wire::{Wire, status},
 };
 
@@ -21,12 +22,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// A download and a late answer, on both versions, end whole after SIGTERM; the exit status is 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_are_finished() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let mut proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, mut proxy) = usual().await;
     let mut running = Vec::new();
     for client in [proxy.client(), proxy.client().h2()] {
         for path in ["/slow/8/200", "/late/1200"] {

@@ -7,6 +7,7 @@ use crate::support::{
     origin::{empty, origin},
     proxy::{bearer, proxy},
     routes,
+    usual::usual,
     wire::{Wire, status},
 };
 
@@ -42,12 +43,7 @@ async fn credential_arrives_in_all_four_combinations() {
 /// An origin that offers both is spoken to, whatever the client speaks; a connection carries many requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_carry_many_requests() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     for client in [proxy.client(), proxy.client().h2()] {
         let mut connection = client.open(&site.url("/").parse().unwrap()).await.unwrap();
         for number in 0..20 {

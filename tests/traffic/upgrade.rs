@@ -5,6 +5,7 @@ use crate::support::{
     origin::origin,
     proxy::{bearer, proxy},
     routes::websocket_accept,
+    usual::usual,
     wire::{Wire, field, status},
 };
 
@@ -34,12 +35,7 @@ async fn converse(wire: &mut Wire) {
 /// Promise 5: WebSocket streams; promise 1: its handshake carries the credential.
 #[tokio::test(flavor = "multi_thread")]
 async fn websocket_is_relayed_after_injection() {
-    let site = origin(&["app.example.test"]).bearer("t1").start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (_site, proxy) = usual().await;
     let mut wire = Wire::https(&proxy.client(), "app.example.test").await;
     wire.send(handshake("app.example.test", "/ws")).await;
     converse(&mut wire).await;
