@@ -69,7 +69,7 @@ fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
         vain_at: None,
     };
     let journal = Some(Doubt::journalled(at(2)));
-    let (doubtful, _) = life.clone().on(stored(journal), now(2), &rules);
+    let (doubtful, _) = life.on(stored(journal), now(2), &rules);
     assert!(doubtful.due_at(now(2), &rules) < Some(at(10)));
     // It was answered.
     let (settled, _) = doubtful.on(stored(None), now(3), &rules);
