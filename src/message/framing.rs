@@ -4,22 +4,23 @@
 //! without its name, since `Transfer-Encoding` ends here; and peers that read such lists in other ways exist.
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap,
     header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING},
 };
 
 /// Tells whether a message has at most one length, in the one form that nobody reads in another way.
 pub fn is_plain(headers: &HeaderMap) -> bool {
-    let coding = one(headers.get_all(TRANSFER_ENCODING).iter());
-    let length = one(headers.get_all(CONTENT_LENGTH).iter());
-    match (coding, length) {
-        (Ok(None), Ok(None)) => true,
-        (Ok(None), Ok(Some(length))) => {
-            !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit)
-        }
-        (Ok(Some(coding)), Ok(None)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        _ => false,
-    }
+    let mut framed = false;
+    headers.iter().all(|(name, value)| {
+        let plain = if *name == CONTENT_LENGTH {
+            !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+        } else if *name == TRANSFER_ENCODING {
+            value.as_bytes().eq_ignore_ascii_case(b"chunked")
+        } else {
+            return true;
+        };
+        plain && !std::mem::replace(&mut framed, true)
+    })
 }
 
 /// Returns how many fields a head has. The crumbs of a cookie (RFC 9113 §8.2.3) are one: a browser may send hundreds.
@@ -30,9 +31,11 @@ pub fn fields(headers: &HeaderMap) -> usize {
 
 /// As `is_plain`; the same length several times becomes one (RFC 9110 §8.6).
 pub fn settle(headers: &mut HeaderMap) -> bool {
+    if is_plain(headers) {
+        return true;
+    }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if let (Some(first), Some(second)) = (lengths.next(), lengths.next())
-        && first == second
+    if let Some(first) = lengths.next()
         && lengths.all(|length| length == first)
     {
         let first = first.clone();
@@ -41,19 +44,9 @@ pub fn settle(headers: &mut HeaderMap) -> bool {
     is_plain(headers)
 }
 
-/// Returns the only value of a field, or an error if there are several.
-fn one<'v>(
-    mut values: impl Iterator<Item = &'v HeaderValue>,
-) -> Result<Option<&'v HeaderValue>, ()> {
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 

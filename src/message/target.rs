@@ -79,11 +79,15 @@ pub fn connect(target: &str) -> Result<Origin, Error> {
 
 fn agrees(origin: &Origin, authority: &str) -> Result<(), Error> {
     // Nearly every request spells its host as the connection did.
-    if let Some(name) = origin.host.name()
-        && authority == name
-        && origin.port == origin.scheme.default_port()
-    {
-        return Ok(());
+    if let Some(name) = origin.host.name() {
+        let port = match authority.strip_prefix(name) {
+            Some("") => Some(origin.scheme.default_port()),
+            Some(rest) => rest.strip_prefix(':').and_then(port),
+            None => None,
+        };
+        if port == Some(origin.port) {
+            return Ok(());
+        }
     }
     let authority: Authority = authority.parse().map_err(|_| Error::Host)?;
     let same = authority.host == origin.host
@@ -93,6 +97,11 @@ fn agrees(origin: &Origin, authority: &str) -> Result<(), Error> {
     } else {
         Err(Error::Misdirected)
     }
+}
+
+fn port(digits: &str) -> Option<u16> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
 }
 
 fn origin_form(uri: &Uri) -> Result<Uri, Error> {
