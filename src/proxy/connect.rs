@@ -16,7 +16,9 @@ use super::{
     Proxy, Unmatched,
     error::{Error, Kind},
     identity::Arrival,
-    intercept, requests, respond, socks, tunnel,
+    intercept, requests, respond, socks,
+    stage::{Next, Stage},
+    tunnel,
 };
 use crate::{
     message::target,
@@ -63,12 +65,12 @@ enum Decision {
 // === impl Connection ===
 
 impl Connection {
-    /// Serves the connection until it ends.
-    pub async fn serve<S: Io + 'static>(mut self, mut io: S) -> Result<(), Error> {
+    /// Finds out what the connection is for.
+    pub async fn serve<S: Io + 'static>(mut self, mut io: S) -> Next {
         let mut buffer = BytesMut::new();
         for _ in 0..TRIES {
             if !self.first_bytes(&mut io, &mut buffer).await? {
-                return Ok(());
+                return Ok(None);
             }
             if buffer[0] == socks::VERSION {
                 return self.serve_socks(io, buffer).await;
@@ -76,11 +78,16 @@ impl Connection {
             if !buffer.starts_with(b"CONNECT ") {
                 let io = Chunked::with_prefix(io, buffer);
                 let reach = self.reach();
-                return Box::pin(requests::serve_plain(self.proxy, self.client, reach, io)).await;
+                return Ok(Some(requests::serve_plain(
+                    self.proxy,
+                    self.client,
+                    reach,
+                    io,
+                )));
             }
             let connect = match self.head(&mut io, &mut buffer).await {
                 Ok(Some(connect)) => connect,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     refuse(io, &error).await;
                     return Err(error);
@@ -117,15 +124,14 @@ impl Connection {
                 }
             };
             return match then {
-                // In a box of its own size: a connection that waits holds no room for what it is not.
-                Ok(then) => Box::pin(then.run(io)).await,
+                Ok(then) => Ok(Some(then.stage(io))),
                 Err(error) => {
                     refuse(io, &error).await;
                     Err(error)
                 }
             };
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Returns where the client may go that no session says anything about.
@@ -133,11 +139,7 @@ impl Connection {
         self.proxy.world.load().clients.reach(&self.arrival)
     }
 
-    async fn serve_socks<S: Io + 'static>(
-        self,
-        mut io: S,
-        mut buffer: BytesMut,
-    ) -> Result<(), Error> {
+    async fn serve_socks<S: Io + 'static>(self, mut io: S, mut buffer: BytesMut) -> Next {
         let clients = self.proxy.world.load_full();
         let mut negotiation = socks::Negotiation {
             io: &mut io,
@@ -155,14 +157,14 @@ impl Connection {
                 linger(&mut io).await;
                 return Err(error);
             }
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(None),
         };
         let established = &socks::ESTABLISHED;
         match self
             .open(&target, client, established, &mut io, buffer)
             .await
         {
-            Ok(then) => Box::pin(then.run(io)).await,
+            Ok(then) => Ok(Some(then.stage(io))),
             Err(error) => {
                 if io.write_all(&socks::refusal(&error)).await.is_ok() {
                     linger(&mut io).await;
@@ -279,33 +281,28 @@ enum Then {
 }
 
 impl Then {
-    async fn run<S: Io + 'static>(self, io: S) -> Result<(), Error> {
+    fn stage<S: Io + 'static>(self, io: S) -> Stage {
         match self {
             Self::Tunnel {
                 proxy,
                 upstream,
                 rest,
-            } => {
+            } => Stage::last(async move {
                 let io = Chunked::with_prefix(io, rest);
                 let idle = proxy.limits.tunnel_idle;
                 if let Err(error) = tunnel::relay(io, *upstream, idle, &proxy.stop.now).await {
                     tracing::debug!(error = &error as &dyn std::error::Error, "tunnel ended");
                 }
                 Ok(())
-            }
+            }),
             Self::Intercept {
                 proxy,
                 client,
                 origin,
                 rest,
             } => {
-                Box::pin(intercept::serve(
-                    proxy,
-                    client,
-                    origin,
-                    Chunked::with_prefix(io, rest),
-                ))
-                .await
+                let io = Chunked::with_prefix(io, rest);
+                Stage::new(intercept::serve(proxy, client, origin, io))
             }
         }
     }

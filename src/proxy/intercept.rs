@@ -14,6 +14,7 @@ use super::{
     Proxy, Unmatched,
     error::{Error, Kind},
     requests::{self, Scope},
+    stage::{Next, Stage},
     tunnel,
 };
 use crate::{
@@ -36,7 +37,7 @@ pub async fn serve<S: Io + 'static>(
     client: Option<Arc<str>>,
     origin: Origin,
     mut io: Chunked<S>,
-) -> Result<(), Error> {
+) -> Next {
     let mut first = BytesMut::with_capacity(1);
     let read = timeout(proxy.limits.handshake, io.read_buf(&mut first)).await;
     let Some(byte) = read
@@ -44,25 +45,21 @@ pub async fn serve<S: Io + 'static>(
         .and_then(Result::ok)
         .and_then(|_| first.first().copied())
     else {
-        return Ok(());
+        return Ok(None);
     };
     // What was read beyond the first byte stands in `first` too.
     io.unread(first);
-    match byte {
-        TLS_HANDSHAKE => Box::pin(serve_tls(proxy, client, origin, io)).await,
+    Ok(Some(match byte {
+        TLS_HANDSHAKE => Stage::new(serve_tls(proxy, client, origin, io)),
         b'A'..=b'Z' | b'a'..=b'z' => {
             let origin = Origin {
                 scheme: Scheme::Http,
                 ..origin
             };
-            Box::pin(requests::serve_http1(
-                Scope::new(proxy, client, Some(origin)),
-                io,
-            ))
-            .await
+            requests::serve_http1(Scope::new(proxy, client, Some(origin)), io)
         }
-        _ => Box::pin(serve_opaque(proxy, origin, io)).await,
-    }
+        _ => Stage::last(serve_opaque(proxy, origin, io)),
+    }))
 }
 
 async fn serve_tls<S: Io + 'static>(
@@ -70,23 +67,19 @@ async fn serve_tls<S: Io + 'static>(
     client: Option<Arc<str>>,
     origin: Origin,
     io: S,
-) -> Result<(), Error> {
-    // A handshake is large and soon over: its room is given back.
-    let handshake = Box::pin(timeout(
-        proxy.limits.handshake,
-        handshake(&proxy, &origin, io),
-    ));
-    let Ok(stream) = handshake.await else {
-        return Ok(());
+) -> Next {
+    let limit = proxy.limits.handshake;
+    let Ok(stream) = timeout(limit, handshake(&proxy, &origin, io)).await else {
+        return Ok(None);
     };
     let stream = stream?;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let scope = Scope::new(proxy, client, Some(origin));
-    if is_http2 {
-        Box::pin(requests::serve_http2(scope, stream)).await
+    Ok(Some(if is_http2 {
+        requests::serve_http2(scope, stream)
     } else {
-        Box::pin(requests::serve_http1(scope, Filling(stream))).await
-    }
+        requests::serve_http1(scope, Filling(stream))
+    }))
 }
 
 async fn handshake<S: Io>(proxy: &Proxy, origin: &Origin, io: S) -> Result<TlsStream<S>, Error> {

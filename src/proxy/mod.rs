@@ -25,7 +25,7 @@ mod seal;
 mod sending;
 mod signed;
 mod socks;
-mod streams;
+mod stage;
 mod teach;
 #[cfg(test)]
 mod tests;
@@ -130,7 +130,7 @@ impl Proxy {
             client,
             arrival,
         };
-        if let Err(error) = connection.serve(io).await {
+        if let Err(error) = stage::Stage::new(connection.serve(io)).run().await {
             match error.side() {
                 Side::Client => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "connection ended")

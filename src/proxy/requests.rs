@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, OnceLock, atomic::Ordering},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -27,12 +27,16 @@ use super::{
     exchange,
     interim::Announcing,
     respond,
-    streams::{Multiplexed, Streams},
+    stage::Stage,
     timer::{Activity, Busy, Expired, Timer, Watched},
 };
 use crate::{
     origin::Origin,
-    upstream::{Peer, Reach, io::Io},
+    upstream::{
+        Peer, Reach,
+        io::Io,
+        streams::{Multiplexed, Streams},
+    },
 };
 
 /// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
@@ -112,37 +116,32 @@ impl Who {
 type Answered = Result<Response<Counted>, Infallible>;
 
 /// Serves requests in absolute form, on a connection whose client may not be known yet.
-pub async fn serve_plain<S: Io + 'static>(
+pub fn serve_plain<S: Io + 'static>(
     proxy: Arc<Proxy>,
     client: Option<Option<Arc<str>>>,
     reach: Reach,
     io: S,
-) -> Result<(), Error> {
+) -> Stage {
     match client {
         Some(client) => {
             let scope = Scope::new(proxy, client, None);
-            serve_http1(Scope { reach, ..scope }, io).await
+            serve_http1(Scope { reach, ..scope }, io)
         }
         None => {
             let activity = Activity::new();
             let who = Who::EachTells(proxy.clone(), reach, activity.clone());
-            http1(who, &proxy, activity, io).await
+            http1(who, proxy, activity, io)
         }
     }
 }
 
 /// Serves HTTP/1.1 until the client leaves, is idle for too long, or the proxy stops.
-pub async fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Result<(), Error> {
+pub fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Stage {
     let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
-    http1(Who::Known(Arc::new(scope)), &proxy, activity, io).await
+    http1(Who::Known(Arc::new(scope)), proxy, activity, io)
 }
 
-async fn http1<S: Io + 'static>(
-    who: Who,
-    proxy: &Proxy,
-    activity: Arc<Activity>,
-    io: S,
-) -> Result<(), Error> {
+fn http1<S: Io + 'static>(who: Who, proxy: Arc<Proxy>, activity: Arc<Activity>, io: S) -> Stage {
     let service = service_fn({
         let activity = activity.clone();
         move |request| {
@@ -157,15 +156,15 @@ async fn http1<S: Io + 'static>(
     });
     let io = Watched::new(io, activity.clone());
     let io = TokioIo::new(Announcing::new(io, activity.clone()));
-    let connection = http1_builder(proxy)
+    let connection = http1_builder(&proxy)
         .serve_connection(io, service)
         .with_upgrades();
     let end = http1::UpgradeableConnection::graceful_shutdown;
-    drive(connection, end, activity, proxy).await
+    Stage::last(drive(Box::pin(connection), end, activity, proxy))
 }
 
 /// Serves HTTP/2 until the client leaves, is idle for too long, or the proxy stops.
-pub async fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Result<(), Error> {
+pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage {
     let (streams, io) = (Streams::default(), Corked::new(stream));
     let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
     let who = Who::Known(Arc::new(scope));
@@ -184,8 +183,11 @@ pub async fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) ->
         .auto_date_header(false)
         .serve_connection(TokioIo::new(Calm::new(io.clone())), service);
     let end = http2::Connection::graceful_shutdown;
-    let connection = Multiplexed::new(connection, streams, io, end);
-    drive(connection, Multiplexed::graceful_shutdown, activity, &proxy).await
+    // What could not be written is told with the next read or write: one more round.
+    let uncork = move |cx: &mut Context<'_>| io.uncork(cx);
+    let connection = Multiplexed::new(connection, streams, uncork, end);
+    let end = Multiplexed::graceful_shutdown;
+    Stage::last(drive(Box::pin(connection), end, activity, proxy))
 }
 
 fn http1_builder(proxy: &Proxy) -> http1::Builder {
@@ -203,17 +205,16 @@ fn http1_builder(proxy: &Proxy) -> http1::Builder {
 
 /// Drives a connection with its clocks, and lets it end gracefully when the proxy drains.
 async fn drive<C>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     end: fn(Pin<&mut C>),
     activity: Arc<Activity>,
-    proxy: &Proxy,
+    proxy: Arc<Proxy>,
 ) -> Result<(), Error>
 where
     C: Future<Output = hyper::Result<()>>,
 {
     /// How long an idle connection has to say goodbye.
     const GOODBYE: Duration = Duration::from_secs(5);
-    let mut connection = std::pin::pin!(connection);
     let mut timer = Timer::new(activity, proxy.limits.idle, proxy.limits.request_head);
     {
         let mut drained = std::pin::pin!(proxy.stop.drain.cancelled());

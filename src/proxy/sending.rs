@@ -51,32 +51,43 @@ impl Exchange<'_> {
         (body, Spare::Kept(copy))
     }
 
-    /// Sends the request on its way; again only if a connection ended as the request was written, or the upstream
-    /// says that it did nothing with it.
+    /// Sends a request on its way; again if nothing speaks against it ([`Self::may_repeat`]).
     pub(super) async fn once(
         &self,
         parts: Parts,
         body: Body,
         spare: &Spare,
     ) -> Result<Response<Incoming>, Error> {
-        let safe = matches!(spare, Spare::Empty) && target::is_idempotent(&self.method);
-        let second = safe.then(|| parts.clone());
-        let failed = match self.dispatch(Request::from_parts(parts, body)).await {
+        let second = self.is_repeatable(spare).then(|| parts.clone());
+        let mut request = Some(Request::from_parts(parts, body));
+        let failed = match self.dispatch(&mut request).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
-        let crossed = failed.reused() && failed.sent() == Sent::Maybe;
         match second {
-            Some(parts) if crossed || failed.refused_stream() => Ok(self
-                .dispatch(Request::from_parts(parts, Body::Empty))
-                .await?),
+            Some(parts) if self.may_repeat(&failed, spare) => {
+                request = Some(Request::from_parts(parts, Body::Empty));
+                Ok(self.dispatch(&mut request).await?)
+            }
             _ => Err(failed.into()),
         }
     }
 
-    async fn dispatch(
+    /// Tells whether a request that failed may be sent again although no rule asks for it: a connection ended as it
+    /// was written (RFC 9110 §9.2.2), or the upstream says that it did nothing with it (RFC 9113 §8.7).
+    pub(super) fn may_repeat(&self, failed: &upstream::Error, spare: &Spare) -> bool {
+        let crossed = failed.reused() && failed.sent() == Sent::Maybe;
+        self.is_repeatable(spare) && (crossed || failed.refused_stream())
+    }
+
+    fn is_repeatable(&self, spare: &Spare) -> bool {
+        matches!(spare, Spare::Empty) && target::is_idempotent(&self.method)
+    }
+
+    /// Sends a request, which is taken when it is written, and returns the head of its answer.
+    pub(super) async fn dispatch(
         &self,
-        request: Request<Body>,
+        request: &mut Option<Request<Body>>,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let began = Instant::now();
         let answer = self.ask(request).await;
@@ -84,8 +95,13 @@ impl Exchange<'_> {
         answer
     }
 
-    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, upstream::Error> {
-        let mut response = if self.websocket {
+    async fn ask(
+        &self,
+        request: &mut Option<Request<Body>>,
+    ) -> Result<Response<Incoming>, upstream::Error> {
+        let mut response = if self.websocket
+            && let Some(request) = request.take()
+        {
             Box::pin(self.peer.send_upgrade(request)).await?
         } else {
             self.listen(request).await?
@@ -112,7 +128,7 @@ impl Exchange<'_> {
     /// Sends, and hears what the upstream says before it answers.
     async fn listen(
         &self,
-        mut request: Request<Body>,
+        request: &mut Option<Request<Body>>,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let informed = Arc::new(Informed {
             client: self.informs.clone(),
@@ -121,10 +137,12 @@ impl Exchange<'_> {
             limit: self.proxy.limits.head_bytes,
             bytes: AtomicUsize::new(0),
         });
-        hyper::ext::on_informational(&mut request, {
+        if let Some(request) = request {
             let informed = informed.clone();
-            move |answer| informed.hear(answer.status(), answer.headers())
-        });
+            hyper::ext::on_informational(request, move |answer| {
+                informed.hear(answer.status(), answer.headers());
+            });
+        }
         let mut send = pin!(self.peer.send(request, self.wants));
         let mut held = self
             .gate

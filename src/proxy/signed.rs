@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, request::Parts};
+use http::{Request, Response, request::Parts};
 
 use super::{
     World,
@@ -48,7 +48,7 @@ impl Exchange<'_> {
         let turn = session.turn().await?;
         let mut current = match session.ready() {
             Some(current) => Some(current),
-            None => match session.current().await {
+            None => match Box::pin(session.current()).await {
                 Ok(current) => Some(current),
                 Err(dead) if recipe.on_dead == OnDead::Fail => return Err(dead.into()),
                 Err(_) => None,
@@ -65,7 +65,8 @@ impl Exchange<'_> {
             }
             Arrived::Coming(body) => self.body(body, true),
         };
-        let (mut attempt, mut renewed, mut note) = (Attempt::First, false, None);
+        let (mut attempt, mut repeated, mut renewed, mut note) =
+            (Attempt::First, false, false, None);
         loop {
             let mut parts = parts.clone();
             let mut applied = self.sign(&mut parts, session, bound, current.as_deref(), attempt)?;
@@ -76,13 +77,22 @@ impl Exchange<'_> {
             }
             let held = current.as_deref();
             applied = self.seal(&mut parts, recipe, bound, held, (&body, applied))?;
-            if applied == Applied::Sent && !renewed {
+            if applied == Applied::Sent && !renewed && !repeated {
                 session.injected();
             }
             let seen = current
                 .as_ref()
                 .map_or_else(|| session.generation(), |c| c.generation);
-            let response = self.once(parts, body, &spare).await?;
+            // The request as it came is still here: one more turn makes it anew.
+            let mut request = Some(Request::from_parts(parts, body));
+            let response = match self.dispatch(&mut request).await {
+                Ok(response) => response,
+                Err(failed) if !repeated && self.may_repeat(&failed, &spare) => {
+                    (body, repeated) = (Body::Empty, true);
+                    continue;
+                }
+                Err(failed) => return Err(failed.into()),
+            };
             let judged = judge::answered(&self, session, applied, response, captures).await?;
             let taught = Taught {
                 headers: judged.response.headers(),
@@ -143,7 +153,8 @@ impl Exchange<'_> {
                 "the first answer was a challenge; sent again with the credential"
             });
             session.replayed();
-            (body, current, attempt) = (again, Some(next), Attempt::Again);
+            (body, current) = (again, Some(next));
+            (attempt, repeated) = (Attempt::Again, false);
         }
     }
 

@@ -28,9 +28,9 @@ pub(super) async fn accept(
         tasks.spawn(async move {
             match (accepted, tls) {
                 (Accepted::Tcp(io), Some(tls)) => {
-                    match timeout(proxy.limits.handshake, tls.accept(io)).await {
-                        // Boxed: the task of a plain connection is not as big as this one.
-                        Ok(Ok(io)) => Box::pin(proxy.serve(io, arrival)).await,
+                    // In a box, which is given back: a connection that waits holds no room for its handshake.
+                    match Box::pin(timeout(proxy.limits.handshake, tls.accept(io))).await {
+                        Ok(Ok(io)) => proxy.serve(io, arrival).await,
                         Ok(Err(error)) => tracing::debug!(
                             error = &error as &dyn StdError,
                             "no TLS from the client"

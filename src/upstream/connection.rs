@@ -65,31 +65,34 @@ impl Http1 {
     }
 
     /// Sends a request and drives the connection until the answer's head is there.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<HyperBody>, TrySendError<Request<Body>>> {
-        let mut answer = pin!(self.0.sender.try_send_request(request));
+    ) -> impl Future<Output = Result<Response<HyperBody>, TrySendError<Request<Body>>>> {
+        let answer = self.0.sender.try_send_request(request);
         let Connection {
             driver,
             ended,
             hush,
             ..
         } = &mut *self.0;
-        poll_fn(|cx| {
-            hush.drive(cx, |cx| {
-                drive(driver, ended, cx);
-                let answer = answer.as_mut().poll(cx);
-                if let Poll::Ready(Ok(response)) = &answer
-                    && response.body().is_end_stream()
-                {
-                    // Nothing will poll this body: one more look lets the connection end the exchange.
+        async move {
+            let mut answer = pin!(answer);
+            poll_fn(|cx| {
+                hush.drive(cx, |cx| {
                     drive(driver, ended, cx);
-                }
-                answer
+                    let answer = answer.as_mut().poll(cx);
+                    if let Poll::Ready(Ok(response)) = &answer
+                        && response.body().is_end_stream()
+                    {
+                        // Nothing will poll this body: one more look lets the connection end the exchange.
+                        drive(driver, ended, cx);
+                    }
+                    answer
+                })
             })
-        })
-        .await
+            .await
+        }
     }
 
     /// Takes one look at the socket: a close that has arrived is seen before a request is written.

@@ -18,7 +18,7 @@ use tokio::task::coop::has_budget_remaining;
 
 /// The waker of one connection, whichever task drives it at the moment.
 #[derive(Debug)]
-pub struct Hush {
+pub(super) struct Hush {
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -49,7 +49,7 @@ impl Default for Hush {
 impl Hush {
     /// Polls until there is a result, or nothing more happens by itself. What `poll` is given must be registered with
     /// all that the connection waits for.
-    pub fn drive<T>(
+    pub(super) fn drive<T>(
         &self,
         cx: &Context<'_>,
         poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -59,7 +59,7 @@ impl Hush {
 
     /// As `drive`; `rest` is called when nothing more happens by itself, or there is a result, and says whether that
     /// gave the connection more to do.
-    pub fn drive_to_rest<T>(
+    pub(super) fn drive_to_rest<T>(
         &self,
         cx: &Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,

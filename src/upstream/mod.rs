@@ -9,8 +9,8 @@ mod connection;
 pub mod dial;
 pub mod egress;
 mod error;
-mod failed;
-pub mod hush;
+mod handshake;
+mod hush;
 pub mod io;
 mod keep;
 mod mark;
@@ -19,6 +19,7 @@ mod peer;
 mod reach;
 pub mod roots;
 mod silence;
+pub mod streams;
 pub(crate) mod through;
 mod tls;
 
@@ -170,7 +171,7 @@ impl Upstream {
         route: &Route,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        self.peer(route).send(request, Alpn::Http1).await
+        self.peer(route).send(&mut Some(request), Alpn::Http1).await
     }
 
     /// Connects and hangs up: tells whether the origin's host can be reached, and sends nothing.

@@ -14,8 +14,8 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body as _;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::{TrySendError, http2};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -25,7 +25,7 @@ use super::{
     body::{Body, Incoming},
     connection::{Http1, Lease},
     error::{Error, Kind, Sent},
-    failed::Failed,
+    handshake,
     io::{Filling, Stream},
     patience::Patience,
     server_name,
@@ -91,14 +91,13 @@ impl Peer {
     /// Sends one request and returns the answer's head and its streaming body.
     ///
     /// The request has its path alone as URI and no hop-by-hop fields; `Host` is written here if the upstream's
-    /// protocol needs it. A request that was not written is sent again on a new connection by itself; anything else
-    /// is the caller's decision ([`Error::sent`], [`Error::reused`]).
+    /// protocol needs it. It is taken when it is written. One that was not written is sent again on a new connection
+    /// by itself; anything else is the caller's decision ([`Error::sent`], [`Error::reused`]).
     pub async fn send(
         self: &Arc<Self>,
-        request: Request<Body>,
+        request: &mut Option<Request<Body>>,
         wants: Alpn,
     ) -> Result<Response<Incoming>, Error> {
-        let mut request = request;
         loop {
             let wants = match self.speaks.load(Ordering::Relaxed) {
                 _ if self.origin.scheme == Scheme::Http => Alpn::Http1,
@@ -123,11 +122,8 @@ impl Peer {
             };
             match sent {
                 Ok(response) => return Ok(response),
-                Err(Failed {
-                    request: Some(again),
-                    ..
-                }) if reused => request = again,
-                Err(Failed { error, .. }) => return Err(error.on_reused(reused)),
+                Err(_) if reused && request.is_some() => {}
+                Err(error) => return Err(error.on_reused(reused)),
             }
         }
     }
@@ -138,7 +134,7 @@ impl Peer {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
         let io = self.connect(Alpn::Http1).await?.0;
-        let (mut sender, driver) = self.handshake_http1(io).await?;
+        let (mut sender, driver) = handshake::http1(io, &self.shared.limits).await?;
         let counted = self.shared.count();
         self.shared.tasks.spawn(async move {
             let _counted = counted;
@@ -242,12 +238,12 @@ impl Peer {
             other => other?,
         };
         if is_http2 {
-            return self.handshake_http2(io).await.map(Fresh::Http2);
+            return handshake::http2(io, &self.shared).await.map(Fresh::Http2);
         }
         if wants == Alpn::Http2 {
             self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
         }
-        let (sender, driver) = self.handshake_http1(io).await?;
+        let (sender, driver) = handshake::http1(io, &self.shared.limits).await?;
         let counted = self.shared.count();
         Ok(Fresh::Http1(Http1::new(sender, driver, counted)))
     }
@@ -277,57 +273,20 @@ impl Peer {
         ))
     }
 
-    async fn handshake_http1(
-        &self,
-        io: Io,
-    ) -> Result<(http1::SendRequest<Body>, http1::Connection<Io, Body>), Error> {
-        let limits = &self.shared.limits;
-        let mut builder = http1::Builder::new();
-        builder
-            .preserve_header_case(true)
-            .max_buf_size(limits.head_bytes.max(8192));
-        if limits.fields != 100 {
-            builder.max_headers(limits.fields);
-        }
-        builder
-            .handshake(io)
-            .await
-            .map_err(|e| Error::http(e, Sent::No))
-    }
-
-    async fn handshake_http2(&self, io: Io) -> Result<http2::SendRequest<Body>, Error> {
-        let limits = &self.shared.limits;
-        let handshake = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-            .initial_stream_window_size(1024 * 1024)
-            .initial_connection_window_size(4 * 1024 * 1024)
-            .keep_alive_interval(Some(Duration::from_secs(30)))
-            .keep_alive_while_idle(false)
-            .handshake(io);
-        let (sender, driver) = handshake.await.map_err(|e| Error::http(e, Sent::No))?;
-        let counted = self.shared.count();
-        self.shared.tasks.spawn(async move {
-            let _counted = counted;
-            if let Err(error) = driver.await {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "upstream connection ended"
-                );
-            }
-        });
-        Ok(sender)
-    }
-
     async fn send_http1(
         self: &Arc<Self>,
         mut connection: Http1,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, Failed> {
-        let request = adapt::to_http1(request, &self.origin);
-        let (request, patience) = Patience::with(request, self.shared.limits.response_head);
-        let answer = Patience::bear(patience, connection.send(request)).await;
-        match answer.ok_or_else(Failed::silent)? {
+        request: &mut Option<Request<Body>>,
+    ) -> Result<Response<Incoming>, Error> {
+        let (answer, patience) = {
+            let request = adapt::to_http1(take(request), &self.origin);
+            let (request, patience) = Patience::with(request, self.shared.limits.response_head);
+            (connection.send(request), patience)
+        };
+        match Patience::bear(patience, answer)
+            .await
+            .ok_or_else(Error::silent)?
+        {
             Ok(response) => {
                 let mut lease = Some(Lease::new(connection, self.clone()));
                 if response.body().is_end_stream()
@@ -338,24 +297,29 @@ impl Peer {
                 let silence = self.shared.limits.silence;
                 Ok(response.map(|body| Incoming::new(body, lease, silence)))
             }
-            Err(failed) => Err(Failed::new(failed)),
+            Err(failed) => Err(put_back(failed, request)),
         }
     }
 
     async fn send_http2(
         &self,
         mut sender: http2::SendRequest<Body>,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, Failed> {
-        let request = adapt::to_http2(request, &self.origin);
-        let (request, patience) = Patience::with(request, self.shared.limits.response_head);
-        let answer = Patience::bear(patience, sender.try_send_request(request)).await;
-        match answer.ok_or_else(Failed::silent)? {
+        request: &mut Option<Request<Body>>,
+    ) -> Result<Response<Incoming>, Error> {
+        let (answer, patience) = {
+            let request = adapt::to_http2(take(request), &self.origin);
+            let (request, patience) = Patience::with(request, self.shared.limits.response_head);
+            (sender.try_send_request(request), patience)
+        };
+        match Patience::bear(patience, answer)
+            .await
+            .ok_or_else(Error::silent)?
+        {
             Ok(response) => {
                 let silence = self.shared.limits.silence;
                 Ok(response.map(|body| Incoming::new(body, None, silence)))
             }
-            Err(failed) => Err(Failed::new(failed)),
+            Err(failed) => Err(put_back(failed, request)),
         }
     }
 
@@ -386,4 +350,18 @@ impl Peer {
             .expect("no panic while connections are held")
             .len()
     }
+}
+
+fn take(request: &mut Option<Request<Body>>) -> Request<Body> {
+    request.take().expect("it was not sent, or it came back")
+}
+
+/// Says what a failed attempt was; the request comes back if not a byte of it was written.
+fn put_back(mut failed: TrySendError<Request<Body>>, request: &mut Option<Request<Body>>) -> Error {
+    *request = failed.take_message();
+    let sent = match request {
+        Some(_) => Sent::No,
+        None => Sent::Maybe,
+    };
+    Error::http(failed.into_error(), sent)
 }

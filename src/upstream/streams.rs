@@ -1,8 +1,7 @@
 //! The streams of an HTTP/2 connection, in the task of their connection.
 //!
 //! The library would make a task of each: every frame then wakes another task, and with it often another thread. Here
-//! connection and streams take turns until nothing more happens by itself, and what they wrote meanwhile goes out at
-//! once ([`Corked`]).
+//! connection and streams take turns until nothing more happens by itself.
 
 use std::{
     fmt,
@@ -15,8 +14,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use pin_project_lite::pin_project;
 
-use super::cork::Corked;
-use crate::upstream::{hush::Hush, io::Io};
+use super::hush::Hush;
 
 type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -24,15 +22,21 @@ type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone, Default)]
 pub struct Streams(Arc<Mutex<Vec<Stream>>>);
 
+/// Streams until the last of them has ended.
+struct Running {
+    begun: Streams,
+    running: FuturesUnordered<Stream>,
+}
+
 pin_project! {
-    /// A connection together with its streams.
-    pub struct Multiplexed<C, S> {
+    /// A connection together with its streams, which end with it.
+    pub struct Multiplexed<C, R> {
         #[pin]
         connection: C,
-        begun: Streams,
-        running: FuturesUnordered<Stream>,
-        io: Corked<S>,
+        streams: Running,
         hush: Hush,
+        // Called when nothing more happens by itself; says whether that gave the connection more to do.
+        rest: R,
         end: fn(Pin<&mut C>),
     }
 }
@@ -40,6 +44,12 @@ pin_project! {
 // === impl Streams ===
 
 impl Streams {
+    /// Drives all streams until the last of them has ended.
+    pub async fn run(self) {
+        let (mut streams, hush) = (Running::new(self), Hush::default());
+        std::future::poll_fn(|cx| hush.drive(cx, |cx| streams.poll(cx))).await;
+    }
+
     fn take(&self) -> Vec<Stream> {
         std::mem::take(&mut *self.0.lock().expect("no panic while streams are held"))
     }
@@ -58,17 +68,39 @@ impl fmt::Debug for Streams {
     }
 }
 
-// === impl Multiplexed ===
+// === impl Running ===
 
-impl<C, S> Multiplexed<C, S> {
-    /// `end` lets the connection come to a graceful end.
-    pub fn new(connection: C, begun: Streams, io: Corked<S>, end: fn(Pin<&mut C>)) -> Self {
+impl Running {
+    fn new(begun: Streams) -> Self {
         Self {
-            connection,
             begun,
             running: FuturesUnordered::new(),
-            io,
+        }
+    }
+
+    /// Lets each go on that can; ready when there is none.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.running.extend(self.begun.take());
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+// === impl Multiplexed ===
+
+impl<C, R> Multiplexed<C, R> {
+    /// `end` lets the connection come to a graceful end.
+    pub fn new(connection: C, streams: Streams, rest: R, end: fn(Pin<&mut C>)) -> Self {
+        Self {
+            connection,
+            streams: Running::new(streams),
             hush: Hush::default(),
+            rest,
             end,
         }
     }
@@ -80,24 +112,22 @@ impl<C, S> Multiplexed<C, S> {
     }
 }
 
-impl<C: Future, S: Io> Future for Multiplexed<C, S> {
+impl<C: Future, R: FnMut(&mut Context<'_>) -> bool> Future for Multiplexed<C, R> {
     type Output = C::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         let mut this = self.project();
-        let (begun, running, io) = (this.begun, this.running, this.io);
+        let (streams, rest) = (this.streams, this.rest);
         this.hush.drive_to_rest(
             cx,
             |cx| {
                 let polled = this.connection.as_mut().poll(cx);
                 if polled.is_pending() {
-                    running.extend(begun.take());
-                    while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+                    let _: Poll<()> = streams.poll(cx);
                 }
                 polled
             },
-            // What could not be written is told with the next read or write: one more round.
-            |cx| io.uncork(cx),
+            rest,
         )
     }
 }
