@@ -1,5 +1,7 @@
 //! A stand-in for the auth file of the `audible` library: every version loads it, and it opens nothing.
 //!
+//! A session gives out stand-ins of its own: with these in it, a tool may also renew its token by itself.
+//!
 //! The library checks the shape of each value, so these have it, and a private key that nobody knows of. It refuses keys
 //! that it does not know: nothing in the file says what it is.
 
@@ -35,12 +37,22 @@ const CODES: [(&str, &str); 11] = [
 const LONG: u64 = 10 * 365 * 86_400;
 
 /// Makes a file for the marketplace of a session, by its plain values.
-pub fn standin(values: &BTreeMap<String, String>, now: SystemTime) -> Result<Written, Error> {
+///
+/// `make` makes the session's own stand-in for a field's value; without it the tokens are just letters.
+pub fn standin(
+    values: &BTreeMap<String, String>,
+    make: Option<&dyn Fn(&str, &str) -> String>,
+    now: SystemTime,
+) -> Result<Written, Error> {
     let tld = values.get("tld").map_or("com", String::as_str);
     let code = CODES.iter().find(|(known, _)| *known == tld);
     let (_, code) = code.ok_or(Error::Empty)?;
     let old_account = values.get("accounts").is_some_and(|kind| kind == "audible");
     let part = || letters(32);
+    let token = |field: &str, kind: &str| {
+        let token = format!("{kind}|{}", letters(64));
+        make.map_or_else(|| token.clone(), |make| make(field, &token))
+    };
     let adp = format!(
         "{{enc:{}}}{{key:{}}}{{iv:{}}}{{name:{}}}{{serial:Mg==}}",
         part(),
@@ -51,8 +63,8 @@ pub fn standin(values: &BTreeMap<String, String>, now: SystemTime) -> Result<Wri
     let file = json!({
         "website_cookies": null,
         "adp_token": adp,
-        "access_token": format!("Atna|{}", letters(64)),
-        "refresh_token": format!("Atnr|{}", letters(64)),
+        "access_token": token("access_token", "Atna"),
+        "refresh_token": token("refresh_token", "Atnr"),
         "device_private_key": private_key().ok_or(Error::Empty)?,
         "store_authentication_cookie": { "cookie": letters(32) },
         "device_info": {
@@ -118,7 +130,7 @@ mod tests {
     #[test]
     fn a_standin_has_the_shape_of_the_real_one() {
         let values = BTreeMap::from([("tld".to_owned(), "co.uk".to_owned())]);
-        let written = standin(&values, SystemTime::now()).unwrap();
+        let written = standin(&values, None, SystemTime::now()).unwrap();
         let file: serde_json::Value = serde_json::from_slice(written.text.expose()).unwrap();
         let text = |name: &str| file[name].as_str().unwrap().to_owned();
         assert!(text("access_token").starts_with("Atna|"));
@@ -130,7 +142,7 @@ mod tests {
         assert_eq!(text("locale_code"), "uk");
         let unknown = BTreeMap::from([("tld".to_owned(), "example".to_owned())]);
         assert_eq!(
-            standin(&unknown, SystemTime::now()).unwrap_err(),
+            standin(&unknown, None, SystemTime::now()).unwrap_err(),
             Error::Empty
         );
     }

@@ -189,7 +189,7 @@ impl Exchange<'_> {
             splice(&plain, edits.collect()).unwrap_or_else(|| plain.to_vec())
         };
         let relay = Relay {
-            capture: captured.capture.clone(),
+            capture: whole_capture(captured, &found.captures),
             presented: token,
             request,
             body: Arc::new(body),
@@ -238,6 +238,17 @@ impl Exchange<'_> {
         };
         captures.iter().map(take).collect()
     }
+}
+
+/// Returns a capture with what the others of its session take from the same answer.
+fn whole_capture(captured: &Captured<'_>, all: &[Captured<'_>]) -> Capture {
+    let mut whole = captured.capture.clone();
+    let own = all.iter().filter(|other| other.recipe == captured.recipe);
+    let others = own.filter(|other| !std::ptr::eq(other.capture, captured.capture));
+    for other in others {
+        whole.answer.extend(other.capture.answer.iter().cloned());
+    }
+    whole
 }
 
 /// Finds what the client has put where a capture's fields stand.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use http::Request;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::marketplace::{AUTH, Marketplace, auth};
 use crate::support::{
@@ -15,9 +15,9 @@ use crate::support::{
 };
 
 const SESSION: &str = "[session.audible]\nprovider = \"audible\"\n";
-const URL: &str = "https://api.audible.com/1.0/library?num_results=5";
+pub(super) const URL: &str = "https://api.audible.com/1.0/library?num_results=5";
 
-async fn signed_in(more: &str) -> (Marketplace, [Origin; 2], Proxy) {
+pub(super) async fn signed_in(more: &str) -> (Marketplace, [Origin; 2], Proxy) {
     let market = Marketplace::new();
     let site = market.site().start().await;
     let third = origin(&["cdn.third.example.test"]).start().await;
@@ -33,7 +33,7 @@ async fn signed_in(more: &str) -> (Marketplace, [Origin; 2], Proxy) {
     (market, [site, third], proxy)
 }
 
-fn standin(proxy: &Proxy) -> PathBuf {
+pub(super) fn standin(proxy: &Proxy) -> PathBuf {
     let output = proxy.cli(&[
         "export",
         "audible",
@@ -55,7 +55,7 @@ fn standin(proxy: &Proxy) -> PathBuf {
     file
 }
 
-fn python(line: &str) -> PathBuf {
+pub(super) fn python(line: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join(format!("target/tools/audible-{line}/bin/python"));
     assert!(path.exists(), "{} is missing: run ./test", path.display());
@@ -207,41 +207,6 @@ async fn bearers_are_exchanged_where_they_stand() {
         assert_eq!(state.fields[1]["client-id"], "0");
         assert!(state.fields[2].get("x-amz-access-token").is_none());
     });
-    assert_eq!(market.faults(), [""; 0]);
-}
-
-/// 2.7.7: the refresh is the library's own, and takes both shapes of answers; what is none changes nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_renewed_as_the_library_does() {
-    let (market, _sites, proxy) = signed_in("").await;
-    let actor = json!({ "actor_access_token": "Atna|actor", "actor_refresh_token": "Atnr|actor", "expires_in": 3600 });
-    market.with(|state| state.tokens = vec![(200, "application/json", actor.to_string())]);
-    assert!(proxy.cli(&["refresh", "audible"]).status.success());
-    market.with(|state| {
-        let field = |name: &str| {
-            let found = state.forms[0].iter().find(|(key, _)| key == name);
-            found.map(|(_, value)| value.clone())
-        };
-        assert_eq!(field("source_token"), Some(auth("refresh_token")));
-        assert_eq!(field("source_token_type").as_deref(), Some("refresh_token"));
-        assert_eq!(
-            field("requested_token_type").as_deref(),
-            Some("access_token")
-        );
-        assert_eq!(field("app_name").as_deref(), Some("Audible"));
-        for name in ["grant_type", "refresh_token", "client_id"] {
-            assert_eq!(field(name), None);
-        }
-    });
-    market
-        .with(|state| state.tokens = vec![(200, "text/html", "<html>a portal</html>".to_owned())]);
-    assert!(!proxy.cli(&["refresh", "audible"]).status.success());
-    let request = Request::get(URL)
-        .header("x-amz-access-token", "x")
-        .body(empty())
-        .unwrap();
-    proxy.client().send(request).await.expect(200);
-    market.with(|state| assert_eq!(state.fields[0]["x-amz-access-token"], "Atna|actor"));
     assert_eq!(market.faults(), [""; 0]);
 }
 

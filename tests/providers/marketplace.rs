@@ -118,7 +118,7 @@ impl Marketplace {
                     .insert(header::CONTENT_TYPE, kind.parse().unwrap());
                 return reply;
             }
-            let token = format!("Atna|renewed-{}", state.forms.len());
+            let token = format!("Atna|renewedOfManyLetters-{}", state.forms.len());
             routes::json(
                 200,
                 &json!({ "access_token": token, "expires_in": "3600", "token_type": "bearer" }),

@@ -3,6 +3,7 @@
 
 mod amazon;
 mod audible;
+mod audible_renewal;
 mod browsers;
 mod library;
 mod lwa;

@@ -3,6 +3,7 @@
 //! It comes from the store itself: the admin side of a running proxy gives no secret to anybody.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, IsTerminal as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -12,7 +13,7 @@ use std::{
 
 use crate::{
     cli::{
-        context::Context,
+        context::{Context, Found},
         error::Error,
         output::{self, Paint},
         reach::{Reach, Which},
@@ -63,15 +64,16 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         .recipes
         .iter()
         .find(|recipe| *recipe.name == *which.session);
+    let kept = recipe.is_some_and(|recipe| recipe.persist);
+    let kept = kept && found.config().store.url != store::Kind::Memory;
     if to == Kind::AudibleStandin {
-        let nothing = std::collections::BTreeMap::new();
-        let values = recipe.map_or(&nothing, |recipe| &recipe.values);
-        let Written { text, .. } = export::audible_standin(values, SystemTime::now())
-            .map_err(|error| Error::because("nothing was exported", error))?;
+        let nothing = BTreeMap::new();
+        let values = recipe.map_or(&nothing, |recipe| &recipe.values).clone();
+        let reach = kept.then_some((&context, found, &which));
+        let Written { text, .. } = runtime::one()?.block_on(standin(reach, &values))?;
         return deliver(file, &text, Some("it opens nothing: it is for the tools"));
     }
-    let kept = recipe.is_some_and(|recipe| recipe.persist);
-    if !kept || found.config().store.url == store::Kind::Memory {
+    if !kept {
         return Err(
             Error::failed("the session is kept in the memory of the proxy alone")
                 .hint("give it a store (`store.url`), and leave out `persist = false`".to_owned()),
@@ -139,6 +141,30 @@ async fn written(
         let hint = error.hint().to_owned();
         Error::because("nothing was exported", error).hint(hint)
     })
+}
+
+/// Makes a file for a tool, with the session's own stand-ins if it has a store: their key is the store's.
+async fn standin(
+    reach: Option<(&Context, Found, &Which)>,
+    values: &BTreeMap<String, String>,
+) -> Result<Written, Error> {
+    let failed = |error| Error::because("nothing was exported", error);
+    let now = SystemTime::now();
+    let Some((context, found, which)) = reach else {
+        return export::audible_standin(values, None, now).map_err(failed);
+    };
+    let reach = Reach::store(context, found, Secrets::AtHand).await?;
+    let written = reach.stored(which).and_then(|session| {
+        let standins = session.standins();
+        let make =
+            standins.map(|standins| |field: &str, value: &str| standins.maker().make(field, value));
+        let make = make
+            .as_ref()
+            .map(|make| make as &dyn Fn(&str, &str) -> String);
+        export::audible_standin(values, make, now).map_err(failed)
+    });
+    reach.close().await?;
+    written
 }
 
 /// Returns whose cookies a `Cookie` field has: the named host's, or those of the first one that the session is bound

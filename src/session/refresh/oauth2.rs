@@ -29,7 +29,11 @@ impl Live {
                 let mut fields = granted.fields;
                 if self.recipe.captures.iter().any(|capture| capture.coalesce) {
                     // For clients that ask with the token which was spent here.
-                    let answer = kept::keep(&answered, grant.field(held::REFRESH_TOKEN));
+                    let answer = kept::keep(
+                        &answered,
+                        grant.field(held::REFRESH_TOKEN),
+                        &self.recipe.captures,
+                    );
                     fields.extend(answer.map(|answer| (kept::ANSWER.to_owned(), answer)));
                 }
                 Ok(Renewed {

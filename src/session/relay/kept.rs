@@ -60,12 +60,18 @@ pub(super) struct Kept {
     pub(super) rotated: bool,
 }
 
-/// Writes an answer as a field of the grant; `None` if it cannot be kept.
-pub(in crate::session) fn keep(answered: &Answered, spent: Option<&Secret>) -> Option<Secret> {
+/// Writes an answer as a field of the grant; `None` if it cannot be kept. `captures` are those that say where clients
+/// find their values in it.
+pub(in crate::session) fn keep(
+    answered: &Answered,
+    spent: Option<&Secret>,
+    captures: &[Capture],
+) -> Option<Secret> {
     let body = std::str::from_utf8(&answered.body).ok()?;
-    let token = json::find(&answered.body, "/refresh_token").ok()?;
-    let token = token.values.last();
-    let token = token.and_then(|span| json::text(&answered.body[span.clone()]));
+    json::find(&answered.body, "").ok()?;
+    let tokens = captures.iter();
+    let tokens = tokens.flat_map(|capture| values(capture, REFRESH_TOKEN, &answered.body));
+    let token = tokens.last().map(|(_, text)| text);
     let fields = answered.headers.iter();
     let fields = fields.filter(|(name, _)| !OF_ITS_TIME.contains(name));
     let record = Record {
@@ -140,12 +146,16 @@ pub(super) fn read(grant: &Grant, capture: &Capture, left: Option<Duration>) -> 
 
 /// Returns where a captured field stands in a JSON answer, and its text.
 fn values(capture: &Capture, field: &str, body: &[u8]) -> Vec<(std::ops::Range<usize>, String)> {
-    let mut sources = capture.answer.iter().filter(|(name, _)| name == field);
-    let Some((_, Source::Json(pointer))) = sources.next() else {
-        return Vec::new();
-    };
-    let found = json::find(body, pointer.as_str()).unwrap_or_default();
-    let texts = found.values.into_iter().filter_map(|span| {
+    let sources = capture.answer.iter().filter(|(name, _)| name == field);
+    let pointers = sources.filter_map(|(_, source)| match source {
+        Source::Json(pointer) => Some(pointer),
+        Source::Header(_) | Source::Cookie(_) | Source::Regex(_) => None,
+    });
+    let spans = pointers.flat_map(|pointer| {
+        let found = json::find(body, pointer.as_str()).unwrap_or_default();
+        found.values
+    });
+    let texts = spans.filter_map(|span| {
         let written = &body[span.clone()];
         let text =
             json::text(written).or_else(|| Some(std::str::from_utf8(written).ok()?.to_owned()));
@@ -191,7 +201,7 @@ mod tests {
             at: SystemTime::UNIX_EPOCH,
         };
         let mut grant = Grant::default();
-        let kept = keep(&answered, Some(&spent.into())).unwrap();
+        let kept = keep(&answered, Some(&spent.into()), &[capture()]).unwrap();
         for (name, value) in [
             ("access_token", access.into()),
             ("refresh_token", refresh.into()),

@@ -48,6 +48,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// A client's own refresh.
 #[derive(Clone)]
 pub struct Relay {
+    /// With all that the session's captures take from such an answer.
     pub capture: Capture,
     /// What the client has for a refresh token.
     pub presented: Secret,
@@ -254,8 +255,7 @@ impl Session {
         };
         let taken = capture::take(&relay.capture.answer, answer)
             .map_err(|error| Failure::NotAnAnswer(error.to_string()))?;
-        let needed = taken.missing.iter().any(|field| field == ACCESS_TOKEN);
-        if needed || taken.fields.is_empty() {
+        if !taken.fields.iter().any(|(field, _)| field == ACCESS_TOKEN) {
             return Err(Failure::NotAnAnswer("no access token".to_owned()));
         }
         let mut renewed = if self.definition.recipe.cookies.enabled {
@@ -269,7 +269,7 @@ impl Session {
         };
         renewed.take(taken.fields, answered);
         if relay.capture.coalesce {
-            let answer = kept::keep(answered, Some(token));
+            let answer = kept::keep(answered, Some(token), std::slice::from_ref(&relay.capture));
             let answer = answer.map(|answer| (kept::ANSWER.to_owned(), answer));
             renewed.fields.extend(answer);
         }
@@ -303,9 +303,12 @@ impl Session {
         };
         let now = self.shared.env.wall();
         let grant = &current.grant;
-        let left = grant
-            .expires_at
-            .and_then(|end| end.duration_since(now).ok());
+        let left = match grant.expires_at.map(|end| end.duration_since(now)) {
+            Some(Ok(left)) => Some(left),
+            // A session that signs outlives its token.
+            Some(Err(_)) => return Ok(None),
+            None => None,
+        };
         let Some(kept) = kept::read(grant, &relay.capture, left) else {
             return Ok(None);
         };
@@ -315,7 +318,7 @@ impl Session {
             since.is_some_and(|since| since < grace)
         };
         let spent = match presented {
-            Presented::Earlier => true,
+            Presented::Earlier => kept.rotated || recent(),
             Presented::Current => !kept.rotated && recent(),
             Presented::Foreign => false,
         };
