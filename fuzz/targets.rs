@@ -144,13 +144,23 @@ pub fn token(data: &[u8]) {
 
 /// Files and pastes of other tools: cookies that can stand in a field, or an error.
 pub fn import(data: &[u8]) {
-    use import::Kind::{CookiesTxt, Fernet, Header, Json, StorageState, Supabase};
+    use import::Kind::{CookiesTxt, Curl, Fernet, Har, Header, Json, StorageState, Supabase};
     // Audible's files are decrypted with a password first, which is slow on purpose.
-    let kinds = [CookiesTxt, Json, StorageState, Supabase, Fernet, Header];
+    let kinds = [
+        CookiesTxt,
+        Json,
+        StorageState,
+        Supabase,
+        Fernet,
+        Header,
+        Curl,
+        Har,
+    ];
     let Some((kind, text)) = choose(data, &kinds) else {
         return;
     };
     let options = import::Options {
+        hosts: Vec::new(),
         domain: "example.com".parse().ok(),
         scheme: Scheme::Https,
         bounds: Bounds::from(&Limits::default()),

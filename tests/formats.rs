@@ -47,6 +47,7 @@ fn write(jar: &Jar, file: &Path) {
 
 fn read(file: &Path) -> Vec<Cookie> {
     let options = import::Options {
+        hosts: Vec::new(),
         domain: None,
         scheme: Scheme::Https,
         bounds: Bounds::from(&Limits::default()),

@@ -185,6 +185,7 @@ fn there_and_back_again() {
         (Kind::StorageState, import::Kind::StorageState, false),
     ] {
         let options = import::Options {
+            hosts: Vec::new(),
             domain: None,
             scheme: Scheme::Https,
             bounds: Bounds::from(&Limits::default()),
@@ -208,6 +209,7 @@ fn there_and_back_again() {
     let tokens = grant(&[("access_token", "t"), ("refresh_token", "r")]);
     let text = write(Kind::Json, &[], &tokens).unwrap().text;
     let options = import::Options {
+        hosts: Vec::new(),
         domain: None,
         scheme: Scheme::Https,
         bounds: Bounds::from(&Limits::default()),

@@ -10,6 +10,7 @@ use super::{Error, Material, Options};
 use crate::{
     jar::{Cookie, Key, Refused, SameSite, domain},
     origin::{Host, Scheme},
+    rule::HostPattern,
     secret::Secret,
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Draft<'a> {
     pub(super) expires: Option<SystemTime>,
     /// Kept apart for one embedding site (CHIPS); a jar has no such parts.
     pub(super) partitioned: bool,
+    /// Where it goes is assumed, also if `domain` says it.
+    pub(super) assumed: bool,
 }
 
 /// Which of two cookies with one key is taken.
@@ -176,7 +179,7 @@ impl<'a> Collector<'a> {
             same_site: draft.same_site,
             expires: draft.expires,
             created: now.checked_add(nth).unwrap_or(*now),
-            assumed: draft.domain.is_none(),
+            assumed: draft.assumed || draft.domain.is_none(),
         }
     }
 
@@ -234,6 +237,31 @@ impl<'a> Collector<'a> {
             self.cookies[*at] = cookie;
         }
     }
+}
+
+/// Tells whether a cookie of this host (with a leading dot if for the hosts below as well) could ever be sent to the asked ones.
+pub(super) fn wants(hosts: &[HostPattern], only: Option<&Host>, host: &str) -> bool {
+    let (bare, host_only) = match host.strip_prefix('.') {
+        Some(bare) => (bare, false),
+        None => (host, true),
+    };
+    let bare = bare.to_ascii_lowercase();
+    let above = |name: &str| !host_only && domain::domain_match(name, &bare);
+    if let Some(only) = only {
+        let only = only.to_string();
+        return domain::domain_match(&bare, &only) || above(&only);
+    }
+    hosts.iter().any(|pattern| match pattern {
+        HostPattern::Exact(exact) => {
+            let exact = exact.to_string();
+            exact == bare || above(&exact)
+        }
+        HostPattern::Below(suffix) => {
+            let suffix = suffix.as_str();
+            let below = bare != suffix && domain::domain_match(&bare, suffix);
+            below || above(suffix)
+        }
+    })
 }
 
 /// Reads seconds since 1970 as files have them: a fraction is cut off, nothing and less is a session cookie, and what

@@ -29,9 +29,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
             Line::Cookies(pairs) => {
                 cookies = true;
                 needs_domain(options)?;
-                for pair in pairs.split(|b| *b == b';') {
-                    add_pair(&mut collector, pair).map_err(failed)?;
-                }
+                add_pairs(&mut collector, pairs, false).map_err(failed)?;
             }
             Line::SetCookie(field) => {
                 cookies = true;
@@ -118,7 +116,8 @@ fn field(line: &[u8]) -> Option<(&str, &[u8])> {
     Some((name, &line[colon + 1..]))
 }
 
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// Returns the token of an `Authorization` field of this scheme.
+pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"Bearer ";
     let (scheme, token) = value.split_at_checked(SCHEME.len())?;
     scheme
@@ -126,7 +125,8 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
         .then(|| token.trim_ascii())
 }
 
-fn secret(token: &[u8]) -> Result<Secret, String> {
+/// Checks a token.
+pub(super) fn secret(token: &[u8]) -> Result<Secret, String> {
     let text = std::str::from_utf8(token).map_err(|_| Error::Encoding.to_string())?;
     let token = tokens::token(&serde_json::Value::String(text.to_owned()))?;
     token.ok_or_else(|| Error::Empty.to_string())
@@ -139,7 +139,17 @@ fn needs_domain(options: &Options) -> Result<(), Error> {
     }
 }
 
-fn add_pair(collector: &mut Collector<'_>, pair: &[u8]) -> Result<(), String> {
+/// Adds the cookies of a `Cookie` field, for the host alone or for those below it as well.
+pub(super) fn add_pairs(
+    collector: &mut Collector<'_>,
+    pairs: &[u8],
+    host_only: bool,
+) -> Result<(), String> {
+    let mut pairs = pairs.split(|b| *b == b';');
+    pairs.try_for_each(|pair| add_pair(collector, pair, host_only))
+}
+
+fn add_pair(collector: &mut Collector<'_>, pair: &[u8], host_only: bool) -> Result<(), String> {
     let pair = pair.trim_ascii();
     if pair.is_empty() {
         return Ok(());
@@ -152,6 +162,7 @@ fn add_pair(collector: &mut Collector<'_>, pair: &[u8]) -> Result<(), String> {
     let draft = Draft {
         name: name.trim_ascii(),
         value: value.trim_ascii(),
+        host_only,
         ..Draft::default()
     };
     let place = |problem| format!("cookie {}: {problem}", shown(name));
@@ -191,6 +202,7 @@ fn add_field(collector: &mut Collector<'_>, field: &[u8], options: &Options) -> 
             same_site: cookie.same_site,
             expires: cookie.expires,
             partitioned: false,
+            assumed: false,
         };
         collector.add(draft, Twice::LastWins)?;
     }

@@ -204,6 +204,7 @@ fn draft<'a>(
         same_site: text(entry, "sameSite")?.and_then(same_site),
         expires: end(entry)?,
         partitioned: is_partitioned(entry),
+        assumed: false,
     })
 }
 

@@ -11,7 +11,9 @@ pub mod browser;
 mod cipher;
 mod collect;
 mod cookies_txt;
+mod curl;
 mod fernet;
+mod har;
 mod header;
 mod json;
 mod supabase;
@@ -25,6 +27,7 @@ pub use self::browser::Browser;
 use crate::{
     jar::{Bounds, Cookie},
     origin::{self, Host, Scheme},
+    rule::HostPattern,
     secret::Secret,
 };
 
@@ -46,6 +49,10 @@ pub enum Kind {
     Fernet,
     /// `Cookie`, `Set-Cookie` and `Authorization` fields of a request, or the value of the first alone.
     Header,
+    /// A curl command line, as browsers' tools copy requests.
+    Curl,
+    /// A recording of traffic.
+    Har,
 }
 
 /// Where an import comes from (`--from`, `refresh.from`).
@@ -69,6 +76,8 @@ pub struct Options {
     pub password: Option<Secret>,
     /// The key, or several, of `fernet`.
     pub key: Option<Secret>,
+    /// The hosts that the session is bound to: of a recording of many, only what is for these is taken.
+    pub hosts: Vec<HostPattern>,
     /// The session's plain values: what it is for, and what a file may be for instead.
     pub values: BTreeMap<String, String>,
 }
@@ -112,6 +121,8 @@ pub enum Error {
     Password,
     #[error("nothing was said to open it with")]
     NeedsKey,
+    #[error("no message in it has cookies or a token: what it was recorded with has left them out")]
+    Sanitized,
     #[error("it does not say where its cookies belong")]
     NeedsDomain,
     #[error(transparent)]
@@ -153,6 +164,8 @@ pub fn read(kind: Kind, text: &[u8], options: &Options) -> Result<Material, Erro
         Kind::Json => json::read(text, options),
         Kind::StorageState => json::read_storage_state(text, options),
         Kind::Header => header::read(text, options),
+        Kind::Curl => curl::read(text, options),
+        Kind::Har => har::read(text, options),
         Kind::Audible => audible::read(text, options),
         Kind::Supabase => supabase::read(text, options),
         Kind::Fernet => fernet::read(text, options),
@@ -184,6 +197,8 @@ impl FromStr for Kind {
             "json" => Ok(Self::Json),
             "storage-state" => Ok(Self::StorageState),
             "header" => Ok(Self::Header),
+            "curl" => Ok(Self::Curl),
+            "har" => Ok(Self::Har),
             "audible" => Ok(Self::Audible),
             "supabase" => Ok(Self::Supabase),
             "fernet" => Ok(Self::Fernet),
@@ -212,7 +227,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Kind(_) => {
-                "there are firefox, chrome, chromium, brave, edge, vivaldi, opera, cookies-txt, json, storage-state, header, audible, supabase and fernet"
+                "there are firefox, chrome, chromium, brave, edge, vivaldi, opera, cookies-txt, json, storage-state, header, curl, har, audible, supabase and fernet"
             }
             Self::Encoding => "save it as UTF-8",
             Self::Empty => "export it again while you are signed in",
@@ -226,6 +241,9 @@ impl Error {
             }
             Self::Password => "try it with the tool that wrote the file",
             Self::NeedsKey => "add --key env:NAME or file:PATH; several keys with commas between",
+            Self::Sanitized => {
+                "Chrome: allow \"generate HAR with sensitive data\" in the settings of its developer tools, and export that; Firefox leaves nothing out"
+            }
             Self::NeedsDomain => "add --domain HOST, the host that the cookies are for",
             Self::OtherKind(Found::Json) => "use --from json",
             Self::OtherKind(Found::CookiesTxt) => "use --from cookies-txt",

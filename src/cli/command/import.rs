@@ -45,7 +45,7 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     which: Which,
     /// A browser (firefox, chrome, chromium, brave, edge, vivaldi, opera), or what the text is: cookies-txt, json,
-    /// storage-state, header, audible, supabase, fernet
+    /// storage-state, header, curl, har, audible, supabase, fernet
     #[arg(long, value_name = "KIND", value_parser = kind)]
     from: From,
     /// The text's file; standard input without one, or with -
@@ -113,6 +113,11 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     };
     let recipes = &found.config().recipes;
     let recipe = recipes.iter().find(|r| *r.name == *which.session);
+    let hosts: Vec<_> = recipe
+        .into_iter()
+        .flat_map(|recipe| &recipe.bind)
+        .map(|bind| bind.target.host.clone())
+        .collect();
     let mut options = Options {
         domain,
         scheme: scheme(found.config(), &which),
@@ -120,16 +125,12 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         now: SystemTime::now(),
         password: secret(&context, "--password", password)?,
         key: secret(&context, "--key", key)?,
+        hosts,
         values: recipe
             .map(|recipe| recipe.values.clone())
             .unwrap_or_default(),
     };
     let places = Places::of_process();
-    let hosts: Vec<_> = recipe
-        .into_iter()
-        .flat_map(|recipe| &recipe.bind)
-        .map(|bind| bind.target.host.clone())
-        .collect();
     let take = |options: &Options| match from {
         From::Text(kind) => import::read(kind, &text, options),
         From::Browser(browser) => {
@@ -137,7 +138,7 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
                 browser,
                 profile: profile.as_deref(),
                 container: container.as_deref(),
-                hosts: &hosts,
+                hosts: &options.hosts,
                 places: &places,
                 keyring: &Keyring::Desktop(PATIENCE),
             };

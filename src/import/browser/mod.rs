@@ -28,14 +28,9 @@ use std::{
 pub use self::{keyring::Keyring, places::Places};
 use super::{
     Material, Options,
-    collect::{Collector, Draft, Twice},
+    collect::{Collector, Draft, Twice, wants},
 };
-use crate::{
-    jar::{SameSite, domain},
-    origin::Host,
-    rule::HostPattern,
-    secret::Secret,
-};
+use crate::{jar::SameSite, origin::Host, rule::HostPattern, secret::Secret};
 
 /// A browser whose cookies can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +189,7 @@ fn collect(
             same_site: row.same_site,
             expires: row.expires,
             partitioned: false,
+            assumed: false,
         };
         if let Err(problem) = collector.add(draft, Twice::LastWins) {
             troubles.add(&format!("cannot be kept ({problem})"), None);
@@ -215,31 +211,6 @@ fn collect(
         .into()),
         Err(error) => Err(error),
     }
-}
-
-/// Tells whether a cookie of this host (as the browser writes it) could ever be sent to the asked ones.
-fn wants(hosts: &[HostPattern], only: Option<&Host>, host: &str) -> bool {
-    let (bare, host_only) = match host.strip_prefix('.') {
-        Some(bare) => (bare, false),
-        None => (host, true),
-    };
-    let bare = bare.to_ascii_lowercase();
-    let above = |name: &str| !host_only && domain::domain_match(name, &bare);
-    if let Some(only) = only {
-        let only = only.to_string();
-        return domain::domain_match(&bare, &only) || above(&only);
-    }
-    hosts.iter().any(|pattern| match pattern {
-        HostPattern::Exact(exact) => {
-            let exact = exact.to_string();
-            exact == bare || above(&exact)
-        }
-        HostPattern::Below(suffix) => {
-            let suffix = suffix.as_str();
-            let below = bare != suffix && domain::domain_match(&bare, suffix);
-            below || above(suffix)
-        }
-    })
 }
 
 fn shown(hosts: &[HostPattern], only: Option<&Host>) -> String {

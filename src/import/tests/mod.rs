@@ -2,7 +2,9 @@
 
 mod audible;
 mod cookies_txt;
+mod curl;
 mod fernet;
+mod har;
 mod header;
 mod json;
 mod supabase;
@@ -28,6 +30,7 @@ fn options(domain: &str) -> Options {
         now: at(NOW),
         password: None,
         key: None,
+        hosts: Vec::new(),
         values: BTreeMap::new(),
     }
 }
@@ -131,10 +134,10 @@ proptest! {
     #[test]
     fn nothing_breaks_an_import(
         bytes in prop::collection::vec(any::<u8>(), 0..80),
-        text in r##"([\[\]{}:,="\t\n;# ]|name|value|domain|example\.com|TRUE|cookies|expires|access_token|Cookie: |Set-Cookie: |[0-9]{1,20}){0,40}"##,
+        text in r##"([\[\]{}:,="\t\n;# ]|name|value|domain|example\.com|TRUE|cookies|expires|access_token|Cookie: |Set-Cookie: |curl |-b |-H |'|\^|\\|log|entries|request|[0-9]{1,20}){0,40}"##,
         domain in prop_oneof![Just(""), Just("example.com"), Just("127.0.0.1")],
     ) {
-        for kind in [Kind::CookiesTxt, Kind::Json, Kind::StorageState, Kind::Header] {
+        for kind in [Kind::CookiesTxt, Kind::Json, Kind::StorageState, Kind::Header, Kind::Curl, Kind::Har] {
             for text in [&bytes, text.as_bytes()] {
                 let Ok(material) = read(kind, text, &options(domain)) else {
                     continue;

@@ -57,7 +57,6 @@ impl Live {
         Ok(Reading {
             from,
             import: import.clone(),
-            hosts: binds.iter().map(|bind| bind.target.host.clone()).collect(),
             keyring: Keyring::Desktop(self.recipe.refresh.timeout),
             options: Options {
                 domain: import.domain.clone(),
@@ -66,6 +65,7 @@ impl Live {
                 now: self.http.env.wall(),
                 password: None,
                 key: None,
+                hosts: binds.iter().map(|bind| bind.target.host.clone()).collect(),
                 values: self.recipe.values.clone(),
             },
         })
@@ -127,7 +127,6 @@ fn is_wanted(new: &Cookie, spend: &Spend) -> bool {
 struct Reading {
     from: From,
     import: Import,
-    hosts: Vec<crate::rule::HostPattern>,
     keyring: Keyring,
     options: Options,
 }
@@ -142,7 +141,7 @@ impl Reading {
                     browser,
                     profile: self.import.profile.as_deref(),
                     container: self.import.container.as_deref(),
-                    hosts: &self.hosts,
+                    hosts: &self.options.hosts,
                     places: &Places::of_process(),
                     keyring: &self.keyring,
                 };
@@ -183,6 +182,7 @@ fn failure(error: Error) -> Failure {
         | Error::Lines(_)
         | Error::Syntax { .. }
         | Error::Entry { .. }
+        | Error::Sanitized
         | Error::OtherKind(_) => Failure::NotAnAnswer(text),
         Error::Browser(_)
         | Error::Kind(_)

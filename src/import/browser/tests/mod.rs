@@ -74,6 +74,7 @@ fn take(home: &Home, browser: Browser, told: &Told<'_>) -> Result<Material, impo
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
         password: told.password.map(Secret::from),
         key: None,
+        hosts: Vec::new(),
         values: BTreeMap::new(),
     };
     let read = read(&ask, &options);
