@@ -23,7 +23,7 @@ use super::{
     sending::Spare,
     teach::Taught,
     timer::Activity,
-    upgrade,
+    upgrade::{self, Extended},
     whole::Arrived,
 };
 use crate::{
@@ -88,6 +88,8 @@ pub(super) struct Exchange<'s> {
     absolute: bool,
     pub websocket: bool,
     on_upgrade: Option<OnUpgrade>,
+    /// The WebSocket was asked for over HTTP/2.
+    pub extended: Option<Extended>,
     /// Opens when the upstream wants the body that the client holds back.
     pub gate: Option<Arc<Gate>>,
     /// The client's connection, if informational answers can be passed on to it.
@@ -119,6 +121,7 @@ impl<'s> Exchange<'s> {
     ) -> Result<Response<ResponseBody>, Error> {
         let proxy = &*scope.proxy;
         let (mut parts, body) = request.into_parts();
+        let extended = Extended::take(&mut parts, &scope.activity);
         if parts.method == Method::CONNECT {
             return Err(Kind::BadRequest("CONNECT has no place here").into());
         }
@@ -182,9 +185,10 @@ impl<'s> Exchange<'s> {
         } else {
             scope.peer.get_or_init(peer).clone()
         };
-        let websocket = parts.version == Version::HTTP_11
-            && parts.method == Method::GET
-            && hop::is_websocket(&parts.headers);
+        let websocket = extended.is_some()
+            || parts.version == Version::HTTP_11
+                && parts.method == Method::GET
+                && hop::is_websocket(&parts.headers);
         hop::strip(&mut parts.headers);
         if websocket {
             upgrade::ask(&mut parts.headers);
@@ -215,6 +219,7 @@ impl<'s> Exchange<'s> {
             absolute,
             websocket,
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
+            extended,
             gate: expects.then(Arc::default),
             informs: (parts.version == Version::HTTP_11).then(|| scope.activity.clone()),
             hides_cookies: false,
@@ -310,12 +315,11 @@ impl<'s> Exchange<'s> {
         recipe: Option<&Recipe>,
         note: Option<&str>,
     ) -> Response<ResponseBody> {
-        let switched = self.websocket && upgrade::relay(self.proxy, self.on_upgrade, &mut response);
-        let headers = response.headers_mut();
-        hop::strip(headers);
-        if switched {
-            upgrade::ask(headers);
+        hop::strip(response.headers_mut());
+        if self.websocket {
+            upgrade::relay(self.proxy, self.on_upgrade, self.extended, &mut response);
         }
+        let headers = response.headers_mut();
         if recipe.is_some_and(hides) && headers.contains_key(SET_COOKIE) {
             hop::retain(headers, |name, _| *name != SET_COOKIE);
         }

@@ -176,6 +176,7 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     let connection = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(proxy.limits.head_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(2 * 1024 * 1024)

@@ -110,6 +110,9 @@ impl Exchange<'_> {
         if switched && !(self.websocket && hop::is_websocket(response.headers())) {
             return Err(upstream::Error::invalid("a protocol that nobody asked for"));
         }
+        if let Some(why) = self.extended.as_ref().and_then(|e| e.objects(&response)) {
+            return Err(upstream::Error::invalid(why));
+        }
         if !framing::settle(response.headers_mut()) {
             // Whoever believes another length sees another message (RFC 9112 §6.1).
             return Err(upstream::Error::invalid("a length with several readings"));

@@ -1,14 +1,73 @@
 //! WebSocket (RFC 6455): the handshake is an exchange like any other, with the credential put on; after 101, and only
 //! then, bytes are relayed both ways.
+//!
+//! A client on HTTP/2 asks with an extended CONNECT (RFC 8441). What goes on from here is the handshake of HTTP/1.1, which
+//! every server of WebSocket speaks, with a key of ours.
 
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONNECTION, UPGRADE},
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    request::Parts,
 };
-use hyper::upgrade::OnUpgrade;
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 
-use super::{Proxy, tunnel};
+use super::{
+    Proxy,
+    timer::{Activity, Busy},
+    tunnel,
+};
+
+/// What is put behind a key before it is hashed (RFC 6455 §1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A WebSocket that was asked for over HTTP/2.
+#[derive(Debug)]
+pub struct Extended {
+    /// What the upstream proves with that it understood.
+    accept: HeaderValue,
+    /// The client's connection is in use for as long as this stream of it.
+    busy: Busy,
+}
+
+// === impl Extended ===
+
+impl Extended {
+    /// Turns an extended CONNECT into the handshake of HTTP/1.1; `None`: it is none.
+    pub fn take(parts: &mut Parts, activity: &Arc<Activity>) -> Option<Self> {
+        let is_websocket = |protocol: &Protocol| protocol.as_str() == "websocket";
+        if parts.method != Method::CONNECT || !parts.extensions.get().is_some_and(is_websocket) {
+            return None;
+        }
+        parts.method = Method::GET;
+        let mut nonce = [0; 16];
+        aws_lc_rs::rand::fill(&mut nonce).expect("the system's random source must answer");
+        let key = BASE64_STANDARD.encode(nonce);
+        let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat());
+        let text = |text: String| HeaderValue::try_from(text).expect("base64 is ASCII");
+        parts.headers.insert(SEC_WEBSOCKET_KEY, text(key));
+        Some(Self {
+            accept: text(BASE64_STANDARD.encode(hash)),
+            busy: activity.busy(),
+        })
+    }
+
+    /// Tells why an answer to the handshake is none that the client may see.
+    pub fn objects<B>(&self, response: &Response<B>) -> Option<&'static str> {
+        let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS if accept == Some(&self.accept) => None,
+            StatusCode::SWITCHING_PROTOCOLS => Some("an answer to another WebSocket handshake"),
+            // To the client a success would mean that the WebSocket is open.
+            status if status.is_success() => Some("no WebSocket where one was asked for"),
+            _ => None,
+        }
+    }
+}
 
 /// Writes the fields of the handshake that are meant for one hop, on the next one.
 pub fn ask(headers: &mut HeaderMap) {
@@ -16,15 +75,29 @@ pub fn ask(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Relays once both sides have changed over; `false`: the upstream did not agree.
-pub fn relay<B>(proxy: &Proxy, client: Option<OnUpgrade>, response: &mut Response<B>) -> bool {
+/// Relays once both sides have changed over, and answers in the client's protocol; does nothing if the upstream did not
+/// agree.
+pub fn relay<B>(
+    proxy: &Proxy,
+    client: Option<OnUpgrade>,
+    extended: Option<Extended>,
+    response: &mut Response<B>,
+) {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return false;
+        return;
     }
-    let Some(client) = client else { return false };
-    let upstream = hyper::upgrade::on(response);
+    let Some(client) = client else { return };
+    let upstream = hyper::upgrade::on(&mut *response);
     let (idle, stop) = (proxy.limits.tunnel_idle, proxy.stop.now.clone());
+    if extended.is_some() {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+    } else {
+        ask(response.headers_mut());
+    }
+    let busy = extended.map(|extended| extended.busy);
     proxy.stop.tasks.spawn(async move {
+        let _busy = busy;
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(both) => both,
             Err(error) => {
@@ -44,5 +117,4 @@ pub fn relay<B>(proxy: &Proxy, client: Option<OnUpgrade>, response: &mut Respons
             );
         }
     });
-    true
 }
