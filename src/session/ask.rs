@@ -14,7 +14,7 @@ use crate::{
     grant::Generation,
     life::{Event, State, What},
     rule::{Recipe, RefreshKind, sign::Sign},
-    store::SessionId,
+    store::{self, SessionId},
 };
 
 /// How exactly it is known when a session was used last.
@@ -119,19 +119,33 @@ impl Session {
     }
 
     /// Waits for this request's turn, at most `limits.serial_wait`; at once in a parallel session. Turns are given in
-    /// the order in which they were asked for; who no longer waits has left the queue. Every request begins here.
+    /// the order in which they were asked for, and to the processes on one store in turn; who no longer waits has left
+    /// the queue. Every request begins here.
     pub async fn turn(&self) -> Result<Turn, Busy> {
         Counters::add(&self.counters.requests);
         let Some(turns) = &self.turns else {
-            return Ok(Turn { _permit: None });
+            return Ok(Turn::default());
         };
-        let permit = Arc::clone(turns).acquire_owned();
-        match timeout(self.shared.limits.serial_wait, permit).await {
-            Ok(Ok(permit)) => Ok(Turn {
-                _permit: Some(permit),
-            }),
-            Ok(Err(_)) | Err(_) => Err(Busy),
-        }
+        let turn = async {
+            let permit = Arc::clone(turns).acquire_owned().await.ok();
+            let among_processes = async {
+                let lease = self.store.turn(&self.id).await?;
+                // Another process may have had the turn before: what it learnt is sent, and nothing older.
+                self.open().await?;
+                self.take_up(false).await?;
+                Ok::<_, store::Error>(lease)
+            };
+            let lease = among_processes.await;
+            if let Err(error) = &lease {
+                tracing::warn!(session = %self.id, %error, "other processes do not wait for this request");
+            }
+            Turn {
+                _lease: lease.ok(),
+                _permit: permit,
+            }
+        };
+        let turn = timeout(self.shared.limits.serial_wait, turn).await;
+        turn.map_err(|_| Busy)
     }
 
     /// Reports that a request sent with generation `seen` was rejected; waits for the one refresh.

@@ -77,7 +77,7 @@ use crate::{
         template::{self, Template},
     },
     secret::Secret,
-    store::{SessionId, Store},
+    store::{Lease, SessionId, Store},
 };
 
 /// One session (of one client, if it is `per_client`).
@@ -177,8 +177,10 @@ pub enum Verdict {
 }
 
 /// The turn of one request in a serial session; the next one's begins when it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Turn {
+    // In this order: the next task in this process asks for the lease only when it is free.
+    _lease: Option<Lease>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 

@@ -9,8 +9,11 @@ use std::{
 };
 
 use super::{
-    Change, Changes, Committed, Cookies, Error, Lease, SessionId, Stored, feed::Feed, key,
-    lease::Leases, seal::Seal,
+    Change, Changes, Committed, Cookies, Error, Lease, SessionId, Stored,
+    feed::Feed,
+    key,
+    lease::{Leases, Right},
+    seal::Seal,
 };
 use crate::{
     grant::{Generation, Grant},
@@ -137,8 +140,8 @@ impl Memory {
         self.shared.feed.tell(id, Some(self.handle));
     }
 
-    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
-        self.shared.leases.lease(id).await
+    pub(super) async fn lease(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
+        self.shared.leases.lease(id, right).await
     }
 
     pub(super) fn changes(&self) -> Changes {

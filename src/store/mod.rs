@@ -16,6 +16,7 @@ use crate::{
     secret::Secret,
 };
 
+use self::lease::Right;
 pub use self::{
     config::{BadUrl, Config, Kind},
     error::Error,
@@ -231,9 +232,19 @@ impl Store {
     /// Waits for the right to refresh a session: one holder among all tasks and processes on this store. It ends
     /// with the guard, and with its process. Dropping the future leaves the queue.
     pub async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        self.right(id, Right::Refresh).await
+    }
+
+    /// Waits for the right to send a request of a serial session, as [`Self::lease`] does for that to refresh it.
+    /// Processes that wait get it in turn.
+    pub async fn turn(&self, id: &SessionId) -> Result<Lease, Error> {
+        self.right(id, Right::Send).await
+    }
+
+    async fn right(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
         match self {
-            Self::Sqlite(store) => store.lease(id).await,
-            Self::Memory(store) => store.lease(id).await,
+            Self::Sqlite(store) => store.lease(id, right).await,
+            Self::Memory(store) => store.lease(id, right).await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{
     authority::{Authority, session},
-    child::Running,
+    beside::beside,
     oauth::Policy,
     origin::Origin,
     proxy::{Builder, proxy},
@@ -80,30 +80,8 @@ async fn two_proxies_share_one_refresh() {
     let (authority, site, builder) = world().await;
     authority.delay(std::time::Duration::from_millis(300));
     let first = builder.start().await;
-    let listen = crate::support::ports::free();
-    let text = std::fs::read_to_string(first.path().join("config.toml")).unwrap();
-    let text = text
-        .replace(
-            &format!("listen = [\"{}\"]", first.listen),
-            &format!("listen = [\"{listen}\"]"),
-        )
-        .replace(&format!("admin = \"{}\"", first.admin), "admin = \"off\"");
-    std::fs::write(first.path().join("second.toml"), text).unwrap();
-    let mut second = first.command_for("second.toml", &["serve"]);
-    let log = std::fs::File::create(first.path().join("second.log")).unwrap();
-    let mut second = Running::start(second.stderr(log));
-    while tokio::net::TcpStream::connect(listen).await.is_err() {
-        assert!(
-            second.try_wait().unwrap().is_none(),
-            "the second proxy ended"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    let ca = std::fs::read_to_string(first.ca_path()).unwrap();
-    let clients = [
-        first.client(),
-        crate::support::client::Client::proxied(listen, &ca),
-    ];
+    let (_second, client) = beside(&first).await;
+    let clients = [first.client(), client];
     for round in 1..=3 {
         authority.with(|oauth| oauth.revoke_all_access());
         let url = site.url("/echo");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::support::{
+    beside::beside,
     origin::Origin,
     proxy::{Proxy, proxy},
     rotating::{Manner, Rotating, dead_site},
@@ -42,6 +43,29 @@ async fn serial_sessions_survive_rotation_on_every_answer() {
     });
     let status = proxy.status("site");
     assert_eq!(status["state"], "fresh", "{status}");
+}
+
+/// As before, with two processes on one store: one of them sends at a time, with what the other learnt.
+#[tokio::test(flavor = "multi_thread")]
+async fn serial_sessions_are_serial_across_processes() {
+    let rotating = Rotating::new(Manner::Strict);
+    let site = rotating.site(HOST).start().await;
+    let mut first = proxy()
+        .site(&site)
+        .config(cookie_session(HOST, "concurrency = \"serial\""))
+        .prepare();
+    import(&first, &rotating, HOST);
+    first.start().await;
+    let (_second, client) = beside(&first).await;
+    let crowds = [first.client(), client].map(|client| Crowd::new(&client, 4, &site.url("/")));
+    for crowd in &crowds {
+        crowd.each_answered(10).await;
+    }
+    for crowd in crowds {
+        let [_, unauthorized, other, failed] = crowd.stop().await.all();
+        assert_eq!((unauthorized, other, failed), (0, 0, 0));
+    }
+    rotating.with(|state| assert_eq!((state.ended, state.rejected), (false, 0)));
 }
 
 /// The rotated value survives a stop: the next process goes on with the last one.

@@ -2,6 +2,7 @@
 //! the proxy as a process.
 
 pub mod authority;
+pub mod beside;
 pub mod canary;
 pub mod cgi;
 pub mod child;

@@ -19,7 +19,10 @@ use self::{
 };
 use super::{
     Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored,
-    feed::Feed, key, lease::Leases, seal::Seal,
+    feed::Feed,
+    key,
+    lease::{Leases, Right},
+    seal::Seal,
 };
 use crate::secret::Secret;
 
@@ -136,8 +139,8 @@ impl Sqlite {
         self.write(Task::Touch, Durability::Written).await.map(drop)
     }
 
-    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
-        self.0.leases.lease(id).await
+    pub(super) async fn lease(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
+        self.0.leases.lease(id, right).await
     }
 
     pub(super) fn changes(&self) -> Changes {
