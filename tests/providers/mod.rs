@@ -10,6 +10,7 @@ mod lwa;
 mod marketplace;
 mod mubi;
 mod oreilly;
+mod own;
 mod profiles;
 mod supabase;
 mod supabase_down;

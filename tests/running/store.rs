@@ -74,6 +74,36 @@ async fn memory_writes_nothing() {
     assert!(!proxy.path().join("certs/store.key").exists());
 }
 
+/// `persist = false`: that session is in memory alone, whatever the store; the others are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_to_persist_is_written_nowhere() {
+    let authority = Authority::new(Policy::lifetime(600.0));
+    let pair = authority.login();
+    let site = authority.site(HOST).start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .config(session("app", HOST, "").replace("bind", "persist = false\nbind"))
+        .config(session("kept", "kept.example.test", ""))
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh)
+        .start()
+        .await;
+    authority.with(|oauth| oauth.revoke_all_access());
+    proxy.client().get(&site.url("/echo")).await.expect(200);
+    let status = proxy.status("app");
+    assert_eq!(status["generation"], 2, "{status}");
+    proxy.kill();
+    let database = rusqlite::Connection::open(proxy.path().join("staysigned.db")).unwrap();
+    let names = "SELECT DISTINCT name FROM session";
+    let mut names = database.prepare(names).unwrap();
+    let names = names.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let names: Vec<String> = names.map(Result::unwrap).collect();
+    assert_eq!(names, ["kept"]);
+    // The next process begins anew, with what the sources say.
+    proxy.start().await;
+    assert_eq!(proxy.status("app")["generation"], 1);
+}
+
 /// A second process on the same store is safe: the CLI's refresh and the proxy's are one.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_proxies_share_one_refresh() {

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    client::{Answer, eventually},
+    client::{Answer, Client, Direct, eventually},
     origin::{empty, origin},
     proxy::proxy,
     raw::tcp,
@@ -73,6 +73,15 @@ async fn tunnels_are_drained_within_the_limit() {
         .config("[limits]\ndrain = \"5s\"")
         .start()
         .await;
+    let probe = |path: &str| {
+        let url = format!("http://{}{path}", proxy.admin);
+        Request::get(url).extension(Direct).body(empty()).unwrap()
+    };
+    let [ready, alive, still_alive] = ["/readyz", "/healthz", "/healthz"].map(probe);
+    let [late] = ["/readyz"].map(probe);
+    let admin = Client::to(proxy.admin);
+    admin.send(ready).await.expect(200);
+    admin.send(alive).await.expect(200);
     let mut socket = proxy
         .client()
         .connect("raw.example.test:7777")
@@ -86,6 +95,9 @@ async fn tunnels_are_drained_within_the_limit() {
     socket.write_all(b"still").await.unwrap();
     socket.read_exact(&mut buffer).await.unwrap();
     assert_eq!(&buffer, b"still");
+    // Who asks is told: nothing new here, but what is under way goes on.
+    admin.send(late).await.expect(503);
+    admin.send(still_alive).await.expect(200);
     proxy.wait(SOON).await;
     assert!(
         begun.elapsed() >= Duration::from_secs(5),
