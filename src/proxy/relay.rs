@@ -80,13 +80,13 @@ impl Exchange<'_> {
                 *name != RANGE && *name != IF_RANGE
             });
         }
-        let media = Media::of(&parts.headers);
         let asks = found.captures.iter();
         let asks = asks.filter(|c| !c.capture.request.is_empty());
         let asks: Vec<_> = asks.collect();
-        let Some(media) = media.filter(|_| !asks.is_empty() && !body.is_end_stream()) else {
+        if asks.is_empty() || body.is_end_stream() {
             return Ok(Received::Arrived(Arrived::Coming(body)));
-        };
+        }
+        let media = Media::of(&parts.headers);
         let mut whole = self.whole(&parts.headers, body).await?;
         for captured in asks {
             let session = world
@@ -252,7 +252,7 @@ fn whole_capture(captured: &Captured<'_>, all: &[Captured<'_>]) -> Capture {
 }
 
 /// Finds what the client has put where a capture's fields stand.
-fn present(capture: &Capture, session: &Session, media: Media, body: &Bytes) -> Presented {
+fn present(capture: &Capture, session: &Session, media: Option<Media>, body: &Bytes) -> Presented {
     let mut presented = Presented {
         token: None,
         spans: Vec::new(),
@@ -260,7 +260,12 @@ fn present(capture: &Capture, session: &Session, media: Media, body: &Bytes) -> 
     };
     let held = session.ready();
     for (field, spot) in &capture.request {
-        let there = spot.find(media, body);
+        // Without a media type that says so, servers read what they expect.
+        let expected = match spot {
+            Spot::Json(_) => Media::Json,
+            Spot::Form(_) => Media::Form,
+        };
+        let there = spot.find(media.unwrap_or(expected), body);
         if field == REFRESH_TOKEN {
             // Of a repeated key most parsers read the last.
             let last = there.last();

@@ -13,6 +13,7 @@ mod oreilly;
 mod own;
 mod profiles;
 mod supabase;
+mod supabase_clients;
 mod supabase_down;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

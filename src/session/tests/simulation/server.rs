@@ -228,7 +228,9 @@ mod tests {
     #[test]
     fn each_server_has_its_own_rules() {
         let auth0 = Rules::Auth0 { leeway: 10 * S };
-        let strict = Rules::Okta { grace: Duration::ZERO };
+        let strict = Rules::Okta {
+            grace: Duration::ZERO,
+        };
         let keycloak = |max_reuse| Rules::Keycloak { max_reuse };
         let gotrue = Rules::GoTrue { interval: 10 * S };
         let counted = Rules::GoTrueCounted { interval: 10 * S };
