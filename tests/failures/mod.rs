@@ -1,6 +1,7 @@
 //! What goes wrong on the other side, each with its defined answer; and the proxy goes on.
 
 mod answers;
+mod frames;
 mod ours;
 mod secrecy;
 mod upstreams;

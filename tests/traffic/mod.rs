@@ -5,6 +5,7 @@ mod drain;
 mod egress;
 mod heads;
 mod inject;
+mod pressure;
 mod socks;
 mod tunnel;
 mod upgrade;

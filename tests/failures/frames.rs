@@ -1,0 +1,145 @@
+//! Origins that end their HTTP/2 connections, or refuse single streams, as RFC 9113 allows them to.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use h2::{Reason, server};
+use http::{Request, Response};
+
+use crate::support::{
+    origin::{empty, full},
+    pki::{TRUSTED, Valid},
+    proxy::{Proxy, proxy},
+    raw::{Raw, raw_with},
+};
+
+const HOST: &str = "app.example.test";
+
+/// What an origin does with its `n`th request; the connection is its to end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Does {
+    Answers,
+    /// `REFUSED_STREAM`: nothing was done with it (§8.7).
+    Refuses,
+    /// Any other reset: nobody knows.
+    Resets,
+    /// GOAWAY behind the answer (§6.8).
+    AnswersAndLeaves,
+    /// The connection ends without an answer.
+    Drops,
+}
+
+async fn site(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>) {
+    let (asked, shared) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let counted = asked.clone();
+    let config = TRUSTED.issue(&[HOST], Valid::Now).server_config(&["h2"]);
+    let raw = raw_with(HOST, config, move |stream, _| {
+        let (counted, next) = (counted.clone(), shared.clone());
+        async move {
+            let Ok(mut connection) = server::handshake(stream).await else {
+                return;
+            };
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let at = next.fetch_add(1, Ordering::SeqCst);
+                let does = does.get(at).copied().unwrap_or(Does::Answers);
+                match does {
+                    Does::Refuses => respond.send_reset(Reason::REFUSED_STREAM),
+                    Does::Resets => respond.send_reset(Reason::INTERNAL_ERROR),
+                    Does::Drops => return,
+                    Does::Answers | Does::AnswersAndLeaves => {
+                        let mut body = respond
+                            .send_response(Response::new(()), false)
+                            .expect("sent");
+                        body.send_data(Bytes::from_static(b"good"), true)
+                            .expect("sent");
+                        if does == Does::AnswersAndLeaves {
+                            connection.graceful_shutdown();
+                        }
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    (raw, asked)
+}
+
+async fn facing(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>, Proxy) {
+    let (site, asked) = site(does).await;
+    let proxy = proxy()
+        .raw(&site)
+        .level("info")
+        .bearer("app", HOST, "t1")
+        .start()
+        .await;
+    (site, asked, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_http2_origins_may_do() {
+    use Does::{Answers, AnswersAndLeaves, Drops, Refuses, Resets};
+    // What it does with its requests, the method, the statuses that the client sees, and how often it was asked.
+    let cases: [(&'static [Does], &str, &[u16], usize); 8] = [
+        (
+            &[AnswersAndLeaves, AnswersAndLeaves],
+            "GET",
+            &[200, 200, 200],
+            3,
+        ),
+        (
+            &[AnswersAndLeaves, AnswersAndLeaves],
+            "POST",
+            &[200, 200, 200],
+            3,
+        ),
+        // Said to be untouched: sent again, once.
+        (&[Refuses], "GET", &[200, 200], 3),
+        (&[Answers, Refuses], "GET", &[200, 200], 3),
+        (&[Refuses, Refuses], "GET", &[502, 200], 3),
+        // Nobody knows what was done with it: never again by itself, on a new connection.
+        (&[Resets], "GET", &[502, 200], 2),
+        (&[Drops], "GET", &[502, 200], 2),
+        (&[Drops], "POST", &[502, 200], 2),
+    ];
+    for (does, method, expected, asked) in cases {
+        for h2 in [false, true] {
+            let (_site, counted, proxy) = facing(does).await;
+            let client = if h2 {
+                proxy.client().h2()
+            } else {
+                proxy.client()
+            };
+            let url = format!("https://{HOST}/a").parse().unwrap();
+            let mut connection = client.open(&url).await.unwrap();
+            for status in expected {
+                let body = if method == "POST" {
+                    full("hello")
+                } else {
+                    empty()
+                };
+                let request = Request::builder()
+                    .method(method)
+                    .uri(&url)
+                    .body(body)
+                    .unwrap();
+                let answer = connection.send(request).await.unwrap();
+                assert_eq!(answer.status(), *status, "{does:?} {method}, {h2}");
+                if *status == 200 {
+                    let body = http_body_util::BodyExt::collect(answer.into_body())
+                        .await
+                        .unwrap();
+                    assert_eq!(body.to_bytes(), "good");
+                }
+            }
+            assert_eq!(
+                counted.load(Ordering::SeqCst),
+                asked,
+                "{does:?} {method}, {h2}"
+            );
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Who is slow makes the other side wait, and nothing piles up between them; who answers early is heard at once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+
+use crate::support::{
+    client::{Client, eventually},
+    origin::{Body, empty, full, origin},
+    proxy::{Proxy, proxy},
+};
+
+const HOST: &str = "app.example.test";
+const MIB: u64 = 1024 * 1024;
+/// More than all windows and buffers on the way together.
+const BODY: u64 = 128 * MIB;
+/// What may be on the way: windows of both connections, buffers of both sockets.
+const ON_THE_WAY: u64 = 32 * MIB;
+
+const COMBINATIONS: [(&[&str], bool); 4] = [
+    (&["http/1.1"], false),
+    (&["http/1.1"], true),
+    (&["h2"], false),
+    (&["h2"], true),
+];
+
+/// A body of so many bytes that notes how many were asked for.
+fn counted(taken: &Arc<AtomicU64>) -> Body {
+    let taken = taken.clone();
+    let frames = stream::unfold(0, move |sent| {
+        let taken = taken.clone();
+        async move {
+            let piece = Bytes::from_static(&[b'x'; 32 * 1024]);
+            taken.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            (sent < BODY).then(|| (Ok(Frame::data(piece.clone())), sent + piece.len() as u64))
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+fn client(proxy: &Proxy, h2: bool) -> Client {
+    match h2 {
+        true => proxy.client().h2(),
+        false => proxy.client(),
+    }
+}
+
+/// Waits until nothing more is taken, and returns how much it was.
+async fn settled(taken: &AtomicU64) -> u64 {
+    let mut before = u64::MAX;
+    loop {
+        let now = taken.load(Ordering::Relaxed);
+        if now == before {
+            return now;
+        }
+        before = now;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn resident(proxy: &Proxy) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .expect("VmRSS")
+        * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_hold_back_the_origin() {
+    for (alpn, h2) in COMBINATIONS {
+        let sent = Arc::<AtomicU64>::default();
+        let site = origin(&[HOST]).alpn(alpn).handler({
+            let sent = sent.clone();
+            move |_| {
+                let body = counted(&sent);
+                async move { Ok(Response::new(body)) }
+            }
+        });
+        let site = site.start().await;
+        let proxy = proxy()
+            .site(&site)
+            .level("info")
+            .bearer("app", HOST, "t1")
+            .start()
+            .await;
+        let before = resident(&proxy);
+        let request = Request::get(site.url("/")).body(empty()).unwrap();
+        let mut body = client(&proxy, h2).start(request).await.unwrap().into_body();
+        body.frame()
+            .await
+            .expect("a beginning")
+            .expect("of the body");
+        let held = settled(&sent).await;
+        assert!(
+            held < ON_THE_WAY,
+            "{alpn:?}, {h2}: {} MiB were sent",
+            held / MIB
+        );
+        let grown = resident(&proxy).saturating_sub(before);
+        assert!(
+            grown < 12 * MIB,
+            "{alpn:?}, {h2}: {} MiB are held",
+            grown / MIB
+        );
+        // It goes on where it stood.
+        let mut got = 0;
+        while let Some(frame) = body.frame().await {
+            got += frame
+                .expect("a piece")
+                .into_data()
+                .map_or(0, |data| data.len());
+        }
+        assert!(got as u64 > BODY - 2 * MIB, "{got}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_origins_hold_back_the_client() {
+    for (alpn, h2) in COMBINATIONS {
+        let read = Arc::new(tokio::sync::Semaphore::new(0));
+        let site = origin(&[HOST]).alpn(alpn).handler({
+            let read = read.clone();
+            move |request| {
+                let read = read.clone();
+                async move {
+                    drop(read.acquire().await);
+                    let got = request
+                        .into_body()
+                        .collect()
+                        .await
+                        .expect("a body")
+                        .to_bytes();
+                    Ok(Response::new(full(got.len().to_string())))
+                }
+            }
+        });
+        let site = site.start().await;
+        let proxy = proxy()
+            .site(&site)
+            .level("info")
+            .bearer("app", HOST, "t1")
+            .start()
+            .await;
+        let before = resident(&proxy);
+        let sent = Arc::<AtomicU64>::default();
+        let request = Request::post(site.url("/")).body(counted(&sent)).unwrap();
+        let client = client(&proxy, h2);
+        let answer = tokio::spawn(async move { client.send(request).await });
+        eventually("it begins", Duration::from_secs(20), || {
+            (sent.load(Ordering::Relaxed) > 0).then_some(())
+        })
+        .await;
+        let held = settled(&sent).await;
+        assert!(
+            held < ON_THE_WAY,
+            "{alpn:?}, {h2}: {} MiB were sent",
+            held / MIB
+        );
+        let grown = resident(&proxy).saturating_sub(before);
+        // 4 MiB of them are kept, in case that they are needed again.
+        assert!(
+            grown < 16 * MIB,
+            "{alpn:?}, {h2}: {} MiB are held",
+            grown / MIB
+        );
+        read.add_permits(1);
+        let answer = answer.await.expect("an answer").expect(200);
+        assert_eq!(answer.text(), BODY.to_string());
+    }
+}
+
+/// An origin that refuses an upload without reading it: the client has the answer while it still sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn early_answers_are_heard() {
+    for (alpn, h2) in COMBINATIONS {
+        let site = origin(&[HOST])
+            .alpn(alpn)
+            .handler(|request| async move {
+                if request.method() == http::Method::GET {
+                    return Err(request);
+                }
+                let refusal = Response::builder().status(413).body(full("too much"));
+                Ok(refusal.unwrap())
+            })
+            .start()
+            .await;
+        let proxy = proxy()
+            .site(&site)
+            .level("info")
+            .bearer("app", HOST, "t1")
+            .start()
+            .await;
+        let client = client(&proxy, h2);
+        for round in 0..5 {
+            // It never ends by itself.
+            let endless = stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Some((Ok(Frame::data(Bytes::from_static(&[b'x'; 16 * 1024]))), ()))
+            });
+            let request = Request::post(site.url("/upload"))
+                .body(StreamBody::new(endless).boxed_unsync())
+                .unwrap();
+            let answer = tokio::time::timeout(Duration::from_secs(20), client.start(request)).await;
+            let answer = answer
+                .expect("while it is sent")
+                .unwrap_or_else(|error| panic!("{alpn:?}, {h2}, {round}: {error}"));
+            assert_eq!(answer.status(), 413, "{alpn:?}, {h2}");
+            drop(answer);
+            client.get(&site.url("/echo")).await.expect(200);
+        }
+    }
+}
