@@ -17,7 +17,6 @@ const KEYS: &[Key] = &[
         "session.*.heartbeat",
         "use refresh.every to renew ahead of time",
     ),
-    key("session.*.export", "run `staysigned export` instead"),
 ];
 
 /// Pattern of a key, a value of it, and what to do instead.

@@ -26,6 +26,7 @@ pub mod totp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -67,6 +68,8 @@ pub struct Recipe {
     pub rejected: Vec<Rejected>,
     pub refresh: Refresh,
     pub captures: Vec<Capture>,
+    /// A file of what is held, kept up to date.
+    pub export: Option<Export>,
     pub blocks: Vec<Target>,
     /// Plain values (`values`), in the same namespace as secrets and fields.
     pub values: BTreeMap<String, String>,
@@ -220,6 +223,14 @@ pub struct Url {
     pub path: String,
 }
 
+/// A file of the session's cookies for tools that cannot use a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// The file's kind, as `export --to` has it.
+    pub to: String,
+    pub file: PathBuf,
+}
+
 /// What is learnt from what clients themselves do.
 #[derive(Clone, Debug)]
 pub struct Capture {
@@ -267,6 +278,7 @@ impl Recipe {
             rejected: Vec::new(),
             refresh: Refresh::default(),
             captures: Vec::new(),
+            export: None,
             blocks: Vec::new(),
             values: BTreeMap::new(),
             secrets: BTreeMap::new(),

@@ -19,6 +19,7 @@ mod keep;
 mod late;
 mod learn;
 mod lesson;
+mod mirror;
 mod moved;
 mod opening;
 mod people;

@@ -14,6 +14,7 @@ use super::{
     history::History,
     keep,
     lesson::Taught,
+    mirror,
     refresh::Refresh,
     runner::Inner,
     shared::Shared,
@@ -149,6 +150,12 @@ impl Session {
         }
         let keep = keep::keep(self.me.clone(), self.shared.stop.clone());
         self.shared.spawn(keep);
+        // Who only looks at what is stored leaves the file to who keeps it.
+        let stop = self.shared.stop.clone();
+        if self.definition.recipe.export.is_some() && !stop.is_cancelled() {
+            let mirror = mirror::mirror(self.me.clone(), stop);
+            self.shared.spawn(mirror);
+        }
         Ok(())
     }
 }

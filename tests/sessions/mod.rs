@@ -3,6 +3,7 @@
 mod capture;
 mod crash;
 mod kinds;
+mod mirror;
 mod oidc;
 mod refresh;
 mod rejected;

@@ -4,9 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::{self, IsTerminal as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -19,7 +17,7 @@ use crate::{
         reach::{Reach, Which},
         runtime,
     },
-    export::{self, Kind, Written},
+    export::{self, Kind, Written, file},
     import,
     origin::{Host, Origin, Scheme},
     rule::{HostPattern, Recipe, Target},
@@ -99,7 +97,7 @@ fn deliver(
 ) -> Result<u8, Error> {
     match file.filter(|path| path != Path::new("-")) {
         Some(path) => {
-            replace(&path, text.expose())
+            file::replace(&path, text.expose(), 0o600)
                 .map_err(|e| Error::because(format!("cannot write {}", path.display()), e))?;
             let path = path.display();
             match harmless {
@@ -190,27 +188,4 @@ fn origin(recipe: &Recipe, domain: Option<Host>) -> Option<Origin> {
             _ => None,
         })
     })
-}
-
-/// Writes a file whole or not at all, for its owner alone.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = folder
-        .unwrap_or(Path::new("."))
-        .join(format!(".{name}.{}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        drop(fs::remove_file(&new));
-    }
-    written
 }

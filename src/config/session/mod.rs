@@ -1,5 +1,6 @@
 //! `[session.NAME]`: merged with its provider, read key by key, and checked as a whole.
 
+mod export;
 mod import;
 mod inject;
 mod names;
@@ -63,6 +64,7 @@ pub(super) fn read(keys: &Keys<'_>, clients: &[Client], pending: &mut Vec<Pendin
             recipe.provider = prepared.provider.clone();
             let secrets = secrets(keys, index, pending);
             reach(keys, &recipe);
+            export::check(keys, &recipe);
             if let RefreshKind::Import(_) = recipe.refresh.kind {
                 import::trusted(keys);
             }
@@ -111,6 +113,7 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
             .at("derive")
             .map(|at| values::fields(&at, |at| at.get()))
             .unwrap_or_default(),
+        export: keys.at("export").and_then(|at| at.table(export::read)?),
         sign: keys.at("sign").and_then(|at| at.table(sign::read)?),
         rejected: keys
             .at("rejected")
@@ -131,7 +134,7 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
         values: plain_values(keys),
         ..Recipe::new("")
     };
-    for key in ["pace", "heartbeat", "export"] {
+    for key in ["pace", "heartbeat"] {
         keys.at(key);
     }
     if !["inject", "cookies", "sign"]
