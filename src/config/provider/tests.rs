@@ -167,7 +167,7 @@ fn the_built_in_ones_are_right() {
         "amazon-ads" => {
             "values = { client_id = \"x\" }\nsecrets = { client_secret = \"env:A\", refresh_token = \"env:B\" }\n"
         }
-        "supabase" => "values = { project = \"abc\", app = \"app.example.com\" }\n",
+        "supabase" => "values = { host = \"abc.supabase.co\", apikey = \"x\" }\n",
         _ => "",
     };
     for name in crate::provider::names() {
