@@ -17,8 +17,15 @@ static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// Takes out what is meant for this hop alone. `Transfer-Encoding` goes too: the framing of the next hop is its
 /// connection's own.
 pub fn strip(headers: &mut HeaderMap) {
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
+    let mut fields = headers.keys().skip_while(|name| !is_hop_by_hop(name));
+    match (fields.next(), fields.next()) {
+        (None, _) => return,
+        // As most servers end their heads: nothing behind it has to keep its place.
+        (Some(last), None) if *last == CONNECTION && names_no_other(headers) => {
+            headers.remove(CONNECTION);
+            return;
+        }
+        _ => {}
     }
     let mut named: Vec<HeaderName> = Vec::new();
     for line in headers.get_all(CONNECTION) {
@@ -36,6 +43,15 @@ pub fn strip(headers: &mut HeaderMap) {
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Tells whether `Connection` says something about the connection alone.
+fn names_no_other(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONNECTION).iter();
+    lines.all(|line| {
+        let line = line.as_bytes();
+        line.eq_ignore_ascii_case(b"keep-alive") || line.eq_ignore_ascii_case(b"close")
+    })
 }
 
 /// Keeps the fields for which `keep` says so, in their order.
@@ -140,6 +156,28 @@ mod tests {
                 "te: trailers"
             ]
         );
+    }
+
+    #[test]
+    fn at_the_end_of_a_head() {
+        for (line, left) in [
+            ("keep-alive", vec!["a", "x-mine", "keep-alive-too"]),
+            ("Close", vec!["a", "x-mine", "keep-alive-too"]),
+            ("x-mine", vec!["a", "keep-alive-too"]),
+        ] {
+            let fields = [
+                ("a", "1"),
+                ("x-mine", "1"),
+                ("keep-alive-too", "1"),
+                ("connection", line),
+            ];
+            let mut map = headers(&fields);
+            strip(&mut map);
+            assert_eq!(map.keys().collect::<Vec<_>>(), left, "{line}");
+        }
+        let mut map = headers(&[("keep-alive", "timeout=5"), ("connection", "keep-alive")]);
+        strip(&mut map);
+        assert!(map.is_empty());
     }
 
     #[test]
