@@ -354,8 +354,8 @@ impl Ended {
             };
             output::print(format_args!(
                 "\nThe script alone was refused {alone_bad} of {alone} times; through staysigned {through_bad} of \
-                 {through} times. {} refresh\ntokens were used, {twice}; {rotations} new cookies were kept; {replays} \
-                 requests were refused by the site and sent again\nwith a renewed token before the script saw it.\n\
+                 {through}.\n{} refresh tokens were used, {twice}; {rotations} new cookies were kept; {replays} \
+                 requests\nwere refused by the site and sent again, renewed, before the script saw it.\n\
                  \nYour own: staysigned init\n",
                 sites.redeemed
             ))?;

@@ -46,8 +46,8 @@ impl View {
             "Two sites on this machine, for {} seconds; no network, no account.\n  \
              {API}   an access token lives {life} s, a refresh token is good for one use\n  \
              {SHOP}  every answer sets a new cookie, and the old one is void\n\
-             A script asks both, four times a second, with what it was given at the start. Beside it the same\n\
-             script runs through staysigned, with nothing.\n\n",
+             A script asks both, four times a second, with what it was given at the start.\n\
+             Beside it the same script runs through staysigned, with nothing.\n\n",
             LENGTH.as_secs()
         ))
     }
@@ -118,7 +118,7 @@ fn table(tally: &Tally, counted: &Counted, at: Duration) -> String {
     } = counted;
     let _ = writeln!(
         text,
-        "staysigned: tokens renewed {renewals}×, new cookies kept {rotations}×, sent again after a refusal {replays}×"
+        "staysigned: tokens renewed {renewals}×, cookies kept {rotations}×, sent again {replays}×"
     );
     const WIDTH: usize = 40;
     let done = (at.as_millis() * WIDTH as u128 / LENGTH.as_millis()) as usize;
@@ -134,26 +134,26 @@ fn table(tally: &Tally, counted: &Counted, at: Duration) -> String {
 
 /// The head of the lines.
 fn head() -> String {
-    let mut text = format!("{:6}", "");
+    let mut text = format!("{:5}", "");
     for site in SITES {
-        let _ = write!(text, "{site:<40}");
+        let _ = write!(text, "{site:<38}");
     }
-    text = format!("{}\n{:6}", text.trim_end(), "");
+    text = format!("{}\n{:5}", text.trim_end(), "");
     for client in [CLIENTS, CLIENTS].concat() {
-        let _ = write!(text, "{:<20}", client.name());
+        let _ = write!(text, "{:<19}", client.name());
     }
-    text = format!("{}\n{:6}", text.trim_end(), "");
-    text.push_str(&format!("{:<20}", " ok  refused").repeat(4));
+    text = format!("{}\n{:5}", text.trim_end(), "");
+    text.push_str(&format!("{:<19}", " ok  refused").repeat(4));
     format!("{}\n", text.trim_end())
 }
 
 fn line(tally: &Tally, second: u64) -> String {
-    let mut line = format!("{second:>2} s  ");
+    let mut line = format!("{second:>2} s ");
     for site in SITES {
         for client in CLIENTS {
             let count = tally.count(site, client);
             let refused = count.refused + count.failed;
-            let _ = write!(line, "{:>3}  {refused:>7}{:8}", count.ok, "");
+            let _ = write!(line, "{:>3}  {refused:>7}{:7}", count.ok, "");
         }
     }
     line.trim_end().to_owned()
