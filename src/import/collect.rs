@@ -111,6 +111,7 @@ impl<'a> Collector<'a> {
 
     /// Ends the import; nothing at all is an error.
     pub(super) fn finish(self) -> Result<Material, Error> {
+        let unbound = self.cookies.iter().filter(|c| self.is_unbound(c)).count();
         let Self {
             options,
             cookies,
@@ -140,8 +141,21 @@ impl<'a> Collector<'a> {
                 false => Error::NothingLeft(left.join(", ")),
             });
         }
+        let count = match cookies.len() {
+            1 => "1 cookie".to_owned(),
+            n => format!("{n} cookies"),
+        };
+        if unbound == cookies.len() {
+            let what = format!("{count} for hosts that the session is not bound to");
+            return Err(Error::NothingLeft(what));
+        }
         bounded(options, &cookies)?;
         warnings.extend(left);
+        if unbound > 0 {
+            warnings.push(format!(
+                "of {count}, {unbound} are for hosts that the session is not bound to"
+            ));
+        }
         if partitioned > 0 {
             warnings.push(format!(
                 "{partitioned} cookies that a browser keeps apart for one embedding site became ordinary ones"
@@ -181,6 +195,16 @@ impl<'a> Collector<'a> {
             created: now.checked_add(nth).unwrap_or(*now),
             assumed: draft.assumed || draft.domain.is_none(),
         }
+    }
+
+    /// Tells whether no request that the session is bound to takes the cookie.
+    fn is_unbound(&self, cookie: &Cookie) -> bool {
+        let Options { domain, hosts, .. } = self.options;
+        if domain.is_some() || hosts.is_empty() {
+            return false;
+        }
+        let dot = if cookie.host_only { "" } else { "." };
+        !wants(hosts, None, &format!("{dot}{}", cookie.domain))
     }
 
     /// Tells whether the cookie is of no use to the host named by `--domain` and those below it.

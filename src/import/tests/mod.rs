@@ -102,6 +102,37 @@ fn utf_16_is_named() {
 }
 
 #[test]
+fn cookies_that_go_nowhere_are_told() {
+    let file = |hosts: &[&str]| {
+        let lines = hosts.iter().enumerate();
+        lines
+            .map(|(n, host)| format!("{host}\tTRUE\t/\tTRUE\t0\tn{n}\tv\n"))
+            .collect::<String>()
+    };
+    let bound = |domain| Options {
+        hosts: vec![HostPattern::Exact("app.a.example".parse().unwrap())],
+        ..options(domain)
+    };
+    let take = |hosts: &[&str], domain| {
+        let text = file(hosts);
+        read(Kind::CookiesTxt, text.as_bytes(), &bound(domain))
+    };
+    let both = take(&[".a.example", ".b.example"], "").unwrap();
+    assert_eq!(both.cookies.len(), 2);
+    assert_eq!(
+        both.warnings,
+        ["of 2 cookies, 1 are for hosts that the session is not bound to"]
+    );
+    let error = take(&[".b.example"], "").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "every cookie in it is over or for another host: 1 cookie for hosts that the session is not bound to"
+    );
+    let asked = take(&[".b.example"], "b.example").unwrap();
+    assert!(asked.warnings.is_empty(), "{:?}", asked.warnings);
+}
+
+#[test]
 fn more_than_a_jar_holds_is_refused() {
     let mut options = options("");
     options.bounds.per_domain = 2;
