@@ -1,6 +1,6 @@
 //! What a session holds, in the formats that tools read: the way back from [`import`](crate::import).
 //!
-//! Cookies and tokens in, text out; [`file`] writes it. What a format cannot hold is left out with a warning,
+//! Cookies and tokens in, text out; [`mod@file`] writes it. What a format cannot hold is left out with a warning,
 //! never changed in silence. The text is a secret as a whole.
 
 mod audible;
