@@ -13,10 +13,6 @@ const KEYS: &[Key] = &[
     key("notify", "watch `staysigned status` instead"),
     key("store.rotate", "leave it out"),
     key("session.*.pace", "limit the tool instead"),
-    key(
-        "session.*.heartbeat",
-        "use refresh.every to renew ahead of time",
-    ),
 ];
 
 /// Pattern of a key, a value of it, and what to do instead.

@@ -34,8 +34,8 @@ use http::{HeaderName, HeaderValue, Method};
 
 pub use self::body::Spot;
 pub use self::refresh::{
-    ClientAuth, Encoding, Expect, GrantType, Import, Oauth2, Refresh, RefreshKind, Step, StepBody,
-    Unexpected, Verify,
+    ClientAuth, Encoding, Expect, GrantType, Heartbeat, Import, Oauth2, Refresh, RefreshKind, Step,
+    StepBody, Unexpected, Verify,
 };
 use self::{glob::Glob, pointer::Pointer, sign::Sign, template::Template};
 use crate::{
@@ -71,6 +71,7 @@ pub struct Recipe {
     /// A file of what is held, kept up to date.
     pub export: Option<Export>,
     pub blocks: Vec<Target>,
+    pub heartbeats: Vec<Heartbeat>,
     /// Plain values (`values`), in the same namespace as secrets and fields.
     pub values: BTreeMap<String, String>,
     /// Secrets as read from their sources at load.
@@ -280,6 +281,7 @@ impl Recipe {
             captures: Vec::new(),
             export: None,
             blocks: Vec::new(),
+            heartbeats: Vec::new(),
             values: BTreeMap::new(),
             secrets: BTreeMap::new(),
             seeds: BTreeSet::new(),

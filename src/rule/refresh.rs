@@ -115,6 +115,14 @@ pub struct Verify {
     pub ok: Expect,
 }
 
+/// A request that shows now and then whether the credential is still good, and keeps it so.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    pub url: Url,
+    pub every: Duration,
+    pub ok: Expect,
+}
+
 /// Why an answer is not the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unexpected {

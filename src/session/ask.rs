@@ -123,6 +123,11 @@ impl Session {
     /// the queue. Every request begins here.
     pub async fn turn(&self) -> Result<Turn, Busy> {
         Counters::add(&self.counters.requests);
+        self.wait_for_turn().await
+    }
+
+    /// As [`turn`](Self::turn), for a request of our own.
+    pub(super) async fn wait_for_turn(&self) -> Result<Turn, Busy> {
         let Some(turns) = &self.turns else {
             return Ok(Turn::default());
         };
@@ -227,6 +232,14 @@ impl Session {
 
     /// Reports that a request sent with generation `seen` was accepted.
     pub fn accepted(&self, seen: Generation, about: About<'_>) {
+        if !self.felt_at.is_empty() {
+            self.note_pulse(about);
+        }
+        self.vindicate(seen, about);
+    }
+
+    /// As [`accepted`](Self::accepted), for a request of our own.
+    pub(super) fn vindicate(&self, seen: Generation, about: About<'_>) {
         self.stubborn.forgive(about);
         if self.attentive.load(Ordering::Acquire) {
             self.happen(Event::Accepted(seen));

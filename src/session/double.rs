@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
 
-use super::refresh::{Answered, Outcome, Refresh, Renewed, Spend};
+use super::refresh::{Answered, Outcome, Pulse, Refresh, Renewed, Spend};
 use crate::{auth, env::Env, grant::Grant, life::Failure, origin::Origin};
 
 /// What happens to one call.
@@ -49,6 +49,7 @@ pub(super) struct Authority {
     pub(super) away: Mutex<Option<Failure>>,
     tokens: Mutex<Tokens>,
     pub(super) called_at: Mutex<Vec<Instant>>,
+    pub(super) beats: Mutex<Vec<Instant>>,
     /// Access tokens that the origin takes, and until when.
     valid: Mutex<HashMap<String, Instant>>,
     /// What came, for whoever looks into a life that went wrong.
@@ -83,6 +84,7 @@ impl Authority {
                 issued: 0,
             }),
             called_at: Mutex::default(),
+            beats: Mutex::default(),
             valid: Mutex::default(),
             log: Mutex::default(),
         }
@@ -94,6 +96,11 @@ impl Authority {
 
     pub(super) fn forget_faults(&self) {
         self.faults.lock().unwrap().clear();
+    }
+
+    /// Ends the access tokens that are out.
+    pub(super) fn void(&self) {
+        self.valid.lock().unwrap().clear();
     }
 
     /// Tells whether the origin takes an access token.
@@ -228,6 +235,29 @@ impl Refresh for Double {
     fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {
         let verdict = self.authority.verdict.lock().unwrap().clone();
         async move { verdict.map_or(Ok(()), Err) }.boxed()
+    }
+
+    fn beat(
+        self: Arc<Self>,
+        _: usize,
+        with: Spend,
+    ) -> BoxFuture<'static, Result<(Answered, Pulse), Failure>> {
+        let authority = &self.authority;
+        authority.beats.lock().unwrap().push(Instant::now());
+        let token = with.grant.field("access_token");
+        let good = token.is_some_and(|token| authority.accepts(token.expose()));
+        let (status, pulse) = if good {
+            (http::StatusCode::OK, Pulse::Good)
+        } else {
+            (http::StatusCode::UNAUTHORIZED, Pulse::Bad)
+        };
+        let answered = Answered {
+            status,
+            headers: http::HeaderMap::new(),
+            body: Vec::new(),
+            at: self.env.wall(),
+        };
+        async move { Ok((answered, pulse)) }.boxed()
     }
 
     fn relay(

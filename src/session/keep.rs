@@ -95,7 +95,7 @@ impl Session {
         wait
     }
 
-    fn used_at(&self) -> Option<SystemTime> {
+    pub(super) fn used_at(&self) -> Option<SystemTime> {
         match self.used_at.load(Ordering::Relaxed) {
             0 => None,
             used_at => Some(SystemTime::UNIX_EPOCH + Duration::from_millis(used_at)),

@@ -13,6 +13,7 @@ mod calls;
 mod confirm;
 mod counters;
 mod flight;
+mod heartbeat;
 mod held;
 mod history;
 mod keep;
@@ -106,6 +107,8 @@ pub struct Session {
     /// Whether it matters that a request was accepted.
     attentive: AtomicBool,
     stubborn: stubborn::Stubborn,
+    /// When real traffic last showed what each heartbeat would, in milliseconds since the start.
+    felt_at: Box<[AtomicU64]>,
     probing: AtomicBool,
     /// When the last request came, in milliseconds since the epoch; kept only for `idle`.
     used_at: AtomicU64,

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use super::{
-    Counters, Session, Standins,
+    Counters, Session, Standins, heartbeat,
     held::{Definition, Held},
     history::History,
     keep,
@@ -106,6 +106,12 @@ impl Session {
             woken: AtomicBool::new(false),
             attentive: AtomicBool::new(false),
             stubborn: Default::default(),
+            felt_at: definition
+                .recipe
+                .heartbeats
+                .iter()
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             probing: AtomicBool::new(false),
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
@@ -155,6 +161,10 @@ impl Session {
         if self.definition.recipe.export.is_some() && !stop.is_cancelled() {
             let mirror = mirror::mirror(self.me.clone(), stop);
             self.shared.spawn(mirror);
+        }
+        for number in 0..self.felt_at.len() {
+            let beat = heartbeat::beat(self.me.clone(), number, self.shared.stop.clone());
+            self.shared.spawn(beat);
         }
         Ok(())
     }

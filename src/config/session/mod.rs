@@ -27,7 +27,9 @@ use super::{
     source::{Pending, Slot, Source},
     tree::{Span, Value},
 };
-use crate::rule::{Bind, Concurrency, OnDead, Presigned, Recipe, RefreshKind, matcher::Matcher};
+use crate::rule::{
+    Bind, Concurrency, OnDead, Presigned, Recipe, RefreshKind, Url, matcher::Matcher,
+};
 
 /// The recipes, and where each of their bindings stands.
 pub(super) struct Sessions {
@@ -131,12 +133,14 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
             .at("block")
             .map(|at| rejected::blocks(&at))
             .unwrap_or_default(),
+        heartbeats: keys
+            .at("heartbeat")
+            .map(|at| refresh::heartbeats(&at))
+            .unwrap_or_default(),
         values: plain_values(keys),
         ..Recipe::new("")
     };
-    for key in ["pace", "heartbeat"] {
-        keys.at(key);
-    }
+    keys.at("pace");
     if !["inject", "cookies", "sign"]
         .iter()
         .any(|key| keys.has(key))
@@ -261,10 +265,20 @@ fn reach(keys: &Keys<'_>, recipe: &Recipe) {
         .verify
         .as_ref()
         .map(|verify| (&verify.url, "verify"));
-    for (url, key) in touched.into_iter().chain(verified) {
+    let is_bound = |url: &Url| {
         let none = HeaderMap::new();
         let found = matcher.find(None, &url.origin, &Method::GET, &url.path, &none);
-        if found.bound.is_some() {
+        found.bound.is_some()
+    };
+    if !recipe.heartbeats.iter().all(|beat| is_bound(&beat.url)) {
+        keys.fault(
+            "heartbeat",
+            "the session is not bound to the URL: its credential may not go there",
+            "add its host and path to `bind`, for GET",
+        );
+    }
+    for (url, key) in touched.into_iter().chain(verified) {
+        if is_bound(url) {
             continue;
         }
         if let Some(at) = keys.at("refresh") {

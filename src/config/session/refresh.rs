@@ -17,7 +17,7 @@ use crate::{
         tree::Value,
     },
     rule::{
-        ClientAuth, Encoding, GrantType, Oauth2, Refresh, RefreshKind, Url, Verify,
+        ClientAuth, Encoding, GrantType, Heartbeat, Oauth2, Refresh, RefreshKind, Url, Verify,
         pointer::Pointer, template::Template,
     },
 };
@@ -251,6 +251,23 @@ fn verify(keys: &Keys<'_>) -> Option<Verify> {
     let ok = keys.at("ok").and_then(|at| at.table(expect));
     Some(Verify {
         url: url?.get()?,
+        ok: ok.unwrap_or_default(),
+    })
+}
+
+/// Reads `heartbeat`.
+pub(super) fn heartbeats(at: &At<'_>) -> Vec<Heartbeat> {
+    let list = at.one_or_many();
+    list.iter().filter_map(|at| at.table(heartbeat)?).collect()
+}
+
+fn heartbeat(keys: &Keys<'_>) -> Option<Heartbeat> {
+    let url = keys.need("url", "url = \"https://api.example.com/me\"");
+    let every = keys.need("every", "every = \"10m\"");
+    let ok = keys.at("ok").and_then(|at| at.table(expect));
+    Some(Heartbeat {
+        url: url?.get()?,
+        every: every.and_then(|at| positive(&at))?,
         ok: ok.unwrap_or_default(),
     })
 }

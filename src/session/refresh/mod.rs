@@ -42,6 +42,13 @@ pub trait Refresh: fmt::Debug + Send + Sync + 'static {
     /// Asks whether a new credential is good (`verify`); else says why it is not.
     fn verify(self: Arc<Self>, new: Spend) -> BoxFuture<'static, Result<(), String>>;
 
+    /// Asks the URL of a heartbeat with what is held.
+    fn beat(
+        self: Arc<Self>,
+        heartbeat: usize,
+        with: Spend,
+    ) -> BoxFuture<'static, Result<(Answered, Pulse), Failure>>;
+
     /// Sends a client's own refresh, and returns its whole answer.
     fn relay(
         self: Arc<Self>,
@@ -62,6 +69,15 @@ pub struct Spend {
     pub jar: Arc<Jar>,
     /// Why it is asked; [`Cause::Rejected`] whenever what is held was rejected.
     pub cause: Cause,
+}
+
+/// What a heartbeat's answer says of the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    Good,
+    Bad,
+    /// The server is in trouble itself.
+    Unknown,
 }
 
 /// What came of it.
@@ -146,6 +162,22 @@ impl Refresh for Live {
 
     fn verify(self: Arc<Self>, new: Spend) -> BoxFuture<'static, Result<(), String>> {
         async move { self.is_accepted(&new).await }.boxed()
+    }
+
+    fn beat(
+        self: Arc<Self>,
+        heartbeat: usize,
+        with: Spend,
+    ) -> BoxFuture<'static, Result<(Answered, Pulse), Failure>> {
+        async move {
+            match self.recipe.heartbeats.get(heartbeat) {
+                Some(heartbeat) => self.feel(heartbeat, &with).await,
+                None => Err(Failure::Misconfigured(
+                    "there is no such heartbeat".to_owned(),
+                )),
+            }
+        }
+        .boxed()
     }
 
     fn relay(

@@ -3,12 +3,12 @@
 
 use http::{HeaderMap, Method, Request, Uri, request};
 
-use super::{Live, Renewed, Spend, answer, http::Answered};
+use super::{Live, Pulse, Renewed, Spend, answer, http::Answered};
 use crate::{
     jar::Jar,
     life::Failure,
     rule::{
-        Url, capture,
+        Heartbeat, Url, capture,
         inject::{self, Applied, Attempt},
         matcher::Found,
         rejected::{self, Asked, Looked, Seen, Verdict},
@@ -52,6 +52,26 @@ impl Live {
             .ok
             .met(&verify.url.path, answered.status, &answered.headers);
         met.map_err(|unexpected| format!("the new credential is not accepted: {unexpected}"))
+    }
+
+    /// Asks the URL of a heartbeat, and what the answer says of the credential.
+    pub(super) async fn feel(
+        &self,
+        heartbeat: &Heartbeat,
+        with: &Spend,
+    ) -> Result<(Answered, Pulse), Failure> {
+        let url = &heartbeat.url;
+        let (answered, applied) = self.get(url, with).await?;
+        let met = heartbeat
+            .ok
+            .met(&url.path, answered.status, &answered.headers);
+        let pulse = match self.judge(url, &answered, applied) {
+            Err(Failure::Terminal(_)) => Pulse::Bad,
+            _ if answered.trouble().is_some() => Pulse::Unknown,
+            _ if met.is_ok() => Pulse::Good,
+            _ => Pulse::Bad,
+        };
+        Ok((answered, pulse))
     }
 
     fn found(&self, url: &Url) -> Found<'_> {

@@ -3,6 +3,7 @@
 mod cooldown;
 mod doubt;
 mod figures;
+mod heartbeat;
 mod learning;
 mod people;
 mod providers;

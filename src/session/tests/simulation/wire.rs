@@ -24,7 +24,7 @@ use crate::{
     origin::Origin,
     session::{
         moved::{Moved, Seen},
-        refresh::{Answered, Outcome, Refresh, Renewed, Spend},
+        refresh::{Answered, Outcome, Pulse, Refresh, Renewed, Spend},
     },
 };
 
@@ -352,6 +352,14 @@ impl Refresh for Wire {
             outcome
         }
         .boxed()
+    }
+
+    fn beat(
+        self: Arc<Self>,
+        _: usize,
+        _: Spend,
+    ) -> BoxFuture<'static, Result<(Answered, Pulse), Failure>> {
+        unreachable!("there is no heartbeat here")
     }
 
     fn relay(self: Arc<Self>, _: auth::Request) -> BoxFuture<'static, Result<Answered, Failure>> {
