@@ -68,6 +68,14 @@ async fn settled(taken: &AtomicU64) -> u64 {
     }
 }
 
+/// Checks that a sender was stopped early, and that the proxy has grown by less than `most` bytes.
+async fn held_back(proxy: &Proxy, before: u64, sent: &AtomicU64, most: u64, case: &str) {
+    let held = settled(sent).await;
+    assert!(held < ON_THE_WAY, "{case}: {} MiB were sent", held / MIB);
+    let grown = resident(proxy).saturating_sub(before);
+    assert!(grown < most, "{case}: {} MiB are held", grown / MIB);
+}
+
 fn resident(proxy: &Proxy) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -103,18 +111,8 @@ async fn slow_readers_hold_back_the_origin() {
             .await
             .expect("a beginning")
             .expect("of the body");
-        let held = settled(&sent).await;
-        assert!(
-            held < ON_THE_WAY,
-            "{alpn:?}, {h2}: {} MiB were sent",
-            held / MIB
-        );
-        let grown = resident(&proxy).saturating_sub(before);
-        assert!(
-            grown < 12 * MIB,
-            "{alpn:?}, {h2}: {} MiB are held",
-            grown / MIB
-        );
+        let case = format!("{alpn:?}, {h2}");
+        held_back(&proxy, before, &sent, 12 * MIB, &case).await;
         // It goes on where it stood.
         let mut got = 0;
         while let Some(frame) = body.frame().await {
@@ -163,19 +161,9 @@ async fn slow_origins_hold_back_the_client() {
             (sent.load(Ordering::Relaxed) > 0).then_some(())
         })
         .await;
-        let held = settled(&sent).await;
-        assert!(
-            held < ON_THE_WAY,
-            "{alpn:?}, {h2}: {} MiB were sent",
-            held / MIB
-        );
-        let grown = resident(&proxy).saturating_sub(before);
+        let case = format!("{alpn:?}, {h2}");
         // 4 MiB of them are kept, in case that they are needed again.
-        assert!(
-            grown < 16 * MIB,
-            "{alpn:?}, {h2}: {} MiB are held",
-            grown / MIB
-        );
+        held_back(&proxy, before, &sent, 16 * MIB, &case).await;
         read.add_permits(1);
         let answer = answer.await.expect("an answer").expect(200);
         assert_eq!(answer.text(), BODY.to_string());
