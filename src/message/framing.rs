@@ -23,10 +23,11 @@ pub fn is_plain(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Returns how many fields a head has. The crumbs of a cookie (RFC 9113 §8.2.3) are one: a browser may send hundreds.
-pub fn fields(headers: &HeaderMap) -> usize {
-    let crumbs = headers.get_all(COOKIE).iter().count();
-    headers.len() - crumbs.saturating_sub(1)
+/// Tells whether a head has more fields than `most`. The crumbs of a cookie (RFC 9113 §8.2.3) are one: a browser may
+/// send hundreds.
+pub fn has_more(headers: &HeaderMap, most: usize) -> bool {
+    let crumbs = || headers.get_all(COOKIE).iter().count();
+    headers.len() > most && headers.len() - crumbs().saturating_sub(1) > most
 }
 
 /// As `is_plain`; the same length several times becomes one (RFC 9110 §8.6).

@@ -17,6 +17,7 @@ use super::{
     error::{Error, Kind},
     judge::{self, Judged},
     meter::Waited,
+    outlive::Stake,
     relay::{self, Received},
     requests::Scope,
     respond,
@@ -36,12 +37,16 @@ use crate::{
 };
 
 /// Serves one request. Every one ends in exactly one line of the log.
-pub async fn run(scope: Arc<Scope>, request: Request<ClientIncoming>) -> Response<ResponseBody> {
+pub async fn run(
+    scope: Arc<Scope>,
+    request: Request<ClientIncoming>,
+    stake: Arc<Stake>,
+) -> Response<ResponseBody> {
     let started = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().clone());
     let is_http2 = request.version() == Version::HTTP_2;
     let waited = Waited::default();
-    let result = Exchange::begin(&scope, request, &waited).await;
+    let result = Exchange::begin(&scope, request, &waited, &stake).await;
     scope.proxy.added.note(started.elapsed(), &waited);
     let origin = || {
         scope
@@ -96,6 +101,8 @@ pub(super) struct Exchange<'s> {
     pub informs: Option<Arc<Activity>>,
     pub hides_cookies: bool,
     pub waited: &'s Waited,
+    /// Raised while an answer is on its way that teaches; `None`: none does.
+    pub stake: Option<&'s Stake>,
 }
 
 impl<'s> Exchange<'s> {
@@ -118,6 +125,7 @@ impl<'s> Exchange<'s> {
         scope: &'s Scope,
         request: Request<ClientIncoming>,
         waited: &'s Waited,
+        stake: &'s Stake,
     ) -> Result<Response<ResponseBody>, Error> {
         let proxy = &*scope.proxy;
         let (mut parts, body) = request.into_parts();
@@ -129,7 +137,7 @@ impl<'s> Exchange<'s> {
             return Err(Kind::BadRequest("the request's length has several readings").into());
         }
         // Over HTTP/2 the library bounds the bytes alone.
-        if framing::fields(&parts.headers) > proxy.limits.fields {
+        if framing::has_more(&parts.headers, proxy.limits.fields) {
             return Err(Kind::BadRequest("the request has too many fields").into());
         }
         let named;
@@ -224,6 +232,7 @@ impl<'s> Exchange<'s> {
             informs: (parts.version == Version::HTTP_11).then(|| scope.activity.clone()),
             hides_cookies: false,
             waited,
+            stake: (found.bound.is_some() || !found.captures.is_empty()).then_some(stake),
         };
         let mut arrived = Arrived::Coming(body);
         if found.captures.iter().any(relay::looks_into)

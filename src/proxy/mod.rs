@@ -16,6 +16,7 @@ mod intercept;
 mod interim;
 mod judge;
 pub mod meter;
+mod outlive;
 mod owner;
 mod relay;
 mod requests;

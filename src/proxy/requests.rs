@@ -24,8 +24,8 @@ use super::{
     calm::Calm,
     cork::Corked,
     error::{Error, Kind},
-    exchange,
     interim::Announcing,
+    outlive::Outliving,
     respond,
     stage::Stage,
     timer::{Activity, Busy, Expired, Timer, Watched},
@@ -106,7 +106,7 @@ impl Who {
     /// Answers one request.
     async fn answer(self, request: Request<Incoming>, busy: Busy) -> Answered {
         let response = match self.scope(&request) {
-            Ok(scope) => exchange::run(scope, request).await,
+            Ok(scope) => Outliving::new(scope, request).await,
             Err(error) => respond::error(&error).map(ResponseBody::Whole),
         };
         Ok(response.map(|body| Counted::new(body, busy)))
@@ -170,8 +170,7 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     let who = Who::Known(Arc::new(scope));
     let service = service_fn({
         let activity = activity.clone();
-        // In a box: an idle connection holds no room for an exchange.
-        move |request| Box::pin(who.clone().answer(request, activity.busy()))
+        move |request| who.clone().answer(request, activity.busy())
     });
     let connection = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())

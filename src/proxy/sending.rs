@@ -90,8 +90,14 @@ impl Exchange<'_> {
         request: &mut Option<Request<Body>>,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let began = Instant::now();
+        if let Some(stake) = self.stake {
+            stake.raise();
+        }
         let answer = self.ask(request).await;
         self.waited.since(began);
+        if let (Some(stake), Err(_)) = (self.stake, &answer) {
+            stake.settle();
+        }
         answer
     }
 
@@ -118,7 +124,7 @@ impl Exchange<'_> {
             return Err(upstream::Error::invalid("a length with several readings"));
         }
         // Over HTTP/2 the library bounds the bytes alone.
-        if framing::fields(response.headers()) > self.proxy.limits.fields {
+        if framing::has_more(response.headers(), self.proxy.limits.fields) {
             return Err(upstream::Error::invalid("more fields than are taken"));
         }
         if is_event_stream(response.headers()) {

@@ -80,6 +80,9 @@ impl Exchange<'_> {
             };
             other.learn(answer).await.map_err(stored)?;
         }
+        if let Some(stake) = self.stake {
+            stake.settle();
+        }
         Ok(())
     }
 }

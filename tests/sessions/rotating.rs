@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use crate::support::{
     beside::beside,
+    client::eventually,
     origin::Origin,
     proxy::{Proxy, proxy},
     rotating::{Manner, Rotating, dead_site},
@@ -66,6 +67,32 @@ async fn serial_sessions_are_serial_across_processes() {
         assert_eq!((unauthorized, other, failed), (0, 0, 0));
     }
     rotating.with(|state| assert_eq!((state.ended, state.rejected), (false, 0)));
+}
+
+/// A client that leaves while the answer is on its way takes nothing with it: the answer's cookie is kept all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_leave_lose_no_rotation() {
+    for h2 in [false, true] {
+        let rotating = Rotating::new(Manner::Strict);
+        let (site, mut proxy) = imported(&rotating, "concurrency = \"serial\"").await;
+        proxy.start().await;
+        rotating.with(|state| state.work = Duration::from_millis(500));
+        for round in 1..=3 {
+            let client = if h2 {
+                proxy.client().h2()
+            } else {
+                proxy.client()
+            };
+            let url = site.url("/");
+            let leaving = tokio::spawn(async move { client.get(&url).await });
+            let asked = || rotating.with(|state| (state.accepted == round).then_some(()));
+            eventually("the site is asked", Duration::from_secs(20), asked).await;
+            leaving.abort();
+            assert!(leaving.await.is_err(), "it left before the answer");
+        }
+        proxy.client().get(&site.url("/")).await.expect(200);
+        rotating.with(|state| assert_eq!((state.ended, state.rejected), (false, 0), "{h2}"));
+    }
 }
 
 /// The rotated value survives a stop: the next process goes on with the last one.

@@ -1,0 +1,96 @@
+//! An exchange whose client leaves before the answer is there.
+//!
+//! The library drops it with the connection. But once the upstream has the request, its answer may rotate what the
+//! session holds, and nobody else will ever see that answer: the exchange goes on by itself until it has been learnt.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{body::ResponseBody, exchange, requests::Scope};
+
+/// How long an answer may take that no client waits for.
+const ALONE: Duration = Duration::from_secs(30);
+
+/// An exchange that is not lost with its client.
+pub(super) struct Outliving {
+    /// `None`: it is over.
+    exchange: Option<Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>>,
+    stake: Arc<Stake>,
+    scope: Arc<Scope>,
+}
+
+/// Whether an answer is on its way from which a session will learn.
+#[derive(Debug, Default)]
+pub(super) struct Stake(AtomicBool);
+
+// === impl Stake ===
+
+impl Stake {
+    pub(super) fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn settle(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+// === impl Outliving ===
+
+impl Outliving {
+    pub(super) fn new(scope: Arc<Scope>, request: Request<Incoming>) -> Self {
+        let stake = Arc::<Stake>::default();
+        Self {
+            // In a box: an idle connection holds no room for an exchange.
+            exchange: Some(Box::pin(exchange::run(
+                scope.clone(),
+                request,
+                stake.clone(),
+            ))),
+            stake,
+            scope,
+        }
+    }
+}
+
+impl Future for Outliving {
+    type Output = Response<ResponseBody>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Pending;
+        };
+        let polled = exchange.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.exchange = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Outliving {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take()
+            && self.stake.0.load(Ordering::Relaxed)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let tasks = &self.scope.proxy.stop.tasks;
+            tasks.spawn_on(
+                async move { drop(timeout(ALONE, exchange).await) },
+                &runtime,
+            );
+        }
+    }
+}
