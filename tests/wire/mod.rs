@@ -6,3 +6,4 @@ mod floods;
 mod informational;
 mod llhttp;
 mod requests;
+mod targets;
