@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod raw;
 pub mod rotating;
 pub mod routes;
+pub mod strace;
 pub mod strict;
 pub mod tap;
 pub mod tool;

@@ -1,0 +1,32 @@
+//! Real processes, and what happens to them in the middle of a rotation: death, pauses, disks that fail, networks
+//! that are silent.
+
+mod kill;
+
+use crate::support::{
+    authority::{Authority, session},
+    oauth::{Pair, Policy},
+    origin::Origin,
+    proxy::{Builder, proxy},
+};
+
+const HOST: &str = "api.example.test";
+
+/// A site whose refresh tokens are good for one use, and who is logged in there.
+async fn world(policy: Policy) -> (Authority, Origin, Pair) {
+    let authority = Authority::new(policy);
+    let pair = authority.login();
+    let site = authority.site(HOST).start().await;
+    (authority, site, pair)
+}
+
+/// The proxy for it, its tasks on one thread, so that the calls of a rotation have an order.
+fn with(site: &Origin, pair: &Pair, more: &str) -> Builder {
+    proxy()
+        .site(site)
+        .config(session("app", HOST, more))
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh)
+        .env("TOKIO_WORKER_THREADS", "1")
+        .level("info")
+}
