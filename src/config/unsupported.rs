@@ -12,7 +12,6 @@ pub(super) struct Key {
 const KEYS: &[Key] = &[
     key("notify", "watch `staysigned status` instead"),
     key("store.rotate", "leave it out"),
-    key("session.*.pace", "limit the tool instead"),
 ];
 
 /// Pattern of a key, a value of it, and what to do instead.

@@ -224,6 +224,16 @@ impl Kind {
                     retry_after: Some(*after),
                 };
             }
+            Self::Paced(after) => {
+                return Answer {
+                    side: Proxy,
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    error: "connection_limit_reached",
+                    message: "the session's pace is used up".to_owned(),
+                    hint: Some("ask more slowly, or raise the session's `pace`"),
+                    retry_after: Some(*after),
+                };
+            }
             Self::Incompletely(missing) => {
                 return Answer {
                     side: Proxy,

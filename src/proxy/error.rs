@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use super::answer::Side;
 use crate::{
     message::target,
-    session::{Busy, Unusable},
+    session::{Busy, Paced, Unusable},
     upstream,
 };
 
@@ -63,6 +63,8 @@ pub enum Kind {
     Incompletely(String),
     Waiting,
     Busy,
+    /// The session's pace is used up for longer than a request waits.
+    Paced(Duration),
     /// An answer has what the client must not see, and it cannot be taken out.
     Unmasked,
     /// What was learnt could not be stored.
@@ -148,6 +150,12 @@ impl From<Unusable> for Error {
 impl From<Busy> for Error {
     fn from(busy: Busy) -> Self {
         Self::from(Kind::Busy).because(busy)
+    }
+}
+
+impl From<Paced> for Error {
+    fn from(paced: Paced) -> Self {
+        Self::from(Kind::Paced(paced.retry_after)).because(paced)
     }
 }
 

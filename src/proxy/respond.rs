@@ -43,7 +43,10 @@ pub fn error(error: &Error) -> Response<Bytes> {
         headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
     }
     if let Some(after) = retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64),
+        );
     }
     response
 }

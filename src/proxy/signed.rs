@@ -46,14 +46,12 @@ impl Exchange<'_> {
             Ok(exchange.finish(response, Some(recipe), note))
         };
         let turn = session.turn().await?;
-        let mut current = match session.ready() {
-            Some(current) => Some(current),
-            None => match Box::pin(session.current()).await {
-                Ok(current) => Some(current),
-                Err(dead) if recipe.on_dead == OnDead::Fail => return Err(dead.into()),
-                Err(_) => None,
-            },
-        };
+        let mut current = Self::held(session).await?;
+        if recipe.pace.is_some() {
+            // Behind the wait for a refresh, so that who waited for one does not go all at once.
+            Box::pin(session.pace()).await?;
+            current = Self::held(session).await?;
+        }
         let (mut body, spare) = match arrived {
             Arrived::Whole(whole) => (Body::Empty, Spare::Whole(*whole)),
             Arrived::Coming(body)
@@ -152,9 +150,27 @@ impl Exchange<'_> {
             } else {
                 "the first answer was a challenge; sent again with the credential"
             });
+            let next = if recipe.pace.is_some() {
+                Box::pin(session.pace()).await?;
+                session.ready().unwrap_or(next)
+            } else {
+                next
+            };
             session.replayed();
             (body, current) = (again, Some(next));
             (attempt, repeated) = (Attempt::Again, false);
+        }
+    }
+
+    /// Returns what a request is sent with, if anything usable is held or comes in time.
+    async fn held(session: &Session) -> Result<Option<Arc<Current>>, Error> {
+        if let Some(current) = session.ready() {
+            return Ok(Some(current));
+        }
+        match Box::pin(session.current()).await {
+            Ok(current) => Ok(Some(current)),
+            Err(dead) if session.recipe().on_dead == OnDead::Fail => Err(dead.into()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod inject;
 pub mod jwt;
 pub mod mask;
 pub mod matcher;
+mod pace;
 pub mod path;
 pub mod pointer;
 mod refresh;
@@ -33,6 +34,7 @@ use std::{
 use http::{HeaderName, HeaderValue, Method};
 
 pub use self::body::Spot;
+pub use self::pace::Pace;
 pub use self::refresh::{
     ClientAuth, Encoding, Expect, GrantType, Heartbeat, Import, Oauth2, Refresh, RefreshKind, Step,
     StepBody, Unexpected, Verify,
@@ -56,6 +58,8 @@ pub struct Recipe {
     pub per_client: bool,
     /// Whether the store may hold it; `false`: in memory only.
     pub persist: bool,
+    /// At most so many requests within a time.
+    pub pace: Option<Pace>,
     pub user_agent: Option<HeaderValue>,
     pub presigned: Presigned,
     pub on_dead: OnDead,
@@ -269,6 +273,7 @@ impl Recipe {
             concurrency: Concurrency::default(),
             per_client: false,
             persist: true,
+            pace: None,
             user_agent: None,
             presigned: Presigned::default(),
             on_dead: OnDead::default(),

@@ -96,6 +96,9 @@ impl Session {
         let Ok(turn) = self.wait_for_turn().await else {
             return;
         };
+        if self.pace().await.is_err() {
+            return;
+        }
         // Not `ready`: that would count as somebody's use.
         let Some(current) = self.current.load_full() else {
             return;

@@ -23,6 +23,7 @@ mod lesson;
 mod mirror;
 mod moved;
 mod opening;
+mod pace;
 mod people;
 pub mod refresh;
 mod relay;
@@ -61,6 +62,7 @@ use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 pub use self::{
     counters::{BUCKETS, Counters},
     history::Event,
+    pace::Paced,
     people::Material,
     relay::{Relay, Relayed},
     sessions::{Context, Error, Keeping, Sessions},
@@ -114,6 +116,7 @@ pub struct Session {
     used_at: AtomicU64,
     reads: write::Reads,
     turns: Option<Arc<Semaphore>>,
+    pacer: Option<Arc<pace::Pacer>>,
     standins: Option<Standins>,
     /// The refresh of clients that is under way.
     relays: Mutex<relay::Joint>,

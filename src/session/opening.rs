@@ -15,6 +15,7 @@ use super::{
     keep,
     lesson::Taught,
     mirror,
+    pace::Pacer,
     refresh::Refresh,
     runner::Inner,
     shared::Shared,
@@ -31,6 +32,7 @@ use crate::{
 pub(super) struct Kept {
     counters: Arc<Counters>,
     history: Arc<Mutex<History>>,
+    pacer: Option<Arc<Pacer>>,
 }
 
 // === impl Session ===
@@ -40,6 +42,7 @@ impl Session {
         Kept {
             counters: Arc::clone(&self.counters),
             history: Arc::clone(&self.history),
+            pacer: self.pacer.clone(),
         }
     }
 
@@ -71,7 +74,11 @@ impl Session {
         store: &Store,
         refresh: Arc<dyn Refresh>,
         shared: &Arc<Shared>,
-        Kept { counters, history }: Kept,
+        Kept {
+            counters,
+            history,
+            pacer,
+        }: Kept,
     ) -> Arc<Self> {
         let now = shared.env.wall();
         let held = Held::nothing(definition, Default::default());
@@ -88,6 +95,11 @@ impl Session {
             last_error: None,
         };
         let standins = Standins::of(&definition.recipe, &id, store);
+        // A reload that changes nothing here lets nobody go sooner.
+        let pacer = definition.recipe.pace.map(|pace| {
+            let kept = pacer.filter(|kept| kept.pace == pace);
+            kept.unwrap_or_else(|| Arc::new(Pacer::new(pace)))
+        });
         let serial = definition.recipe.concurrency == Concurrency::Serial;
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             id,
@@ -117,6 +129,7 @@ impl Session {
             reads: Reads::default(),
             standins,
             relays: Mutex::default(),
+            pacer,
             turns: serial.then(|| Arc::new(Semaphore::new(1))),
             counters,
             history,

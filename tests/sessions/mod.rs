@@ -5,6 +5,7 @@ mod crash;
 mod kinds;
 mod mirror;
 mod oidc;
+mod pace;
 mod refresh;
 mod rejected;
 mod replay;

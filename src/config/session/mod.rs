@@ -97,6 +97,9 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
         ),
         per_client: keys.or("per_client", false),
         persist: keys.or("persist", true),
+        pace: keys
+            .at("pace")
+            .and_then(|at| at.parse("a pace", "\"2/s\", \"30/m\", \"1000/h\"")),
         user_agent: keys.get("user_agent"),
         presigned: keys.choice(
             "presigned",
@@ -140,7 +143,6 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
         values: plain_values(keys),
         ..Recipe::new("")
     };
-    keys.at("pace");
     if !["inject", "cookies", "sign"]
         .iter()
         .any(|key| keys.has(key))
