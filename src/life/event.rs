@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use super::{Attempt, Cause, Doubt, Holding};
+use super::{Attempt, Cause, Doubt, Holding, cooldown::Note};
 use crate::grant::Generation;
 
 /// What happened.
@@ -14,6 +14,8 @@ pub enum Event {
     Due { used_at: Option<SystemTime> },
     /// A request that was sent with this generation was rejected; the store was read again before.
     Rejected(Generation),
+    /// A request that was sent again with this generation, after a refresh, was rejected again.
+    RejectedAgain(Generation),
     /// A request that was sent with this generation was accepted.
     Accepted(Generation),
     /// A person asks for a refresh.
@@ -27,7 +29,7 @@ pub enum Event {
         held: Holding,
         doubt: Option<Doubt>,
         ended: Option<Reason>,
-        vain_at: Option<SystemTime>,
+        vain: Option<Note>,
     },
     /// This is held now, by a login, an import, a restore, or an answer that came late.
     Imported(Holding),

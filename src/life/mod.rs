@@ -20,7 +20,7 @@ mod tests;
 
 use std::time::{Duration, SystemTime};
 
-use self::cooldown::Vain;
+use self::cooldown::{Note, Vain};
 pub use self::{
     event::{Effect, Event, Failure, Notice, Outcome, Reason},
     journal::{Doubt, Moment},
@@ -55,8 +55,8 @@ pub struct Life {
     pub state: State,
     doubt: Option<Doubt>,
     vain: Option<Vain>,
-    /// The newest generation that a request was accepted with, and when.
-    accepted: Option<(Generation, SystemTime)>,
+    /// The newest generation that a request was accepted with.
+    accepted: Option<Generation>,
     /// Failed flights since the last that succeeded.
     failures: u32,
     /// Whether the held generation was rejected and not accepted since.
@@ -137,15 +137,15 @@ impl Life {
         self.doubt
     }
 
-    /// Returns when a vain forced refresh ended; it is stored with the session.
-    pub fn vain_at(&self) -> Option<SystemTime> {
-        self.vain.map(|vain| vain.at)
+    /// Returns the note of a forced refresh that was not vindicated; it is stored with the session.
+    pub fn vain(&self) -> Option<Note> {
+        self.vain.map(|vain| vain.note)
     }
 
     /// Tells whether news of an accepted request would change anything.
     pub fn awaits_acceptance(&self) -> bool {
         let generation = self.state.holding().generation;
-        let first = self.accepted.is_none_or(|(newest, _)| newest < generation);
+        let first = self.accepted.is_none_or(|newest| newest < generation);
         self.vain.is_some() || self.rejected || first
     }
 
@@ -179,18 +179,19 @@ impl Life {
             Event::Needed => self.needed(now, rules, &mut effects),
             Event::Due { used_at } => self.due(used_at, now, rules, &mut effects),
             Event::Rejected(seen) => self.was_rejected(seen, now, rules, &mut effects),
+            Event::RejectedAgain(seen) => self.was_shown(seen, &mut effects),
             Event::Asked => self.asked(now, rules, &mut effects),
             Event::Reachable => self.reachable(now, rules, &mut effects),
-            Event::Accepted(seen) => self.accepted(seen, now, &mut effects),
+            Event::Accepted(seen) => self.accepted(seen, &mut effects),
             Event::Changed(held) => self.changed(held, &mut effects),
             Event::Imported(held) => self.imported(held, &mut effects),
             Event::Stored {
                 held,
                 doubt,
                 ended,
-                vain_at,
+                vain,
             } => {
-                let vain = vain_at.map(|at| self.known_vain(at, held.generation, now, rules));
+                let vain = vain.map(|note| self.known_vain(note, now, rules));
                 self.shared(held, doubt, ended, vain, &mut effects);
             }
             Event::Outcome(outcome) => self.outcome(outcome, now, rules, &mut effects),

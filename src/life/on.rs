@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use super::{
     Cause, Doubt, Effect, Failure, Holding, Life, Notice, Now, Reason, Rules, State, What,
-    cooldown::Vain, when,
+    cooldown::{Note, Vain},
+    when,
 };
 use crate::grant::Generation;
 
@@ -63,7 +64,7 @@ impl Life {
             return;
         }
         self.rejected = true;
-        let cooling = self.cooling(now);
+        let cooling = self.pauses(seen, now, effects);
         match &mut self.state {
             State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
                 if held.renewable && !cooling {
@@ -78,6 +79,30 @@ impl Life {
             // The flight serves the rejection too, and counts as forced from now on.
             State::Refreshing { attempt, .. } => attempt.cause = Cause::Rejected,
             State::NeedsLogin { .. } => {}
+        }
+    }
+
+    /// Tells whether a rejection of this generation causes no refresh, and notes that it shows why.
+    fn pauses(&mut self, seen: Generation, now: Now, effects: &mut Vec<Effect>) -> bool {
+        let pauses = self.vain.filter(|vain| vain.cools(now));
+        let Some(vain) = pauses else {
+            return false;
+        };
+        if vain.is_hearsay(now) {
+            return false;
+        }
+        self.was_shown(seen, effects);
+        true
+    }
+
+    /// A request with the result of the forced refresh was rejected.
+    pub(super) fn was_shown(&mut self, seen: Generation, effects: &mut Vec<Effect>) {
+        if let Some(vain) = &mut self.vain
+            && seen >= vain.note.generation
+            && !vain.note.shown
+        {
+            vain.note.shown = true;
+            effects.push(Effect::Persist);
         }
     }
 
@@ -108,19 +133,16 @@ impl Life {
         self.due_at(now, rules).is_some_and(|at| at <= now.wall)
     }
 
-    pub(super) fn accepted(&mut self, seen: Generation, now: Now, effects: &mut Vec<Effect>) {
-        if seen < self.state.holding().generation {
-            return;
-        }
-        self.rejected = false;
-        if let Some(vain) = self.vain {
-            if seen < vain.generation {
-                return;
-            }
+    pub(super) fn accepted(&mut self, seen: Generation, effects: &mut Vec<Effect>) {
+        // What the answer taught may have moved the generation on already.
+        if self.vain.is_some_and(|vain| seen >= vain.note.generation) {
             self.vain = None;
             effects.push(Effect::Persist);
         }
-        self.accepted = Some((seen, now.wall));
+        self.accepted = self.accepted.max(Some(seen));
+        if seen >= self.state.holding().generation {
+            self.rejected = false;
+        }
     }
 
     /// Takes up what was learnt from an answer, or what another process stored.
@@ -148,16 +170,13 @@ impl Life {
     }
 
     /// Takes a stored pause for ours if it is the same: ours knows both clocks.
-    pub(super) fn known_vain(
-        &self,
-        at: SystemTime,
-        generation: Generation,
-        now: Now,
-        rules: &Rules,
-    ) -> Vain {
+    pub(super) fn known_vain(&self, note: Note, now: Now, rules: &Rules) -> Vain {
         match self.vain {
-            Some(vain) if vain.at == at => vain.of(generation),
-            Some(_) | None => Vain::new(at, generation, now, rules.cooldown),
+            Some(mut vain) if vain.is_of(note) => {
+                vain.note.shown |= note.shown;
+                vain
+            }
+            Some(_) | None => Vain::told(note, now, rules.cooldown),
         }
     }
 
@@ -181,12 +200,11 @@ impl Life {
             self.doubt = self.doubt.or(doubt);
             return;
         }
-        let generation = self.state.holding().generation;
         self.doubt = doubt;
         // What requests have shown here not to be vain may still be noted in the store.
         self.vain = vain.filter(|vain| {
-            let accepted = self.accepted.filter(|(newest, _)| *newest >= generation);
-            accepted.is_none_or(|(_, when)| vain.at > when)
+            self.accepted
+                .is_none_or(|newest| newest < vain.note.generation)
         });
         if let (Some(reason), None) = (ended, self.ended()) {
             self.rejected = true;

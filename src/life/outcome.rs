@@ -2,8 +2,11 @@
 
 use super::{
     Attempt, Cause, Doubt, Effect, Failure, Holding, Life, Notice, Now, Outcome, Reason, Rules,
-    State, cooldown::Vain, when,
+    State,
+    cooldown::{Note, Vain},
+    when,
 };
+use crate::grant::Generation;
 
 impl Life {
     pub(super) fn outcome(
@@ -86,7 +89,7 @@ impl Life {
             } else {
                 held.generation
             };
-            self.vain = Some(Vain::new(now.wall, generation, now, rules.cooldown));
+            self.forced(generation, now, rules);
         }
         let recovered = self.failures > 0;
         self.doubt = None;
@@ -96,6 +99,16 @@ impl Life {
         if recovered {
             effects.push(Effect::Tell(Notice::Recovered));
         }
+    }
+
+    /// Notes that a forced refresh has ended; a second one within the pause was the one more that was granted.
+    fn forced(&mut self, generation: Generation, now: Now, rules: &Rules) {
+        let note = Note {
+            at: now.wall,
+            generation,
+            shown: self.cooling(now),
+        };
+        self.vain = Some(Vain::new(note, now, rules.cooldown));
     }
 
     fn failed(
@@ -116,8 +129,7 @@ impl Life {
                     (_, None) => Reason::Terminal(text.clone()),
                 };
                 if attempt.cause == Cause::Rejected {
-                    let generation = attempt.generation.next();
-                    self.vain = Some(Vain::new(now.wall, generation, now, rules.cooldown));
+                    self.forced(attempt.generation.next(), now, rules);
                 }
                 self.state = State::NeedsLogin { stale, reason };
                 effects.push(Effect::Tell(Notice::Failed(failure)));

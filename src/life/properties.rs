@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     Doubt, Effect, Event, Failure, Holding, Life, Notice, Now, Outcome, Reason, Rules, State, What,
+    cooldown::Note,
 };
 use crate::grant::Generation;
 
@@ -37,7 +38,7 @@ enum Step {
         newer: bool,
         doubt: bool,
         ended: bool,
-        vain_ago: Option<u64>,
+        vain_ago: Option<(u64, bool)>,
     },
     Superseded,
     Unverified,
@@ -76,7 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => expires_in().prop_map(|expires_in| Step::Token { expires_in }),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(whole, renewable)| Step::Imported { whole, renewable }),
         4 => (any::<bool>(), expires_in()).prop_map(|(changed, expires_in)| Step::Renewed { changed, expires_in }),
-        1 => (any::<[bool; 3]>(), proptest::option::of(0u64..90))
+        1 => (any::<[bool; 3]>(), proptest::option::of((0u64..90, any::<bool>())))
             .prop_map(|([newer, doubt, ended], vain_ago)| Step::Stored { newer, doubt, ended, vain_ago }),
         1 => Just(Step::Superseded),
         1 => Just(Step::Unverified),
@@ -112,8 +113,8 @@ struct World {
     tokens: u64,
     spends: bool,
     flying: bool,
-    /// The end of the last forced refresh that no request was accepted after.
-    vain: Option<SystemTime>,
+    /// When another process told of the forced refresh that no request was accepted after.
+    told: Option<SystemTime>,
 }
 
 impl World {
@@ -154,6 +155,7 @@ impl World {
         let outcome = matches!(event, Event::Outcome(_));
         let ended_elsewhere = matches!(event, Event::Stored { ended: Some(_), .. });
         let forced = matches!(event, Event::Rejected(_));
+        let told = matches!(event, Event::Stored { .. });
         let now = Now {
             wall: self.wall,
             uptime: Duration::from_secs(1),
@@ -169,19 +171,21 @@ impl World {
         prop_assert!(life.state.holding().generation >= before.state.holding().generation);
 
         // One flight at most, and exactly while the state says so.
-        let flights = effects
-            .iter()
-            .filter(|effect| matches!(effect, Effect::Refresh(_)))
-            .count();
+        let is_call = |effect: &&Effect| matches!(effect, Effect::Refresh(_));
+        let flights = effects.iter().filter(is_call).count();
         prop_assert!(flights <= usize::from(!self.flying || outcome));
         self.flying = flights == 1 || self.flying && !outcome;
         prop_assert_eq!(matches!(life.state, State::Refreshing { .. }), self.flying);
 
         // No forced refresh while the pause lasts.
         if forced && flights == 1 {
-            let cooling = self
-                .vain
-                .is_some_and(|at| self.wall < at + self.rules.cooldown);
+            // What another process noted and did not confirm grants one more.
+            let granted = self
+                .told
+                .is_some_and(|told| self.wall >= told + Duration::from_secs(1));
+            let cooling = before.vain().is_some_and(|note| {
+                self.wall < note.at + self.rules.cooldown && (note.shown || !granted)
+            });
             prop_assert!(!cooling, "a forced refresh within the cooldown");
         }
 
@@ -205,12 +209,9 @@ impl World {
             prop_assert!(wake.is_some(), "degraded for ever");
         }
 
-        if let Some(at) = life.vain_at() {
-            if self.vain != Some(at) {
-                self.vain = Some(at);
-            }
-        } else {
-            self.vain = None;
+        let refresh = |life: &Life| life.vain().map(|note| (note.at, note.generation));
+        if refresh(&life) != refresh(&before) {
+            self.told = told.then_some(self.wall);
         }
         self.life = life;
         Ok(())
@@ -228,14 +229,10 @@ impl World {
             Step::Accepted(by) => Event::Accepted(older(by)),
             Step::Asked => Event::Asked,
             Step::Reachable => Event::Reachable,
-            Step::Learnt { moves, expires_in } => {
-                let held = if moves {
-                    self.moved(expires_in, false)
-                } else {
-                    self.holding()
-                };
-                Event::Changed(held)
-            }
+            Step::Learnt { moves, expires_in } => Event::Changed(match moves {
+                true => self.moved(expires_in, false),
+                false => self.holding(),
+            }),
             Step::Token { expires_in } => {
                 let held = self.moved(expires_in, true);
                 Event::Changed(held)
@@ -277,7 +274,11 @@ impl World {
                 },
                 doubt: doubt.then(|| Doubt::journalled(self.wall)),
                 ended: ended.then(|| Reason::Terminal("x".into())),
-                vain_at: vain_ago.map(|secs| self.wall - Duration::from_secs(secs)),
+                vain: vain_ago.map(|(secs, shown)| Note {
+                    at: self.wall - Duration::from_secs(secs),
+                    generation,
+                    shown,
+                }),
             },
             Step::Superseded => Event::Outcome(Outcome::Superseded),
             Step::Unverified => {
@@ -312,7 +313,7 @@ proptest! {
         };
         let mut world = World {
             life: Life::open(held, None, None, None),
-            rules, wall, tokens: 0, spends, flying: false, vain: None,
+            rules, wall, tokens: 0, spends, flying: false, told: None,
         };
         for (pause, step) in steps {
             world.wall += Duration::from_secs(pause);

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     Attempt, Cause, Doubt, Effect, Event, Failure, Holding, Life, Notice, Now, Outcome, Reason,
-    Rules, State, What, cooldown::Vain,
+    Rules, State, What,
+    cooldown::{Note, Vain},
 };
 use crate::grant::Generation;
 
@@ -12,6 +13,15 @@ mod shared;
 
 fn at(secs: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + secs)
+}
+
+/// The note of a forced refresh that ended then and brought this generation.
+fn forced(secs: u64, generation: u64) -> Note {
+    Note {
+        at: at(secs),
+        generation: Generation(generation),
+        shown: false,
+    }
 }
 
 fn now(secs: u64) -> Now {
@@ -151,16 +161,16 @@ fn a_vain_forced_refresh_is_followed_by_a_pause() {
     assert!(refresh(&effects).is_some(), "it was not vain");
 
     // The store tells of the same refresh until it is written down that it was not vain.
-    for (vain_at, refreshes) in [(1, true), (2, true), (3, false)] {
+    for (generation, refreshes) in [(1, true), (2, true), (3, false)] {
         let stored = Event::Stored {
             held: held(2),
             doubt: None,
             ended: None,
-            vain_at: Some(at(vain_at)),
+            vain: Some(forced(3, generation)),
         };
         let (life, _) = accepted.clone().on(stored, now(3), &rules);
-        let (_, effects) = life.on(again.clone(), now(4), &rules);
-        assert_eq!(refresh(&effects).is_some(), refreshes, "{vain_at}");
+        let (_, effects) = life.on(again.clone(), now(3), &rules);
+        assert_eq!(refresh(&effects).is_some(), refreshes, "{generation}");
     }
 }
 
@@ -179,7 +189,11 @@ fn the_pause_survives_a_restart_and_a_clock_that_went_back() {
     let rules = rules();
     // Noted at the start, or an hour ahead by a clock that has gone back.
     for vain_at in [0, 3600] {
-        let vain = Vain::new(at(vain_at), Generation(2), now(0), rules.cooldown);
+        let shown = Note {
+            shown: true,
+            ..forced(vain_at, 2)
+        };
+        let vain = Vain::found(shown, now(0), rules.cooldown);
         let life = Life::open(held(2), None, None, Some(vain));
         for (when, starts) in [(10, false), (31, true)] {
             let (_, effects) = life

@@ -109,7 +109,7 @@ impl Exchange<'_> {
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
                     if renewed {
-                        session.rejected_again(self.about());
+                        session.rejected_again(seen, self.about());
                     } else {
                         // It was sent again because of a challenge, with what was held: the next one is served.
                         session.reject(seen, self.about()).await;

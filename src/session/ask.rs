@@ -223,11 +223,12 @@ impl Session {
         })
     }
 
-    /// Reports that a request was rejected again after it was sent again.
-    pub fn rejected_again(&self, about: About<'_>) {
+    /// Reports that a request was rejected again after it was sent again with generation `seen`.
+    pub fn rejected_again(&self, seen: Generation, about: About<'_>) {
         Counters::add(&self.counters.rejected);
         Counters::add(&self.counters.rejected_again);
         self.stubborn.note(about, self.definition.rules.cooldown);
+        self.happen(Event::RejectedAgain(seen));
     }
 
     /// Reports that a request sent with generation `seen` was accepted.

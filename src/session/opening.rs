@@ -152,8 +152,8 @@ impl Session {
             let notes = &held.notes;
             let cooldown = self.definition.rules.cooldown;
             let vain = notes
-                .vain_at
-                .map(|at| Vain::new(at, held.generation, self.now(), cooldown));
+                .vain
+                .map(|note| Vain::found(note, self.now(), cooldown));
             let life = Life::open(
                 view.holding,
                 doubt(notes, held.token.as_deref()),

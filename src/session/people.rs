@@ -110,7 +110,7 @@ impl Session {
             let notes = Notes {
                 attempt: None,
                 needs_login: None,
-                vain_at: None,
+                vain: None,
                 confirmed: BTreeMap::new(),
                 ..(*held.notes).clone()
             };

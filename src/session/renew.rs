@@ -17,7 +17,7 @@ use super::{
 use crate::{
     grant::{Generation, Grant},
     jar::{Cookie, Jar, Key, Stored as Kept},
-    life::{Attempt, Cause, State},
+    life::{Attempt, Cause, State, cooldown::Note},
     rule::{RefreshKind, jwt},
     store::{self, Change, Committed, Cookies, Durability, Notes},
 };
@@ -54,13 +54,13 @@ impl Session {
     ) -> Result<Stored, store::Error> {
         let now = self.shared.env.wall();
         for _ in 0..TRIES {
-            let (held, cause) = {
+            let (held, cause, cooling) = {
                 let inner = self.inner();
                 let cause = match &inner.life.state {
                     State::Refreshing { attempt, .. } => attempt.cause,
                     _ => attempt.cause,
                 };
-                (inner.held.clone(), cause)
+                (inner.held.clone(), cause, inner.life.cooling(self.now()))
             };
             if held.token != attempt.spends {
                 return Ok(Stored::Superseded);
@@ -74,10 +74,14 @@ impl Session {
             let notes = Notes {
                 attempt: None,
                 needs_login: None,
-                vain_at: if cause == Cause::Rejected {
-                    Some(now)
+                vain: if cause == Cause::Rejected {
+                    Some(Note {
+                        at: now,
+                        generation: held.generation.next(),
+                        shown: cooling,
+                    })
                 } else {
-                    held.notes.vain_at
+                    held.notes.vain
                 },
                 last_refresh: Some((now, "ok".to_owned(), took.as_millis() as u64)),
                 ..(*held.notes).clone()

@@ -90,7 +90,7 @@ impl Session {
                 held,
                 doubt,
                 ended: notes.needs_login.as_deref().map(Reason::stored),
-                vain_at: notes.vain_at,
+                vain: notes.vain,
             })
         };
         self.perform(effects);
@@ -159,12 +159,12 @@ impl Session {
 
     /// Writes what the life remembers. The caller holds the lease.
     pub(super) async fn settle(&self) -> Result<(), Error> {
-        let (doubt, ended, vain_at, last_refresh, token, generation) = {
+        let (doubt, ended, vain, last_refresh, token, generation) = {
             let inner = self.inner();
             (
                 inner.life.doubt(),
                 inner.life.ended().map(ToString::to_string),
-                inner.life.vain_at(),
+                inner.life.vain(),
                 inner.held.notes.last_refresh.clone(),
                 inner.held.token.clone(),
                 inner.held.generation,
@@ -187,7 +187,7 @@ impl Session {
                 notes.attempt.clone_from(&attempt);
             }
             notes.needs_login.clone_from(&ended);
-            notes.vain_at = vain_at;
+            notes.vain = vain;
             notes.last_refresh.clone_from(&last_refresh);
         })
         .await

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::SystemTime};
 use crate::{
     grant::{Generation, Grant},
     jar,
+    life::cooldown::Note,
     secret::Secret,
 };
 
@@ -71,8 +72,8 @@ pub struct Notes {
     pub attempt: Option<Attempt>,
     /// The session ended, and why; only new material heals it.
     pub needs_login: Option<String>,
-    /// When the last forced refresh ended without an accepted request since.
-    pub vain_at: Option<SystemTime>,
+    /// The last forced refresh, if no request was accepted with its result.
+    pub vain: Option<Note>,
     /// Answers that stayed the same after a refresh (`confirm`): hash of method, URL and rule → hash of the answer.
     pub confirmed: BTreeMap<String, String>,
     /// Name of a source → keyed fingerprint of what was last taken from it.

@@ -13,6 +13,7 @@ use super::{Attempt, Notes, seal};
 use crate::{
     grant::{Generation, Grant},
     jar::{Cookie, SameSite},
+    life::cooldown::Note,
     secret::Secret,
 };
 
@@ -76,13 +77,20 @@ struct NotesRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_login: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    vain_at: Option<Time>,
+    vain: Option<VainRecord>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     confirmed: Texts<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     taken: Texts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_refresh: Option<(Time, Cow<'a, str>, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VainRecord {
+    at: Time,
+    generation: u64,
+    shown: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -199,7 +207,7 @@ impl Record for Notes {
         let Self {
             attempt,
             needs_login,
-            vain_at,
+            vain,
             confirmed,
             taken,
             last_refresh,
@@ -211,7 +219,11 @@ impl Record for Notes {
                 started: attempt.started.into(),
             }),
             needs_login: needs_login.as_deref().map(Into::into),
-            vain_at: vain_at.map(Time::from),
+            vain: vain.map(|note| VainRecord {
+                at: note.at.into(),
+                generation: note.generation.0,
+                shown: note.shown,
+            }),
             confirmed: borrowed(confirmed),
             taken: borrowed(taken),
             last_refresh: last_refresh
@@ -225,7 +237,7 @@ impl Record for Notes {
         let NotesRecord {
             attempt,
             needs_login,
-            vain_at,
+            vain,
             confirmed,
             taken,
             last_refresh,
@@ -238,6 +250,18 @@ impl Record for Notes {
                 started: attempt.started.into_system()?,
             }),
         };
+        let vain = match vain {
+            None => None,
+            Some(VainRecord {
+                at,
+                generation,
+                shown,
+            }) => Some(Note {
+                at: at.into_system()?,
+                generation: Generation(generation),
+                shown,
+            }),
+        };
         let last_refresh = match last_refresh {
             None => None,
             Some((at, result, took)) => Some((at.into_system()?, result.into_owned(), took)),
@@ -245,7 +269,7 @@ impl Record for Notes {
         Some(Self {
             attempt,
             needs_login: needs_login.map(Cow::into_owned),
-            vain_at: time(vain_at)?,
+            vain,
             confirmed: owned(confirmed),
             taken: owned(taken),
             last_refresh,

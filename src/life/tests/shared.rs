@@ -9,7 +9,7 @@ fn what_another_process_forced_is_vindicated_here_too() {
         held: held(generation),
         doubt: None,
         ended: None,
-        vain_at: Some(at(vain_at)),
+        vain: Some(forced(vain_at, generation)),
     };
     let (life, _) = life.on(Event::Rejected(Generation(1)), now(0), &rules);
     // The other one was faster, which is seen in flight; the requests sent again are accepted.
@@ -26,7 +26,7 @@ fn what_another_process_forced_is_vindicated_here_too() {
     assert!(refresh(&effects).is_some());
     // Its next forced refresh is another matter.
     let (life, _) = life.on(stored(3, 5), now(6), &rules);
-    let (_, effects) = life.on(Event::Rejected(Generation(3)), now(7), &rules);
+    let (_, effects) = life.on(Event::Rejected(Generation(3)), now(6), &rules);
     assert_eq!(refresh(&effects), None);
 }
 
@@ -38,7 +38,7 @@ fn what_another_process_stored_may_be_rejected_before_the_flight_ends() {
         held: held(2),
         doubt: None,
         ended: None,
-        vain_at: Some(at(0)),
+        vain: Some(forced(0, 2)),
     };
     let (life, _) = life.on(stored, now(1), &rules);
     let (untouched, effects) = life
@@ -66,7 +66,7 @@ fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
         held: held(1),
         doubt,
         ended: None,
-        vain_at: None,
+        vain: None,
     };
     let journal = Some(Doubt::journalled(at(2)));
     let (doubtful, _) = life.on(stored(journal), now(2), &rules);
@@ -74,4 +74,96 @@ fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
     // It was answered.
     let (settled, _) = doubtful.on(stored(None), now(3), &rules);
     assert_eq!(settled.due_at(now(3), &rules), Some(at(60)));
+}
+
+#[test]
+fn a_note_that_nobody_has_shown_grants_one_more() {
+    let rules = rules();
+    let found = |shown| Note {
+        shown,
+        ..forced(0, 2)
+    };
+    let open = |note| {
+        Life::open(
+            held(2),
+            None,
+            None,
+            Some(Vain::found(note, now(1), rules.cooldown)),
+        )
+    };
+    let rejected = |generation| Event::Rejected(Generation(generation));
+    let (_, effects) = open(found(true)).on(rejected(2), now(1), &rules);
+    assert_eq!(refresh(&effects), None, "it was shown to be vain");
+    // Who made it may have died before it was written down that a request was accepted.
+    let (life, effects) = open(found(false)).on(rejected(2), now(1), &rules);
+    assert!(refresh(&effects).is_some());
+    // The second one's note is believed by all.
+    let (life, _) = life.on(Event::Outcome(Outcome::Renewed(held(3))), now(2), &rules);
+    let note = life.vain().unwrap();
+    assert!(note.shown);
+    let next = Life::open(
+        held(3),
+        None,
+        None,
+        Some(Vain::found(note, now(3), rules.cooldown)),
+    );
+    let (_, effects) = next.on(rejected(3), now(3), &rules);
+    assert_eq!(refresh(&effects), None, "two in one pause");
+}
+
+#[test]
+fn a_living_process_writes_down_what_was_vain() {
+    let (life, rules) = fresh();
+    let stored = |note| Event::Stored {
+        held: held(2),
+        doubt: None,
+        ended: None,
+        vain: Some(note),
+    };
+    let (life, _) = life.on(stored(forced(0, 2)), now(0), &rules);
+    let rejected = Event::Rejected(Generation(2));
+    let (_, effects) = life.clone().on(rejected.clone(), now(0), &rules);
+    assert_eq!(refresh(&effects), None, "it has had no time to");
+    let (_, effects) = life.clone().on(rejected.clone(), now(2), &rules);
+    assert!(refresh(&effects).is_some(), "it has died");
+    let shown = Note {
+        shown: true,
+        ..forced(0, 2)
+    };
+    let (life, _) = life.on(stored(shown), now(1), &rules);
+    let (_, effects) = life.on(rejected, now(2), &rules);
+    assert_eq!(refresh(&effects), None, "it has");
+}
+
+#[test]
+fn what_shows_that_a_refresh_was_vain_is_stored_once() {
+    let (life, rules) = fresh();
+    let (life, _) = life.on(Event::Rejected(Generation(1)), now(0), &rules);
+    let (life, _) = life.on(Event::Outcome(Outcome::Renewed(held(2))), now(1), &rules);
+    assert!(!life.vain().unwrap().shown);
+    for event in [
+        Event::RejectedAgain(Generation(2)),
+        Event::Rejected(Generation(2)),
+    ] {
+        let (life, effects) = life.clone().on(event.clone(), now(2), &rules);
+        assert!(life.vain().unwrap().shown && effects.contains(&Effect::Persist));
+        let (_, effects) = life.on(event, now(2), &rules);
+        assert!(!effects.contains(&Effect::Persist));
+    }
+    // An answer to the credential before says nothing.
+    let (life, _) = life.on(Event::RejectedAgain(Generation(1)), now(2), &rules);
+    assert!(!life.vain().unwrap().shown);
+}
+
+/// A site whose cookie rotates on every answer: what it teaches has moved the generation when the answer is judged.
+#[test]
+fn an_accepted_answer_that_taught_something_vindicates_too() {
+    let (life, rules) = fresh();
+    let (life, _) = life.on(Event::Rejected(Generation(1)), now(0), &rules);
+    let (life, _) = life.on(Event::Outcome(Outcome::Renewed(held(2))), now(1), &rules);
+    let (life, _) = life.on(Event::Changed(held(3)), now(2), &rules);
+    let (life, effects) = life.on(Event::Accepted(Generation(2)), now(2), &rules);
+    assert!(effects.contains(&Effect::Persist));
+    let (_, effects) = life.on(Event::Rejected(Generation(3)), now(3), &rules);
+    assert!(refresh(&effects).is_some());
 }

@@ -188,9 +188,9 @@ async fn an_origin_that_always_says_no_to_500_a_second_is_asked_once_more_at_mos
         };
         let current = session.current().await.unwrap();
         match rejected(&current).await {
-            Verdict::Again(_) => {
+            Verdict::Again(newer) => {
                 pass(0.02).await;
-                session.rejected_again(about());
+                session.rejected_again(newer.generation, about());
                 1
             }
             Verdict::Pass(_) => 0,

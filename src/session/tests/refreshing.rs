@@ -243,6 +243,9 @@ async fn the_cooldown_survives_a_restart() {
         session.reject(seen, about()).await,
         Verdict::Again(_)
     ));
+    // Sent again, and rejected again: this is on the disk a moment later.
+    session.rejected_again(session.generation(), asks("/never"));
+    pass(0.01).await;
     drop((sessions, session));
     let (_sessions, session) = bench.open(bearer()).await;
     let seen = session.current().await.unwrap().generation;
@@ -316,8 +319,8 @@ async fn one_path_that_is_always_refused_causes_no_storm() {
     for _ in 0..3000 {
         let current = session.current().await.unwrap();
         session.accepted(current.generation, asks("/fine"));
-        if let Verdict::Again(_) = session.reject(current.generation, asks("/never?x")).await {
-            session.rejected_again(asks("/never?y"));
+        if let Verdict::Again(newer) = session.reject(current.generation, asks("/never?x")).await {
+            session.rejected_again(newer.generation, asks("/never?y"));
         }
         pass(0.02).await;
     }

@@ -105,7 +105,11 @@ pub(in crate::store) fn notes() -> Notes {
             started: at(1_700_000_000_001),
         }),
         needs_login: Some("lost rotation".into()),
-        vain_at: Some(at(5)),
+        vain: Some(Note {
+            at: at(5),
+            generation: Generation(4),
+            shown: true,
+        }),
         confirmed: [("a".into(), "b".into())].into(),
         taken: [("env:X".into(), "f".into())].into(),
         last_refresh: Some((at(6), "ok".into(), 143)),

@@ -193,6 +193,6 @@ pub(super) async fn request(
         session.accepted(again.generation, about);
         return Answer::Accepted;
     }
-    session.rejected_again(about);
+    session.rejected_again(again.generation, about);
     Answer::Refused("it was sent again")
 }
