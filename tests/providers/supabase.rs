@@ -277,7 +277,7 @@ async fn a_quiet_death_is_cured_and_an_honest_zero_believed() {
 }
 
 /// 3.4.6: after a vain recovery another trigger causes none until the cooldown is over, also across a restart. (A clock that
-/// goes back: `the_pause_survives_a_restart_but_not_a_clock_that_went_back`.)
+/// goes back: `the_pause_survives_a_restart_and_a_clock_that_went_back`.)
 #[tokio::test(flavor = "multi_thread")]
 async fn two_triggers_one_recovery() {
     let mut bench = Bench::new(Project::new(), "cooldown = \"8s\"").await;
