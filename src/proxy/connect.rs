@@ -181,8 +181,9 @@ impl Connection {
         while !enough(buffer) {
             buffer.reserve(1024);
             let read = tokio::select! {
+                biased;
                 read = timeout(limit, io.read_buf(buffer)) => read,
-                () = self.proxy.stop.drain.cancelled(), if buffer.is_empty() => return Ok(false),
+                () = self.proxy.stop.silence(), if buffer.is_empty() => return Ok(false),
             };
             match read {
                 Ok(Ok(n)) if n > 0 => {}

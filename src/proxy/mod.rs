@@ -36,10 +36,14 @@ mod upgrade;
 mod veil;
 mod whole;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
@@ -98,6 +102,19 @@ pub struct Stop {
     /// The time is over.
     pub now: CancellationToken,
     pub tasks: TaskTracker,
+}
+
+// === impl Stop ===
+
+impl Stop {
+    /// How long a client that is silent when the end begins may still send what it has begun to.
+    pub const GRACE: Duration = Duration::from_millis(500);
+
+    /// Is ready when nobody who says nothing is waited for any more.
+    pub async fn silence(&self) {
+        self.drain.cancelled().await;
+        sleep(Self::GRACE).await;
+    }
 }
 
 // === impl Proxy ===

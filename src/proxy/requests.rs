@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::server::TlsStream;
 
 use super::{
-    Proxy,
+    Proxy, Stop,
     body::{Counted, ResponseBody},
     calm::Calm,
     cork::Corked,
@@ -143,13 +143,19 @@ pub fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Stage {
 
 fn http1<S: Io + 'static>(who: Who, proxy: Arc<Proxy>, activity: Arc<Activity>, io: S) -> Stage {
     let service = service_fn({
-        let activity = activity.clone();
+        let (activity, draining) = (activity.clone(), proxy.stop.draining.clone());
         move |request| {
             let (who, activity) = (who.clone(), activity.clone());
             activity.interim.begin();
+            let draining = draining.clone();
             async move {
-                let answered = who.answer(request, activity.busy()).await;
+                let mut answered = who.answer(request, activity.busy()).await;
                 activity.interim.end();
+                if draining.load(Ordering::Acquire)
+                    && let Ok(response) = &mut answered
+                {
+                    say_goodbye(response);
+                }
                 answered
             }
         }
@@ -160,7 +166,13 @@ fn http1<S: Io + 'static>(who: Who, proxy: Arc<Proxy>, activity: Arc<Activity>, 
         .serve_connection(io, service)
         .with_upgrades();
     let end = http1::UpgradeableConnection::graceful_shutdown;
-    Stage::last(drive(Box::pin(connection), end, activity, proxy))
+    Stage::last(drive(
+        Box::pin(connection),
+        end,
+        Patience::Quiet,
+        activity,
+        proxy,
+    ))
 }
 
 /// Serves HTTP/2 until the client leaves, is idle for too long, or the proxy stops.
@@ -187,7 +199,13 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     let uncork = move |cx: &mut Context<'_>| io.uncork(cx);
     let connection = Multiplexed::new(connection, streams, uncork, end);
     let end = Multiplexed::graceful_shutdown;
-    Stage::last(drive(Box::pin(connection), end, activity, proxy))
+    Stage::last(drive(
+        Box::pin(connection),
+        end,
+        Patience::First,
+        activity,
+        proxy,
+    ))
 }
 
 fn http1_builder(proxy: &Proxy) -> http1::Builder {
@@ -203,10 +221,28 @@ fn http1_builder(proxy: &Proxy) -> http1::Builder {
     builder
 }
 
+/// Has the client send no other request on this connection (RFC 9112 §9.6).
+fn say_goodbye(response: &mut Response<Counted>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+}
+
+/// What is waited for before a connection is told that the proxy stops, for [`Stop::GRACE`] at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// The end of all requests: over HTTP/1.1 only an answer can say that it is the last one.
+    Quiet,
+    /// The first request: whoever has just connected is about to send it. Later GOAWAY says it (RFC 9113 §6.8).
+    First,
+}
+
 /// Drives a connection with its clocks, and lets it end gracefully when the proxy drains.
 async fn drive<C>(
     mut connection: Pin<Box<C>>,
     end: fn(Pin<&mut C>),
+    patience: Patience,
     activity: Arc<Activity>,
     proxy: Arc<Proxy>,
 ) -> Result<(), Error>
@@ -215,7 +251,11 @@ where
 {
     /// How long an idle connection has to say goodbye.
     const GOODBYE: Duration = Duration::from_secs(5);
-    let mut timer = Timer::new(activity, proxy.limits.idle, proxy.limits.request_head);
+    let mut timer = Timer::new(
+        activity.clone(),
+        proxy.limits.idle,
+        proxy.limits.request_head,
+    );
     {
         let mut drained = std::pin::pin!(proxy.stop.drain.cancelled());
         // Once is enough to be woken; afterwards the flag is looked at, which takes no lock.
@@ -240,10 +280,30 @@ where
             return result.map_err(client_failed);
         }
     }
+    let draining = proxy.stop.draining.load(Ordering::Acquire);
+    if draining && (patience == Patience::Quiet || activity.is_new()) {
+        let mut quiet = std::pin::pin!(activity.quiet(Stop::GRACE));
+        let mut now = std::pin::pin!(proxy.stop.now.cancelled());
+        let ended = poll_fn(|cx| {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            let begun = patience == Patience::First && !activity.is_new();
+            match begun || quiet.as_mut().poll(cx).is_ready() {
+                true => Poll::Ready(None),
+                false => now.as_mut().poll(cx).map(|()| Some(Ok(()))),
+            }
+        });
+        if let Some(result) = ended.await {
+            return result.map_err(client_failed);
+        }
+    }
     end(connection.as_mut());
-    if proxy.stop.draining.load(Ordering::Acquire) {
+    if draining {
         tokio::select! {
             result = connection => result.map_err(client_failed),
+            // It has said nothing yet, and nothing is waited for.
+            () = activity.quiet(Stop::GRACE), if patience == Patience::Quiet => Ok(()),
             () = proxy.stop.now.cancelled() => Ok(()),
         }
     } else {

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::interim::Interim;
@@ -88,6 +88,24 @@ impl Activity {
     /// Returns how many exchanges are under way.
     pub fn exchanges(&self) -> u32 {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether no exchange has begun yet.
+    pub fn is_new(&self) -> bool {
+        self.exchanges() == 0 && self.idle_since.load(Ordering::Relaxed) == 0
+    }
+
+    /// Is ready when no exchange has been under way for so long, from now on.
+    pub async fn quiet(&self, time: Duration) {
+        let asked = self.started.elapsed();
+        loop {
+            sleep(time).await;
+            let idle_since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
+            let idle = self.started.elapsed().saturating_sub(idle_since.max(asked));
+            if self.exchanges() == 0 && idle >= time {
+                return;
+            }
+        }
     }
 
     fn now(&self) -> u64 {
@@ -195,7 +213,7 @@ mod tests {
         let activity = Activity::new();
         let mut timer = Timer::new(activity.clone(), IDLE, HEAD);
         let busy = activity.busy();
-        tokio::time::sleep(Duration::from_secs(1000)).await;
+        sleep(Duration::from_secs(1000)).await;
         assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx).is_pending())).await);
         drop(busy);
         let start = Instant::now();
@@ -210,7 +228,7 @@ mod tests {
         let (mut client, io) = duplex(64);
         let mut watched = Watched::new(io, activity.clone());
         drop(activity.busy());
-        tokio::time::sleep(Duration::from_secs(100)).await;
+        sleep(Duration::from_secs(100)).await;
         client.write_all(b"GET").await.unwrap();
         watched.read_exact(&mut [0; 3]).await.unwrap();
         let start = Instant::now();

@@ -2,48 +2,79 @@
 
 use std::{error::Error as StdError, sync::Arc};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::listen::{Accepted, Listener};
 use crate::{
     admin::{self, Admin, Side},
-    proxy::Proxy,
+    proxy::{Arrival, Proxy},
 };
 
-/// Accepts connections of clients, for ever.
+/// Accepts connections of clients until the proxy drains; those that wait then are served too.
 pub(super) async fn accept(
     listener: Listener,
     tls: Option<TlsAcceptor>,
     proxy: Arc<Proxy>,
     connections: Arc<Semaphore>,
 ) {
-    loop {
-        let (accepted, arrival) = listener.accept().await;
-        let Ok(permit) = connections.clone().acquire_owned().await else {
-            return;
-        };
-        let (proxy, tasks, tls) = (proxy.clone(), proxy.stop.tasks.clone(), tls.clone());
-        tasks.spawn(async move {
-            match (accepted, tls) {
-                (Accepted::Tcp(io), Some(tls)) => {
-                    // In a box, which is given back: a connection that waits holds no room for its handshake.
-                    match Box::pin(timeout(proxy.limits.handshake, tls.accept(io))).await {
-                        Ok(Ok(io)) => proxy.serve(io, arrival).await,
-                        Ok(Err(error)) => tracing::debug!(
-                            error = &error as &dyn StdError,
-                            "no TLS from the client"
-                        ),
-                        Err(_) => tracing::debug!("the client does not finish the TLS handshake"),
-                    }
+    let drain = proxy.stop.drain.clone();
+    let endless = async {
+        loop {
+            let (accepted, arrival) = listener.accept().await;
+            let connections = connections.clone();
+            // What is accepted is served, whatever happens meanwhile.
+            let permit = async {
+                tokio::select! {
+                    permit = connections.acquire_owned() => permit.ok(),
+                    () = drain.cancelled() => None,
                 }
-                (Accepted::Tcp(io), None) => proxy.serve(io, arrival).await,
-                (Accepted::Unix(io), _) => proxy.serve(io, arrival).await,
-            }
-            drop(permit);
-        });
+            };
+            let permit = permit.await;
+            serve(accepted, arrival, tls.clone(), proxy.clone(), permit);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = endless => {}
+        () = drain.cancelled() => {}
     }
+    for (accepted, arrival) in listener.close().await {
+        let permit = connections.clone().try_acquire_owned().ok();
+        serve(accepted, arrival, tls.clone(), proxy.clone(), permit);
+    }
+}
+
+/// Serves a connection in a task of its own.
+fn serve(
+    accepted: Accepted,
+    arrival: Arrival,
+    tls: Option<TlsAcceptor>,
+    proxy: Arc<Proxy>,
+    permit: Option<OwnedSemaphorePermit>,
+) {
+    let tasks = proxy.stop.tasks.clone();
+    tasks.spawn(async move {
+        match (accepted, tls) {
+            (Accepted::Tcp(io), Some(tls)) => {
+                // In a box, which is given back: a connection that waits holds no room for its handshake.
+                match Box::pin(timeout(proxy.limits.handshake, tls.accept(io))).await {
+                    Ok(Ok(io)) => proxy.serve(io, arrival).await,
+                    Ok(Err(error)) => {
+                        tracing::debug!(error = &error as &dyn StdError, "no TLS from the client")
+                    }
+                    Err(_) => tracing::debug!("the client does not finish the TLS handshake"),
+                }
+            }
+            (Accepted::Tcp(io), None) => proxy.serve(io, arrival).await,
+            (Accepted::Unix(io), _) => proxy.serve(io, arrival).await,
+        }
+        drop(permit);
+    });
 }
 
 /// Accepts connections of the admin side or of the probes until the end of all; no more than a person and a few

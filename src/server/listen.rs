@@ -98,6 +98,43 @@ impl Listener {
         }
     }
 
+    /// Ends listening, and returns the connections whose clients the system has told already that they are connected.
+    pub async fn close(self) -> Vec<(Accepted, Arrival)> {
+        /// How long a handshake with a client elsewhere takes.
+        const UNDER_WAY: Duration = Duration::from_millis(200);
+        let mut waiting = Vec::new();
+        let client = || self.client.clone();
+        // Errors end the loops: that nothing is left, or that nothing can be had.
+        match self.socket {
+            Socket::Tcp(socket) => {
+                if refuse(&socket).is_ok() && !is_loopback(&socket) {
+                    sleep(UNDER_WAY).await;
+                }
+                let Ok(socket) = socket.into_std() else {
+                    return waiting;
+                };
+                while let Ok((stream, peer)) = socket.accept() {
+                    let taken = stream.set_nonblocking(true);
+                    let taken = taken.and_then(|()| TcpStream::from_std(stream));
+                    waiting.extend(taken.and_then(|stream| of_tcp(stream, peer, client())));
+                }
+            }
+            Socket::Unix(socket, file) => {
+                // Nobody finds it any more.
+                drop(file);
+                let Ok(socket) = socket.into_std() else {
+                    return waiting;
+                };
+                while let Ok((stream, _)) = socket.accept() {
+                    let taken = stream.set_nonblocking(true);
+                    let taken = taken.and_then(|()| UnixStream::from_std(stream));
+                    waiting.extend(taken.map(|stream| of_unix(stream, client())));
+                }
+            }
+        }
+        waiting
+    }
+
     /// Says in the log that nothing can be accepted; not each time.
     fn tell(&self, error: &io::Error) {
         const AGAIN: Duration = Duration::from_secs(10);
@@ -112,34 +149,44 @@ impl Listener {
     }
 
     async fn try_accept(&self) -> io::Result<(Accepted, Arrival)> {
-        let listener = self.client.clone();
+        let client = self.client.clone();
         match &self.socket {
             Socket::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                stream.set_nodelay(true)?;
-                let arrival = Arrival {
-                    peer: Some(peer),
-                    local: stream.local_addr().ok(),
-                    uid: None,
-                    listener,
-                };
-                Ok((Accepted::Tcp(stream), arrival))
+                of_tcp(stream, peer, client)
             }
             Socket::Unix(socket, _) => {
                 let (stream, _) = socket.accept().await?;
-                let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
-                Ok((
-                    Accepted::Unix(stream),
-                    Arrival {
-                        peer: None,
-                        local: None,
-                        uid,
-                        listener,
-                    },
-                ))
+                Ok(of_unix(stream, client))
             }
         }
     }
+}
+
+fn of_tcp(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: Option<Arc<str>>,
+) -> io::Result<(Accepted, Arrival)> {
+    stream.set_nodelay(true)?;
+    let arrival = Arrival {
+        peer: Some(peer),
+        local: stream.local_addr().ok(),
+        uid: None,
+        listener,
+    };
+    Ok((Accepted::Tcp(stream), arrival))
+}
+
+fn of_unix(stream: UnixStream, listener: Option<Arc<str>>) -> (Accepted, Arrival) {
+    let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
+    let arrival = Arrival {
+        peer: None,
+        local: None,
+        uid,
+        listener,
+    };
+    (Accepted::Unix(stream), arrival)
 }
 
 /// Listens with room for a crowd: what does not fit into the queue is tried again by the client's system a second later.
@@ -154,6 +201,36 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(WAITING)
+}
+
+fn is_loopback(socket: &TcpListener) -> bool {
+    let address = socket.local_addr();
+    address.is_ok_and(|address| address.ip().is_loopback())
+}
+
+/// Lets nobody connect from here on, while what has begun goes on: a connection that is made between the last `accept`
+/// and the end of the socket would be reset.
+#[cfg(target_os = "linux")]
+fn refuse(socket: &TcpListener) -> io::Result<()> {
+    use socket2::SockFilter;
+    // The filter sees segments from their TCP header on (RFC 9293 §3.1): those with SYN are dropped, and are sent again
+    // by the client's system a second later.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 2;
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    socket2::SockRef::from(socket).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn is_of_the_client(error: &io::Error) -> bool {

@@ -242,14 +242,8 @@ impl Server {
         } = proxy.stop.clone();
         let connections = Arc::new(Semaphore::new(proxy.limits.connections));
         for listener in listeners {
-            let (proxy, connections, drain) = (proxy.clone(), connections.clone(), drain.clone());
-            let tls = tls.clone();
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = accept(listener, tls, proxy, connections) => {}
-                    () = drain.cancelled() => {}
-                }
-            });
+            let (proxy, connections, tls) = (proxy.clone(), connections.clone(), tls.clone());
+            tasks.spawn(accept(listener, tls, proxy, connections));
         }
         // The admin side goes on answering while connections end, and is cut with the rest.
         let aside = TaskTracker::new();

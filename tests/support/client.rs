@@ -284,6 +284,14 @@ impl Connection {
         }
     }
 
+    /// Tells whether the peer takes another request, as far as is known.
+    pub async fn is_ready(&mut self) -> bool {
+        match self {
+            Self::H1(sender) => sender.ready().await.is_ok(),
+            Self::H2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
     pub async fn get(&mut self, url: &str) -> Result<Answer, BoxError> {
         Answer::read(self.send(Request::get(url).body(empty()).unwrap()).await?).await
     }

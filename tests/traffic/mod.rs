@@ -6,6 +6,7 @@ mod egress;
 mod heads;
 mod inject;
 mod pressure;
+mod restarts;
 mod socks;
 mod tunnel;
 mod upgrade;
