@@ -73,6 +73,9 @@ enum Command {
     /// The certificate authority that intercepted hosts are shown with
     #[command(subcommand, disable_help_subcommand = true)]
     Ca(commands::ca::Args),
+    /// The key that seals the store
+    #[command(subcommand, disable_help_subcommand = true)]
+    Key(commands::key::Args),
     /// Print shell lines that lead the tools of this shell through the running proxy
     Env(commands::env::Args),
     /// The recipes for sites that there are
@@ -111,6 +114,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {
         Command::Logout(args) => commands::logout::run(context, args),
         Command::Check(args) => commands::check::run(context, args),
         Command::Ca(command) => commands::ca::run(context, command),
+        Command::Key(args) => commands::key::run(context, args),
         Command::Env(args) => commands::env::run(context, args),
         Command::Provider(args) => commands::provider::run(&context, args),
         Command::Demo(args) => demo::run(&args),

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     scalar::OneOrMany,
     session,
     source::{Pending, Slot, Source},
+    tree::Value,
 };
 use crate::{
     origin::{Authority, Host},
@@ -38,11 +40,11 @@ pub(super) fn read(
         constrain: keys.or("constrain", false),
     })?;
     let store = section(keys, "store", |keys| {
-        keys.at("rotate");
         let url = keys.at("url").and_then(|at| store_url(&at, &proxy.state));
         Store {
             url: url.unwrap_or_else(|| store::Kind::Sqlite(proxy.state.join("staysigned.db"))),
             key: store_key(keys, pending),
+            rotate: rotate(keys),
         }
     })?;
     let log = section(keys, "log", |keys| log(keys, variables))?;
@@ -252,6 +254,25 @@ fn store_key(keys: &Keys<'_>, pending: &mut Vec<Pending>) -> Source {
         path: at.path,
     });
     source
+}
+
+/// Reads how often the key is replaced: only one in a file can be.
+fn rotate(keys: &Keys<'_>) -> Option<Duration> {
+    const LEAST: Duration = Duration::from_secs(3600);
+    let at = keys.at("rotate")?;
+    let age: Duration = at.get()?;
+    if age < LEAST {
+        at.fault("a new key more often than once an hour", "rotate = \"90d\"");
+    }
+    let elsewhere =
+        |at: At<'_>| matches!(&at.node.value, Value::Text(source) if !source.starts_with("file:"));
+    if keys.at("key").is_some_and(elsewhere) {
+        at.fault(
+            "only a key in a file can be replaced by the proxy",
+            "leave it out, and use `staysigned key rotate --to SOURCE`",
+        );
+    }
+    Some(age)
 }
 
 fn store_url(at: &At<'_>, state: &Path) -> Option<store::Kind> {

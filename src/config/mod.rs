@@ -30,6 +30,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use self::{diagnose::Faults, find::Trust, read::At};
@@ -137,6 +138,8 @@ pub struct Store {
     pub url: store::Kind,
     /// Where the key that seals it comes from.
     pub key: Source,
+    /// A new key whenever the present one is this old.
+    pub rotate: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -70,7 +70,11 @@ impl Loaded {
     /// Returns what the store is opened with; reads its key, unless that is in a file, which the store reads and makes
     /// itself. Blocks while a command runs.
     pub fn store(&self, variables: &Variables) -> Result<store::Config, Diagnostics> {
-        let Store { url, key } = &self.config.store;
+        let Store {
+            url,
+            key,
+            rotate: _,
+        } = &self.config.store;
         let store::Kind::Sqlite(path) = url else {
             return Ok(store::Config::memory());
         };

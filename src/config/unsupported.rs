@@ -9,10 +9,7 @@ pub(super) struct Key {
     pub(super) hint: &'static str,
 }
 
-const KEYS: &[Key] = &[
-    key("notify", "watch `staysigned status` instead"),
-    key("store.rotate", "leave it out"),
-];
+const KEYS: &[Key] = &[key("notify", "watch `staysigned status` instead")];
 
 /// Pattern of a key, a value of it, and what to do instead.
 const VALUES: &[(&str, &str, &str)] = &[

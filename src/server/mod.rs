@@ -5,6 +5,7 @@ mod build;
 mod error;
 mod listen;
 mod offline;
+mod rekey;
 mod reload;
 mod tls;
 
@@ -29,6 +30,7 @@ pub use self::{
     build::bound_hosts,
     error::Error,
     offline::{Held, Offline, Secrets, make_store, stored_fields},
+    rekey::replace_key,
 };
 use crate::{
     admin::{self, Admin, Facts, Side, token::Token},
@@ -257,6 +259,8 @@ impl Server {
             let upstream = proxy.upstream.clone();
             tokio::spawn(async move { upstream.sweep().await })
         };
+
+        tasks.spawn(rekey::rotate(reloader.clone(), drain.clone()));
 
         end.await;
         draining.store(true, Ordering::Release);

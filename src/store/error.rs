@@ -9,6 +9,12 @@ pub enum Error {
     NoKey(String),
     #[error("the store's key {place} {problem}")]
     Key { place: String, problem: String },
+    #[error("the store's key comes from {0}, where no new one can be put")]
+    KeyElsewhere(String),
+    #[error("other processes have the store open, and cannot learn of another key")]
+    NotAlone,
+    #[error("the store is in memory: there is nothing to seal")]
+    InMemory,
     #[error("a record of session {0} is damaged or was moved")]
     Damaged(String),
     #[error("the store was made by a newer version (schema {0})")]
@@ -39,6 +45,10 @@ impl Error {
             Self::Key { .. } => {
                 "a key is 32 random bytes as base64, in a file that only its owner can read (chmod 600)"
             }
+            Self::KeyElsewhere(_) => {
+                "give the new one: staysigned key rotate --to SOURCE; `staysigned key new` draws one"
+            }
+            Self::NotAlone => "stop the proxies on this store, and try again",
             Self::Damaged(_) => {
                 "nothing was deleted: put back a copy of the store, or forget the session with `staysigned logout`"
             }
@@ -47,7 +57,7 @@ impl Error {
             Self::Open { .. } | Self::Write(_) => {
                 "look at the folder's owner and permissions, and at the free space of its disk"
             }
-            Self::Read(_) | Self::Closed => return None,
+            Self::Read(_) | Self::Closed | Self::InMemory => return None,
         })
     }
 }

@@ -61,6 +61,59 @@ impl Source {
     }
 }
 
+/// While a file's key is replaced: the file of the new one.
+const NEXT: &str = ".next";
+
+impl Source {
+    /// Returns the file in which the next key lies while it replaces this one.
+    pub(super) fn next_key(&self) -> Option<PathBuf> {
+        let Self::File(path) = self else { return None };
+        // The file itself, if the name is a link.
+        let mut name = fs::canonicalize(path)
+            .unwrap_or_else(|_| path.clone())
+            .into_os_string();
+        name.push(NEXT);
+        Some(name.into())
+    }
+
+    /// Returns the next key, if it is there and readable.
+    pub(super) fn load_next(&self) -> Option<Secret<[u8; 32]>> {
+        read(&self.next_key()?).ok()?
+    }
+
+    /// Writes a new key beside this one, and to the disk; what an earlier attempt has left is replaced.
+    pub(super) fn make_next(&self) -> Result<Secret<[u8; 32]>, Error> {
+        let next = self
+            .next_key()
+            .ok_or_else(|| Error::KeyElsewhere(self.place()))?;
+        self.drop_next();
+        make(&next)?;
+        read(&next)?.ok_or_else(|| problem(&next, "was removed while it was read"))
+    }
+
+    /// Puts the next key in the place of this one.
+    pub(super) fn adopt_next(&self) -> Result<(), Error> {
+        let Some(next) = self.next_key() else {
+            return Ok(());
+        };
+        let path = next.with_extension("");
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        fs::rename(&next, &path)
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(|e| problem(&path, &format!("cannot be replaced: {e}")))
+    }
+
+    /// Removes the next key, if there is one.
+    pub(super) fn drop_next(&self) {
+        if let Some(next) = self.next_key() {
+            fs::remove_file(next).ok();
+        }
+    }
+}
+
 /// Returns a new key.
 pub fn random() -> Secret<[u8; 32]> {
     let mut key = [0; 32];

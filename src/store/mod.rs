@@ -24,7 +24,7 @@ pub use self::{
     feed::{Changed, Changes},
     lease::Lease,
     memory::Memory,
-    sqlite::Sqlite,
+    sqlite::{NewKey, Replacement, Sqlite},
 };
 
 mod config;
@@ -272,6 +272,16 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.key(purpose),
             Self::Memory(store) => store.key(purpose),
+        }
+    }
+
+    /// Replaces the store's key and seals everything again with the new one: all of it or nothing, also after `kill -9`
+    /// at any moment. Returns how many records that were; `None` if the key is not old enough. Other processes on the
+    /// store go on with the new key, if theirs is in the file. Fingerprints and keys for a purpose stay the same.
+    pub async fn replace_key(&self, asked: Replacement) -> Result<Option<usize>, Error> {
+        match self {
+            Self::Sqlite(store) => store.replace_key(asked).await,
+            Self::Memory(_) => Err(Error::InMemory),
         }
     }
 

@@ -20,6 +20,9 @@ use crate::secret::Secret;
 /// The format of sealed bytes, their first byte: `1 ‖ nonce ‖ ciphertext ‖ tag`.
 const FORMAT: u8 = 1;
 
+/// The place of what outlives a key.
+const LASTING: &[u8] = b"lasting keys";
+
 /// The length of a tag of AES-GCM-SIV.
 const TAG: usize = 16;
 
@@ -31,12 +34,20 @@ pub(super) struct Seal {
     rows: hmac::Key,
     prints: hmac::Key,
     keys: hmac::Key,
+    lasting: Lasting,
+    epoch: i64,
 }
+
+/// The keys of what must stay the same when the store's key is replaced: names of rows, fingerprints of what was taken
+/// or spent, stand-ins that tools hold. They come from the store's first key and are handed on, sealed.
+type Lasting = Secret<[u8; 3 * PART]>;
+
+const PART: usize = 32;
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
-    pub(super) table: &'static str,
+    pub(super) table: &'a str,
     pub(super) id: &'a SessionId,
     /// The key of a row among those of its session; empty for the session's own.
     pub(super) row: &'a [u8],
@@ -51,7 +62,41 @@ pub(super) struct Broken;
 // === impl Seal ===
 
 impl Seal {
+    /// The seal of a store that begins with this key.
     pub(super) fn new(key: &Secret<[u8; 32]>) -> Self {
+        Self::with(key, None, 0)
+    }
+
+    /// The seal of a store with this key, if it is that; `lasting` is what an earlier key has left.
+    pub(super) fn proven(
+        key: &Secret<[u8; 32]>,
+        check: &[u8],
+        lasting: Option<&[u8]>,
+        epoch: i64,
+    ) -> Option<Self> {
+        let first = Self::with(key, None, epoch);
+        if !first.is_key_of(check) {
+            return None;
+        }
+        let Some(lasting) = lasting else {
+            return Some(first);
+        };
+        let lasting = open(&first.check, LASTING, lasting).ok()?;
+        let lasting = Secret::new(<[u8; 3 * PART]>::try_from(&**lasting).ok()?);
+        Some(Self::with(key, Some(lasting), epoch))
+    }
+
+    /// The seal with another key: what lasts is the same.
+    pub(super) fn renewed(&self, key: &Secret<[u8; 32]>) -> Self {
+        Self::with(key, Some(self.lasting.clone()), self.epoch + 1)
+    }
+
+    /// As the beginning of another store, at a later epoch than this one's.
+    pub(super) fn at(self, epoch: i64) -> Self {
+        Self { epoch, ..self }
+    }
+
+    fn with(key: &Secret<[u8; 32]>, lasting: Option<Lasting>, epoch: i64) -> Self {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"staysigned store");
         let root = salt.extract(key.expose());
         let aead = |purpose: &[u8]| {
@@ -59,17 +104,39 @@ impl Seal {
             RandomizedNonceKey::new(&AES_256_GCM_SIV, key.expose())
                 .expect("32 bytes are a key of AES-256")
         };
-        let mac = |purpose: &[u8]| {
-            let key = derive(&root, purpose);
-            hmac::Key::new(hmac::HMAC_SHA256, key.expose())
+        let lasting = lasting.unwrap_or_else(|| {
+            let mut all = [0; 3 * PART];
+            let purposes: [&[u8]; 3] = [b"rows", b"fingerprints", b"keys"];
+            for (part, purpose) in all.chunks_exact_mut(PART).zip(purposes) {
+                part.copy_from_slice(derive(&root, purpose).expose());
+            }
+            Secret::new(all)
+        });
+        let mac = |part: usize| {
+            let key = &lasting.expose()[part * PART..][..PART];
+            hmac::Key::new(hmac::HMAC_SHA256, key)
         };
         Self {
             check: aead(b"check"),
             records: aead(b"records"),
-            rows: mac(b"rows"),
-            prints: mac(b"fingerprints"),
-            keys: mac(b"keys"),
+            rows: mac(0),
+            prints: mac(1),
+            keys: mac(2),
+            lasting,
+            epoch,
         }
+    }
+
+    /// Returns how many keys the store had before this one, and openings with another key while it was empty.
+    pub(super) fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Returns what outlives the key, sealed with it.
+    pub(super) fn sealed_lasting(&self) -> Vec<u8> {
+        let mut record = buffer(3 * PART);
+        record.extend_from_slice(self.lasting.expose());
+        seal(&self.check, LASTING, record)
     }
 
     /// Seals a record; the buffer is encrypted in place, so that the plain text does not stay in memory.

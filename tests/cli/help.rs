@@ -15,6 +15,8 @@ const COMMANDS: &[&[&str]] = &[
     &["logout"],
     &["check"],
     &["ca"],
+    &["key"],
+    &["key", "rotate"],
     &["env"],
     &["provider"],
     &["demo"],

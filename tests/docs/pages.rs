@@ -190,9 +190,14 @@ fn commands_exist() {
             let sub = rest
                 .first()
                 .filter(|word| text.contains("Commands:\n") && is_word(word));
-            if sub.is_some_and(|sub| !commands(&text).contains(sub)) {
-                faults.push(format!("{page}: staysigned {name} {sub:?}"));
-            }
+            let text = match sub {
+                Some(sub) if commands(&text).contains(sub) => help(&[name.as_str(), sub.as_str()]),
+                Some(sub) => {
+                    faults.push(format!("{page}: staysigned {name} {sub}"));
+                    continue;
+                }
+                None => text,
+            };
             let own = rest.iter().take_while(|word| *word != "--");
             let options = own.filter(|word| word.starts_with('-'));
             let missing = options.filter(|option| !text.contains(option.as_str()));

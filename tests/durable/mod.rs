@@ -2,6 +2,7 @@
 //! that are silent.
 
 mod kill;
+mod rekey;
 
 use crate::support::{
     authority::{Authority, session},

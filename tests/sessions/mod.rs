@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 /// Clients that ask for a URL over and over on kept connections, until they are told to stop.
-struct Crowd {
+pub struct Crowd {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
     /// How many answers each client has had.
@@ -35,7 +35,7 @@ struct Crowd {
 }
 
 #[derive(Default)]
-struct Counts {
+pub struct Counts {
     good: AtomicU64,
     unauthorized: AtomicU64,
     other: AtomicU64,
@@ -45,7 +45,7 @@ struct Counts {
 
 impl Crowd {
     /// Every second one speaks HTTP/2.
-    fn new(client: &Client, size: usize, url: &str) -> Self {
+    pub fn new(client: &Client, size: usize, url: &str) -> Self {
         let (stop, counts) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(Counts::default()),
@@ -70,7 +70,7 @@ impl Crowd {
     }
 
     /// Waits until every client has had so many more answers.
-    async fn each_answered(&self, more: u64) {
+    pub async fn each_answered(&self, more: u64) {
         let read = |answered: &Arc<AtomicU64>| answered.load(Ordering::Relaxed);
         let before: Vec<u64> = self.answered.iter().map(read).collect();
         eventually("all clients are answered", Duration::from_secs(120), || {
@@ -81,7 +81,7 @@ impl Crowd {
         .await;
     }
 
-    async fn stop(self) -> Arc<Counts> {
+    pub async fn stop(self) -> Arc<Counts> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.expect("a client");
@@ -125,14 +125,14 @@ async fn ask(
 }
 
 impl Counts {
-    fn all(&self) -> [u64; 4] {
+    pub fn all(&self) -> [u64; 4] {
         [&self.good, &self.unauthorized, &self.other, &self.failed]
             .map(|count| count.load(Ordering::Relaxed))
     }
 }
 
 /// The session of a rotating site, as configuration.
-fn cookie_session(host: &str, more: &str) -> String {
+pub fn cookie_session(host: &str, more: &str) -> String {
     format!(
         "[session.site]\nbind = [{{ host = \"{host}\" }}]\n{more}\n\
          [session.site.cookies]\nrequired = [\"sid\"]\n\n\
@@ -141,7 +141,7 @@ fn cookie_session(host: &str, more: &str) -> String {
 }
 
 /// What a person does once: export the browser's cookie, import it here.
-fn import(proxy: &Proxy, site: &Rotating, host: &str) {
+pub fn import(proxy: &Proxy, site: &Rotating, host: &str) {
     let text = format!(
         "# Netscape HTTP Cookie File\n#HttpOnly_{host}\tFALSE\t/\tTRUE\t4102444800\tsid\t{}\n",
         site.newest()

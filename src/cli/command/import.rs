@@ -77,7 +77,7 @@ fn kind(text: &str) -> Result<From, String> {
         .map_err(|error: import::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
 }
 
-fn source(text: &str) -> Result<Source, String> {
+pub(super) fn source(text: &str) -> Result<Source, String> {
     let folder = std::env::current_dir().unwrap_or_default();
     Source::parse(text, &folder)
 }
@@ -192,7 +192,7 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn secret(
+pub(super) fn secret(
     context: &Context,
     option: &str,
     source: Option<Source>,

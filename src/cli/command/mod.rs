@@ -8,6 +8,7 @@ pub(super) mod env;
 pub(super) mod export;
 pub(super) mod import;
 pub(super) mod init;
+pub(super) mod key;
 pub(super) mod logout;
 pub(super) mod provider;
 pub(super) mod refresh;

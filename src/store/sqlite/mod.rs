@@ -14,6 +14,8 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::{
+    keys::Keys,
+    read::Problem,
     transaction::Task,
     writer::{Job, Write, Writer},
 };
@@ -27,10 +29,14 @@ use super::{
 use crate::secret::Secret;
 
 mod commit;
+mod keys;
 mod read;
+mod rekey;
 mod schema;
 mod transaction;
 mod writer;
+
+pub use self::rekey::{NewKey, Replacement};
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +57,7 @@ struct Handle {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
     reader: Arc<Mutex<Option<Connection>>>,
-    seal: Arc<Seal>,
+    keys: Arc<Keys>,
     feed: Arc<Feed>,
     leases: Leases,
 }
@@ -77,8 +83,10 @@ impl Sqlite {
         };
         let locks = locks.unwrap_or_else(|| schema::beside(&path, ".locks"));
         let leases = Leases::in_folder(locks.clone()).map_err(|e| open(&locks, e))?;
-        let (seal, feed) = (Arc::new(seal), Arc::new(Feed::default()));
-        let writer = Writer::new(writer, &path, Arc::clone(&seal), Arc::clone(&feed), OURS)?;
+        let keys = Arc::new(Keys::new(&path, key, seal, &locks)?);
+        keys.mend(&writer)?;
+        let feed = Arc::new(Feed::default());
+        let writer = Writer::new(writer, &path, Arc::clone(&keys), Arc::clone(&feed), OURS)?;
         let (jobs, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name("store".to_owned())
@@ -88,18 +96,14 @@ impl Sqlite {
             jobs,
             room: Arc::new(Semaphore::new(QUEUE)),
             reader: Arc::new(Mutex::new(Some(reader))),
-            seal,
+            keys,
             feed,
             leases,
         })))
     }
 
     pub(super) async fn load(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
-        let (seal, id) = (Arc::clone(&self.0.seal), id.clone());
-        self.read(move |reader| {
-            read::load(reader, &seal, &id).map_err(|problem| problem.while_reading(&id))
-        })
-        .await
+        self.opened(id, read::load).await
     }
 
     pub(super) async fn list(&self) -> Result<Vec<SessionId>, Error> {
@@ -123,11 +127,7 @@ impl Sqlite {
     }
 
     pub(super) async fn previous(&self, id: &SessionId) -> Result<Option<Stored>, Error> {
-        let (seal, id) = (Arc::clone(&self.0.seal), id.clone());
-        self.read(move |reader| {
-            read::previous(reader, &seal, &id).map_err(|problem| problem.while_reading(&id))
-        })
-        .await
+        self.opened(id, read::previous).await
     }
 
     pub(super) async fn forget(&self, id: &SessionId) -> Result<(), Error> {
@@ -151,11 +151,15 @@ impl Sqlite {
     }
 
     pub(super) fn fingerprint(&self, purpose: &str, bytes: &[u8]) -> String {
-        self.0.seal.fingerprint(purpose, bytes)
+        self.0.keys.seal().fingerprint(purpose, bytes)
     }
 
     pub(super) fn key(&self, purpose: &str) -> Secret<[u8; 32]> {
-        self.0.seal.key(purpose)
+        self.0.keys.seal().key(purpose)
+    }
+
+    pub(super) async fn replace_key(&self, asked: Replacement) -> Result<Option<usize>, Error> {
+        self.ask(|answer| Job::Rekey(asked, answer)).await?
     }
 
     pub(super) async fn flush(&self) -> Result<(), Error> {
@@ -196,6 +200,24 @@ impl Sqlite {
         let job = job(answer);
         self.0.jobs.send(job).map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)
+    }
+
+    /// Reads sealed records; once more if another process has given the store another key meanwhile.
+    async fn opened<T: Send + 'static>(
+        &self,
+        id: &SessionId,
+        read: fn(&Connection, &Seal, &SessionId) -> Result<T, Problem>,
+    ) -> Result<T, Error> {
+        let (keys, id) = (Arc::clone(&self.0.keys), id.clone());
+        self.read(move |reader| {
+            let first = read(reader, &keys.seal(), &id);
+            let found = match first {
+                Err(Problem::Damaged) if keys.follow(reader)? => read(reader, &keys.seal(), &id),
+                found => found,
+            };
+            found.map_err(|problem| problem.while_reading(&id))
+        })
+        .await
     }
 
     async fn read<T: Send + 'static>(

@@ -128,7 +128,7 @@ pub(super) fn changed_since(
         .collect()
 }
 
-fn session_id(row: &Row<'_>) -> rusqlite::Result<SessionId> {
+pub(super) fn session_id(row: &Row<'_>) -> rusqlite::Result<SessionId> {
     Ok(SessionId {
         name: Arc::from(row.get_ref(0)?.as_str()?),
         client: row.get_ref(1)?.as_str_or_null()?.map(Arc::from),
@@ -163,7 +163,7 @@ fn record<R: Record>(
 pub(super) fn open(
     seal: &Seal,
     id: &SessionId,
-    table: &'static str,
+    table: &str,
     row: &[u8],
     version: i64,
     sealed: &[u8],

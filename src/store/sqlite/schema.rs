@@ -6,12 +6,16 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::super::{Error, key, private_folder, seal::Seal};
+use super::{
+    super::{Error, key, private_folder, seal::Seal},
+    keys::Meta,
+    rekey,
+};
 
 /// "stay": tells our files from other SQLite databases (`PRAGMA application_id`).
 const APPLICATION: i64 = 0x7374_6179;
@@ -47,6 +51,9 @@ const MIGRATIONS: &[&str] = &["
         sealed BLOB NOT NULL,
         PRIMARY KEY (session, kind, row)
     ) STRICT, WITHOUT ROWID;
+", "
+    -- How many keys the store has had, and since when it has its present one, in seconds.
+    INSERT INTO meta VALUES ('epoch', 0), ('keyed', unixepoch());
 "];
 
 /// One opening at a time in this process: closing any descriptor of a database file drops all of its POSIX locks, so
@@ -232,29 +239,19 @@ fn prepare(
 /// made if there is none.
 fn prove(connection: &Connection, path: &Path, key: &key::Source) -> Result<Seal, Error> {
     let fail = |e| failed(path, e);
-    if is_empty(connection).map_err(fail)? {
-        let seal = Seal::new(&key.load_or_make()?);
-        connection
-            .execute(
-                "INSERT OR REPLACE INTO meta VALUES ('key', ?1)",
-                (seal.key_check(),),
-            )
-            .map_err(fail)?;
+    let meta = Meta::read(connection).map_err(fail)?;
+    let is_empty = is_empty(connection).map_err(fail)?;
+    if let Some(seal) = meta.seal(key)? {
         return Ok(seal);
     }
-    let Some(key) = key.load()? else {
-        return Err(Error::NoKey(format!("{} does not exist", key.place())));
-    };
-    let seal = Seal::new(&key);
-    let check: Option<Vec<u8>> = connection
-        .query_row("SELECT value FROM meta WHERE name = 'key'", (), |row| {
-            row.get(0)
-        })
-        .optional()
-        .map_err(fail)?;
-    match check {
-        Some(check) if seal.is_key_of(&check) => Ok(seal),
-        _ => Err(Error::WrongKey(path.display().to_string())),
+    if is_empty {
+        let seal = Seal::new(&key.load_or_make()?).at(meta.epoch + 1);
+        rekey::write_key(connection, &seal, SystemTime::now()).map_err(fail)?;
+        return Ok(seal);
+    }
+    match key.load()? {
+        Some(_) => Err(Error::WrongKey(path.display().to_string())),
+        None => Err(Error::NoKey(format!("{} does not exist", key.place()))),
     }
 }
 

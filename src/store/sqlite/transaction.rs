@@ -14,6 +14,7 @@ use tracing::warn;
 use super::{
     super::{Change, Committed, Error, SessionId, seal::Seal},
     commit::Session,
+    keys::Keys,
     read::Problem,
 };
 use crate::grant::Generation;
@@ -38,7 +39,7 @@ pub(super) enum Task {
 pub(super) struct Database {
     pub(super) connection: Connection,
     path: PathBuf,
-    seal: Arc<Seal>,
+    keys: Arc<Keys>,
     /// `synchronous`: FULL if true, else NORMAL.
     full: bool,
 }
@@ -74,11 +75,11 @@ pub(super) struct Written {
 // === impl Database ===
 
 impl Database {
-    pub(super) fn new(connection: Connection, path: &Path, seal: Arc<Seal>) -> Self {
+    pub(super) fn new(connection: Connection, path: &Path, keys: Arc<Keys>) -> Self {
         Self {
             connection,
             path: path.to_owned(),
-            seal,
+            keys,
             // As it was opened.
             full: true,
         }
@@ -87,10 +88,7 @@ impl Database {
     /// Does all tasks in one transaction; one that fails for itself leaves the others alone. With `synced` all of it
     /// is on the disk before anybody can see it.
     pub(super) fn transaction(&mut self, tasks: &[&Task], synced: bool) -> Result<Written, Failed> {
-        let begun = self
-            .set_full(synced)
-            .and_then(|()| self.execute("BEGIN IMMEDIATE"));
-        begun.map_err(|error| Failed {
+        self.begin(synced).map_err(|error| Failed {
             at_begin: true,
             error,
         })?;
@@ -101,12 +99,7 @@ impl Database {
             Ok(Written { synced, ..written })
         });
         written.map_err(|error| {
-            // After some errors (a full disk) SQLite has done this itself.
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.execute("ROLLBACK")
-            {
-                warn!(%error, "a transaction could not be rolled back");
-            }
+            self.roll_back();
             Failed {
                 at_begin: false,
                 error,
@@ -114,10 +107,33 @@ impl Database {
         })
     }
 
+    /// Begins a transaction that writes; with `synced` it is on the disk before anybody can see it.
+    pub(super) fn begin(&mut self, synced: bool) -> rusqlite::Result<()> {
+        self.set_full(synced)
+            .and_then(|()| self.execute("BEGIN IMMEDIATE"))
+    }
+
+    pub(super) fn roll_back(&self) {
+        // After some errors (a full disk) SQLite has done this itself.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            warn!(%error, "a transaction could not be rolled back");
+        }
+    }
+
     fn parts(&self, tasks: &[&Task]) -> rusqlite::Result<Written> {
         let mut written = Written::nothing(last_change(&self.connection)?);
+        if let Err(error) = self.keys.follow(&self.connection) {
+            // Nothing is sealed with a key that is the store's no more.
+            let error = self.at(error);
+            let refused = tasks.iter().map(|_| Err(error.clone().into()));
+            written.outcomes.extend(refused);
+            return Ok(written);
+        }
+        let seal = self.keys.seal();
         for task in tasks {
-            let outcome = match self.part(task, &mut written) {
+            let outcome = match self.part(task, &seal, &mut written) {
                 Ok(done) if matches!(task, Task::Touch) => self.has_room().map(|()| done),
                 Ok(committed) => Ok(committed),
                 Err(Problem::Damaged) => Err(Error::Damaged(task.session())),
@@ -128,7 +144,7 @@ impl Database {
         Ok(written)
     }
 
-    fn part(&self, task: &Task, written: &mut Written) -> Result<Committed, Problem> {
+    fn part(&self, task: &Task, seal: &Seal, written: &mut Written) -> Result<Committed, Problem> {
         let (id, number) = match task {
             Task::Touch => {
                 self.execute("UPDATE meta SET value = value + 1 WHERE name = 'heartbeat'")?;
@@ -136,7 +152,7 @@ impl Database {
             }
             Task::Commit { id, .. } | Task::Forget(id) => (id, written.last + 1),
         };
-        let session = Session::read(&self.connection, &self.seal, id, number)?;
+        let session = Session::read(&self.connection, seal, id, number)?;
         let before = session.head().change;
         if before == 0 && matches!(task, Task::Forget(_)) {
             // Nothing is stored. A number that no row has would hide another's commit from the feed.
@@ -173,7 +189,7 @@ impl Database {
         Ok(())
     }
 
-    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+    pub(super) fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute(()).map(drop)
     }
 

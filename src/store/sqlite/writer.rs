@@ -25,8 +25,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use super::{
-    super::{Committed, Durability, Error, feed::Feed, seal::Seal},
-    read, schema,
+    super::{Committed, Durability, Error, feed::Feed},
+    keys::Keys,
+    read,
+    rekey::Replacement,
+    schema,
     transaction::{At, Database, Failed, Task, Written, last_change},
 };
 
@@ -49,6 +52,8 @@ pub(super) enum Job {
     Write(Write),
     /// Syncs what is not.
     Flush(oneshot::Sender<Result<(), Error>>),
+    /// Seals everything again with another key.
+    Rekey(Replacement, oneshot::Sender<Result<Option<usize>, Error>>),
     /// Somebody listens from now on.
     Listen,
     Close(oneshot::Sender<Result<(), Error>>),
@@ -68,6 +73,7 @@ pub(super) struct Write {
 pub(super) struct Writer {
     database: Database,
     wal: File,
+    keys: Arc<Keys>,
     feed: Arc<Feed>,
     handle: u64,
     /// Pages in the log, as SQLite's hook says after each commit.
@@ -87,7 +93,7 @@ impl Writer {
     pub(super) fn new(
         mut connection: Connection,
         path: &Path,
-        seal: Arc<Seal>,
+        keys: Arc<Keys>,
         feed: Arc<Feed>,
         handle: u64,
     ) -> Result<Self, Error> {
@@ -111,8 +117,9 @@ impl Writer {
             .open(schema::beside(path, "-wal"))
             .map_err(|e| open(Box::new(e)))?;
         Ok(Self {
-            database: Database::new(connection, path, seal),
+            database: Database::new(connection, path, Arc::clone(&keys)),
             wal,
+            keys,
             feed,
             handle,
             pages,
@@ -147,6 +154,10 @@ impl Writer {
                 Ok(Job::Flush(answer)) => {
                     // Who asked may be gone.
                     answer.send(self.sync()).ok();
+                }
+                Ok(Job::Rekey(asked, answer)) => {
+                    let done = self.database.replace_key(&self.keys, &asked);
+                    answer.send(done).ok();
                 }
                 Ok(Job::Listen) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Close(answer)) => {

@@ -12,6 +12,7 @@ use crate::{
 
 mod opening;
 mod processes;
+mod rekey;
 mod tampering;
 mod trouble;
 
