@@ -191,6 +191,9 @@ pub async fn refresh_now(session: &Session) -> Result<(Ended, Status), store::Er
     let status = session.refresh_now().await?;
     let ended = if status.generation > generation.0 {
         Ended::Renewed
+    } else if status.state == "degraded" {
+        // Also before any call: a store that cannot be written.
+        Ended::Failed
     } else if calls() == before {
         Ended::Nothing
     } else if status

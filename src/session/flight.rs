@@ -79,7 +79,7 @@ impl Session {
     pub(super) async fn right_to_refresh(&self) -> Result<Lease, Failure> {
         self.save()
             .await
-            .map_err(|error| Failure::Store(error.to_string()))?;
+            .map_err(|error| Failure::Store(error.with_causes()))?;
         self.lease().await
     }
 
@@ -94,7 +94,7 @@ impl Session {
     pub(super) async fn lease(&self) -> Result<Lease, Failure> {
         match timeout(LEASE, self.store.lease(&self.id)).await {
             Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(error)) => Err(Failure::Store(error.to_string())),
+            Ok(Err(error)) => Err(Failure::Store(error.with_causes())),
             Err(_) => Err(Failure::Store("another process refreshes it".to_owned())),
         }
     }
@@ -165,7 +165,7 @@ impl Session {
 
     /// Looks again, and notes what is about to be spent.
     pub(super) async fn prepare(&self, lease: &Lease, attempt: &Attempt) -> Result<(), Outcome> {
-        let failed = |error: store::Error| Outcome::Failed(Failure::Store(error.to_string()));
+        let failed = |error: store::Error| Outcome::Failed(Failure::Store(error.with_causes()));
         // All of it: another process may have left its journal.
         self.take_up(true).await.map_err(failed)?;
         if let Some(outcome) = self.overtaken(attempt) {
@@ -250,7 +250,7 @@ impl Session {
         let (held, taught) = match self.store_renewed(&renewed, attempt, took).await {
             Ok(Stored::InUse(held, taught)) => (held, taught),
             Ok(Stored::Superseded) => return self.report(Outcome::Superseded),
-            Err(error) => return self.report(Outcome::Failed(Failure::Store(error.to_string()))),
+            Err(error) => return self.report(Outcome::Failed(Failure::Store(error.with_causes()))),
         };
         let (effects, after) = {
             let mut inner = self.inner();

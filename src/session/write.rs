@@ -197,7 +197,7 @@ impl Session {
     ///
     /// `base` is what the store was last seen with.
     pub(super) fn save_later(&self, base: &Held, error: &Error) {
-        let why = error.to_string();
+        let why = error.with_causes();
         tracing::error!(session = %self.id, error = why, "the session's newest credential is in memory only");
         {
             let mut inner = self.inner();

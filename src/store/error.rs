@@ -36,6 +36,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns what happened, where, and what the system said to it, in one line: a disk that is full is mended
+    /// otherwise than one that is read-only.
+    pub fn with_causes(&self) -> String {
+        let place = std::error::Error::source(self);
+        let said = place.and_then(std::error::Error::source);
+        let causes = place.into_iter().chain(said);
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+
     /// Returns what a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {

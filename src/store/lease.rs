@@ -104,7 +104,7 @@ impl Leases {
             Some(folder) => Some(
                 take(folder, id, right)
                     .await
-                    .map_err(|e| Error::Write(Box::new(e)))?,
+                    .map_err(|e| Error::Write(format!("{}: {e}", folder.display()).into()))?,
             ),
         };
         Ok(Lease { file, _turn: turn })

@@ -360,7 +360,7 @@ impl Session {
 }
 
 fn unstored(error: store::Error) -> Failure {
-    Failure::Store(error.to_string())
+    Failure::Store(error.with_causes())
 }
 
 // === impl Relay ===
