@@ -1,8 +1,13 @@
 //! Real processes, and what happens to them in the middle of a rotation: death, pauses, disks that fail, networks
 //! that are silent.
 
+mod disk;
+mod full;
 mod kill;
+mod patient;
 mod rekey;
+
+use std::process::Command;
 
 use crate::support::{
     authority::{Authority, session},
@@ -30,4 +35,19 @@ fn with(site: &Origin, pair: &Pair, more: &str) -> Builder {
         .env("REFRESH", &pair.refresh)
         .env("TOKIO_WORKER_THREADS", "1")
         .level("info")
+}
+
+/// Runs a command by another one, with its folder and its environment.
+fn by(mut other: Command, command: &Command) -> Command {
+    other
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    other.current_dir(command.get_current_dir().expect("a folder"));
+    other.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    other
 }

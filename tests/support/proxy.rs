@@ -270,6 +270,11 @@ impl Proxy {
     }
 
     pub async fn start(&mut self) {
+        self.start_as(self.command(&["serve"])).await;
+    }
+
+    /// Starts with another command that becomes the program.
+    pub async fn start_as(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "started twice");
         let log = |name: &str| {
             File::options()
@@ -278,16 +283,12 @@ impl Proxy {
                 .open(self.path().join(name))
                 .expect("the log's file")
         };
-        let mut command = self.command(&["serve"]);
         command.stdout(log("stdout.log")).stderr(log("stderr.log"));
         self.child = Some(command.spawn().expect("start the program"));
         let begun = Instant::now();
         while tokio::net::TcpStream::connect(self.listen).await.is_err() {
-            let ended = self
-                .child
-                .as_mut()
-                .and_then(|child| child.try_wait().expect("wait"));
-            if let Some(status) = ended {
+            let child = self.child.as_mut().expect("started");
+            if let Some(status) = child.try_wait().expect("wait") {
                 panic!("the proxy ended at once: {status}\n{}", self.log());
             }
             assert!(

@@ -102,6 +102,9 @@ impl Strace {
         let all = matches!(whom, Whom::All(_));
         eventually("strace attaches (only root may)", ATTACH, || {
             if let Some(status) = process.try_wait().expect("wait") {
+                if status.success() {
+                    return Some(()); // What it traced is dead by now.
+                }
                 let mut said = String::new();
                 let output = process.stderr.as_mut().expect("piped");
                 std::io::Read::read_to_string(output, &mut said).expect("read");

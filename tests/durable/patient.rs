@@ -1,0 +1,122 @@
+//! A proxy with a session, whose disk becomes bad.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{by, with, world};
+use crate::support::{
+    authority::Authority,
+    client::{Answer, eventually},
+    oauth::Policy,
+    origin::Origin,
+    proxy::Proxy,
+};
+
+/// Within this the session is as before.
+pub const WELL: Duration = Duration::from_secs(30);
+
+/// A proxy that may spend its refresh tokens once.
+pub struct Patient {
+    pub authority: Authority,
+    pub site: Origin,
+    pub proxy: Proxy,
+}
+
+// === impl Patient ===
+
+impl Patient {
+    pub async fn new() -> Self {
+        let mut patient = Self::prepare().await;
+        patient.proxy.start().await;
+        patient.get().await.expect(200);
+        patient
+    }
+
+    /// The same without a process.
+    pub async fn prepare() -> Self {
+        let (authority, site, pair) = world(Policy::lifetime(600.0)).await;
+        let proxy = with(&site, &pair, "cooldown = \"0s\"").prepare();
+        Self {
+            authority,
+            site,
+            proxy,
+        }
+    }
+
+    pub async fn get(&self) -> Answer {
+        self.proxy.client().get(&self.site.url("/echo")).await
+    }
+
+    pub fn granted(&self) -> u64 {
+        self.authority.with(|oauth| oauth.counts.granted)
+    }
+
+    pub async fn refresh_by_hand(&self) {
+        let output = tokio::task::block_in_place(|| self.proxy.cli(&["refresh", "app"]));
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// The generation in use, if the proxy can be asked.
+    pub fn generation(&self) -> Value {
+        self.proxy.status("app")["generation"].clone()
+    }
+
+    pub fn lock_file(&self) -> PathBuf {
+        let folder = self.proxy.path().join("staysigned.db.locks");
+        let mut files = std::fs::read_dir(folder).unwrap();
+        files.next().expect("a lock file").unwrap().path()
+    }
+
+    /// The generation that the store has.
+    pub fn stored(&self) -> Value {
+        let text = std::fs::read_to_string(self.proxy.path().join("config.toml")).unwrap();
+        // Without an admin side to ask it looks into the store itself.
+        let admin = format!("admin = \"{}\"", self.proxy.admin);
+        let text = text.replace(&admin, "admin = \"off\"");
+        std::fs::write(self.proxy.path().join("store.toml"), text).unwrap();
+        // The disk may be one that only the proxy has.
+        let mut command = Command::new("nsenter");
+        command.args(["-m", "-t", &self.proxy.pid().to_string()]);
+        let status = self.proxy.command_for("store.toml", &["status", "--json"]);
+        let output = by(command, &status).output().expect("run");
+        assert!(output.status.success(), "{output:?}");
+        let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        status["sessions"][0]["generation"].clone()
+    }
+
+    /// The disk is well: requests are answered, and all is stored.
+    pub async fn recovers(&self, what: &str) {
+        let begun = Instant::now();
+        while self.get().await.status != 200 {
+            assert!(
+                begun.elapsed() < WELL,
+                "{what}: {:?}",
+                self.proxy.status("app")
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        eventually(what, WELL, || {
+            let status = self.proxy.status("app");
+            (status["message"].is_null() && self.stored() == status["generation"]).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn survives_a_kill(&mut self) {
+        let granted = self.granted();
+        self.proxy.kill();
+        self.proxy.start().await;
+        self.get().await.expect(200);
+        let (counts, repeated) = self.authority.with(|oauth| (oauth.counts, oauth.repeated));
+        assert_eq!(counts.granted, granted, "what was learnt is stored");
+        assert_eq!(
+            (counts.refused, repeated, counts.families_revoked),
+            (0, 0, 0)
+        );
+    }
+}
