@@ -134,18 +134,21 @@ impl Session {
         let turn = async {
             let permit = Arc::clone(turns).acquire_owned().await.ok();
             let among_processes = async {
-                let lease = self.store.turn(&self.id).await?;
-                // Another process may have had the turn before: what it learnt is sent, and nothing older.
-                self.open().await?;
-                self.take_up(false).await?;
-                Ok::<_, store::Error>(lease)
+                let mut turn = self.store.turn(&self.id).await?;
+                if turn.is_new() {
+                    // Another process may have had the turn before: what it learnt is sent, and nothing older.
+                    self.open().await?;
+                    self.take_up(false).await?;
+                    turn.has_read();
+                }
+                Ok::<_, store::Error>(turn)
             };
-            let lease = among_processes.await;
-            if let Err(error) = &lease {
+            let among_processes = among_processes.await;
+            if let Err(error) = &among_processes {
                 tracing::warn!(session = %self.id, %error, "other processes do not wait for this request");
             }
             Turn {
-                _lease: lease.ok(),
+                _among_processes: among_processes.ok(),
                 _permit: permit,
             }
         };

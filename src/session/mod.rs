@@ -81,7 +81,7 @@ use crate::{
         template::{self, Template},
     },
     secret::Secret,
-    store::{Lease, SessionId, Store},
+    store::{self, SessionId, Store},
 };
 
 /// One session (of one client, if it is `per_client`).
@@ -186,8 +186,8 @@ pub enum Verdict {
 /// The turn of one request in a serial session; the next one's begins when it is dropped.
 #[derive(Debug, Default)]
 pub struct Turn {
-    // In this order: the next task in this process asks for the lease only when it is free.
-    _lease: Option<Lease>,
+    // In this order: the next task in this process asks only when it is free.
+    _among_processes: Option<store::Turn>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 

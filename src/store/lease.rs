@@ -1,5 +1,4 @@
-//! The right to refresh a session, and that to send for a serial one: one holder among all tasks and processes of a
-//! machine.
+//! The right to refresh a session: one holder among all tasks and processes of a machine.
 //!
 //! Tasks queue for it in order; between processes it is an operating-system lock on a file of its own, which the
 //! kernel frees when its process dies, however it dies. A process that is suspended keeps such a lock, so there is
@@ -27,23 +26,15 @@ use tokio::{
 use super::{Error, SessionId};
 
 /// How often a waiter tries the lock of another process.
-const POLL: Duration = Duration::from_millis(10);
+pub(super) const POLL: Duration = Duration::from_millis(10);
 
 /// How often a holder shows that it is alive.
-const PULSE: Duration = Duration::from_secs(5);
+pub(super) const PULSE: Duration = Duration::from_secs(5);
 
 /// After which silence a holder counts as suspended: several pulses, and longer than a refresh may take.
 const SUSPENDED: Duration = Duration::from_secs(30);
 
-/// What only one may do at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Right {
-    Refresh,
-    /// To send a request, in a serial session.
-    Send,
-}
-
-/// A right in a session, until it is dropped.
+/// The right to refresh a session, until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
     // In this order: the next task in this process may try the file only when it is free.
@@ -54,13 +45,13 @@ pub struct Lease {
 /// The leases of one store handle.
 #[derive(Debug)]
 pub(super) struct Leases {
-    turns: Mutex<HashMap<(SessionId, Right), Arc<AsyncMutex<()>>>>,
+    turns: Mutex<HashMap<SessionId, Arc<AsyncMutex<()>>>>,
     folder: Option<PathBuf>,
 }
 
 /// A locked file.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     file: Arc<File>,
     path: PathBuf,
     pulse: AbortHandle,
@@ -73,7 +64,7 @@ impl Lease {
     /// To be asked right before what must not be done twice.
     pub fn is_held(&self) -> bool {
         let Some(held) = &self.file else { return true };
-        is_at(&held.file, &held.path).unwrap_or(false)
+        held.is_there()
     }
 }
 
@@ -97,12 +88,12 @@ impl Leases {
         })
     }
 
-    pub(super) async fn lease(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
-        let turn = self.turn(id, right).lock_owned().await;
+    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        let turn = self.turn(id).lock_owned().await;
         let file = match &self.folder {
             None => None,
             Some(folder) => Some(
-                take(folder, id, right)
+                acquire(folder, &file_name(id, ""))
                     .await
                     .map_err(|e| Error::Write(format!("{}: {e}", folder.display()).into()))?,
             ),
@@ -110,11 +101,11 @@ impl Leases {
         Ok(Lease { file, _turn: turn })
     }
 
-    fn turn(&self, id: &SessionId, right: Right) -> Arc<AsyncMutex<()>> {
+    fn turn(&self, id: &SessionId) -> Arc<AsyncMutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         // Sessions come and go with the configuration and its clients; who is not waited for is forgotten.
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry((id.clone(), right)).or_default())
+        Arc::clone(turns.entry(id.clone()).or_default())
     }
 }
 
@@ -138,6 +129,11 @@ impl Held {
         .abort_handle();
         Ok(Self { file, path, pulse })
     }
+
+    /// Says whether it was not taken away.
+    pub(super) fn is_there(&self) -> bool {
+        is_at(&self.file, &self.path).unwrap_or(false)
+    }
 }
 
 impl Drop for Held {
@@ -148,22 +144,8 @@ impl Drop for Held {
     }
 }
 
-/// Waits for a right among processes.
-async fn take(folder: &Path, id: &SessionId, right: Right) -> io::Result<Held> {
-    match right {
-        Right::Refresh => acquire(folder, &file_name(id, "")).await,
-        Right::Send => {
-            // A process that has just sent waits behind the one that is next, so that each gets its turn.
-            let next = acquire(folder, &file_name(id, "-next")).await?;
-            let held = acquire(folder, &file_name(id, "-send")).await;
-            drop(next);
-            held
-        }
-    }
-}
-
 /// Waits for the file's lock. Every try is a few system calls that do not wait.
-async fn acquire(folder: &Path, name: &str) -> io::Result<Held> {
+pub(super) async fn acquire(folder: &Path, name: &str) -> io::Result<Held> {
     let path = folder.join(name);
     let mut watched: Option<(Vec<u8>, Instant)> = None;
     loop {
@@ -199,7 +181,7 @@ fn take_away(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -239,7 +221,7 @@ fn read_pulse(mut file: &File) -> io::Result<Vec<u8>> {
 }
 
 /// A name that every session name gives, whatever its characters, and that does not depend on the key.
-fn file_name(id: &SessionId, kind: &str) -> String {
+pub(super) fn file_name(id: &SessionId, kind: &str) -> String {
     let mut text = id.name.as_bytes().to_vec();
     if let Some(client) = &id.client {
         text.push(0);
@@ -273,7 +255,7 @@ mod tests {
         );
         let (first, second) = (
             async {
-                let lease = one.lease(&id, Right::Refresh).await.unwrap();
+                let lease = one.lease(&id).await.unwrap();
                 let taken = started.elapsed();
                 assert!(lease.is_held());
                 sleep(2 * SUSPENDED).await;
@@ -282,7 +264,7 @@ mod tests {
                 taken
             },
             async {
-                let lease = two.lease(&id, Right::Refresh).await.unwrap();
+                let lease = two.lease(&id).await.unwrap();
                 let taken = started.elapsed();
                 assert!(lease.is_held());
                 sleep(2 * SUSPENDED).await;
@@ -294,26 +276,5 @@ mod tests {
         assert!(a.min(b) >= SUSPENDED && a.min(b) < SUSPENDED + PULSE);
         assert!(a.max(b) >= a.min(b) + 2 * SUSPENDED, "one after the other");
         assert!(!is_at(&stopped, &path).unwrap());
-    }
-
-    /// Two busy processes: neither sends twice while the other waits.
-    #[tokio::test(start_paused = true)]
-    async fn processes_send_in_turn() {
-        let dir = tempfile::tempdir().unwrap();
-        let id = SessionId::new("a", None);
-        let sent = Mutex::new(Vec::new());
-        let process = async |name: char| {
-            let leases = Leases::in_folder(dir.path().into()).unwrap();
-            for _ in 0..10 {
-                let lease = leases.lease(&id, Right::Send).await.unwrap();
-                sent.lock().unwrap().push(name);
-                sleep(3 * POLL).await;
-                drop(lease);
-            }
-        };
-        tokio::join!(process('a'), process('b'));
-        let sent = sent.into_inner().unwrap();
-        let again = sent.windows(2).filter(|pair| pair[0] == pair[1]).count();
-        assert!(again <= 1, "{sent:?}");
     }
 }

@@ -12,8 +12,9 @@ use super::{
     Change, Changes, Committed, Cookies, Error, Lease, SessionId, Stored,
     feed::Feed,
     key,
-    lease::{Leases, Right},
+    lease::Leases,
     seal::Seal,
+    turn::{Turn, Turns},
 };
 use crate::{
     grant::{Generation, Grant},
@@ -34,6 +35,7 @@ struct Shared {
     rows: Mutex<BTreeMap<SessionId, Row>>,
     feed: Feed,
     leases: Leases,
+    turns: Turns,
     seal: Seal,
     handles: AtomicU64,
     #[cfg(test)]
@@ -63,6 +65,7 @@ impl Memory {
                 rows: Mutex::default(),
                 feed: Feed::default(),
                 leases: Leases::of_tasks(),
+                turns: Turns::of_tasks(),
                 seal: Seal::new(&key),
                 handles: AtomicU64::new(1),
                 #[cfg(test)]
@@ -140,8 +143,12 @@ impl Memory {
         self.shared.feed.tell(id, Some(self.handle));
     }
 
-    pub(super) async fn lease(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
-        self.shared.leases.lease(id, right).await
+    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        self.shared.leases.lease(id).await
+    }
+
+    pub(super) async fn turn(&self, id: &SessionId) -> Result<Turn, Error> {
+        self.shared.turns.turn(id, self.handle).await
     }
 
     pub(super) fn changes(&self) -> Changes {

@@ -17,7 +17,6 @@ use crate::{
     secret::Secret,
 };
 
-use self::lease::Right;
 pub use self::{
     config::{BadUrl, Config, Kind},
     error::Error,
@@ -25,6 +24,7 @@ pub use self::{
     lease::Lease,
     memory::Memory,
     sqlite::{NewKey, Replacement, Sqlite},
+    turn::Turn,
 };
 
 mod config;
@@ -38,6 +38,7 @@ mod record;
 mod rough;
 mod seal;
 mod sqlite;
+mod turn;
 
 #[cfg(test)]
 mod conformance;
@@ -233,19 +234,19 @@ impl Store {
     /// Waits for the right to refresh a session: one holder among all tasks and processes on this store. It ends
     /// with the guard, and with its process. Dropping the future leaves the queue.
     pub async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
-        self.right(id, Right::Refresh).await
-    }
-
-    /// Waits for the right to send a request of a serial session, as [`Self::lease`] does for that to refresh it.
-    /// Processes that wait get it in turn.
-    pub async fn turn(&self, id: &SessionId) -> Result<Lease, Error> {
-        self.right(id, Right::Send).await
-    }
-
-    async fn right(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
         match self {
-            Self::Sqlite(store) => store.lease(id, right).await,
-            Self::Memory(store) => store.lease(id, right).await,
+            Self::Sqlite(store) => store.lease(id).await,
+            Self::Memory(store) => store.lease(id).await,
+        }
+    }
+
+    /// Waits for the turn to send a request of a serial session, among all tasks and processes on this store. A
+    /// process keeps it between requests until another asks; those that wait get it in turn. Dropping the future
+    /// leaves the queue.
+    pub async fn turn(&self, id: &SessionId) -> Result<Turn, Error> {
+        match self {
+            Self::Sqlite(store) => store.turn(id).await,
+            Self::Memory(store) => store.turn(id).await,
         }
     }
 

@@ -69,6 +69,47 @@ async fn serial_sessions_are_serial_across_processes() {
     rotating.with(|state| assert_eq!((state.ended, state.rejected), (false, 0)));
 }
 
+/// The turn of a process that is killed is free, whether it was sending or kept it for its next request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_owner_leaves_the_turn() {
+    let rotating = Rotating::new(Manner::Strict);
+    let site = rotating.site(HOST).start().await;
+    let mut first = proxy()
+        .site(&site)
+        .config(cookie_session(HOST, "concurrency = \"serial\""))
+        .prepare();
+    import(&first, &rotating, HOST);
+    first.start().await;
+    let (_second, client) = beside(&first).await;
+    for sending in [false, true] {
+        first.client().get(&site.url("/")).await.expect(200);
+        let asked = rotating.with(|state| {
+            state.work = Duration::from_secs(if sending { 3600 } else { 0 });
+            state.accepted
+        });
+        if sending {
+            let (one, url) = (first.client(), site.url("/"));
+            tokio::spawn(async move { one.get(&url).await });
+            let arrived = || rotating.with(|state| (state.accepted > asked).then_some(()));
+            eventually("the site is asked", Duration::from_secs(20), arrived).await;
+        }
+        first.kill();
+        rotating.with(|state| state.work = Duration::ZERO);
+        let begun = std::time::Instant::now();
+        let answer = client.get(&site.url("/")).await;
+        let took = begun.elapsed();
+        assert!(
+            took < Duration::from_secs(10),
+            "{took:?}, sending: {sending}"
+        );
+        // Nobody has heard what the killed one's request rotated: the value before is taken once more.
+        answer.expect(200);
+        if !sending {
+            first.start().await;
+        }
+    }
+}
+
 /// A client that leaves while the answer is on its way takes nothing with it: the answer's cookie is kept all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_leave_lose_no_rotation() {

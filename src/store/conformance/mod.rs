@@ -60,6 +60,7 @@ conformance! {
     sessions_are_apart
     changes_are_told
     a_lease_has_one_holder
+    a_turn_has_one_holder_and_is_new_after_another
     a_waiter_that_gives_up_leaves_the_queue
     no_update_is_lost
     fingerprints_are_equal_in_all_handles

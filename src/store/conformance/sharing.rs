@@ -86,6 +86,39 @@ pub(super) async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
     }
 }
 
+pub(super) async fn a_turn_has_one_holder_and_is_new_after_another(Pair { one, two, .. }: Pair) {
+    let is_new = async |store: &Store| {
+        let mut turn = timeout(LONG, store.turn(&id())).await.unwrap().unwrap();
+        let new = turn.is_new();
+        turn.has_read();
+        new
+    };
+    for store in [&one, &two] {
+        assert!(is_new(store).await);
+        assert!(!is_new(store).await, "it had it before");
+    }
+    assert!(is_new(&one).await, "the other one had it");
+    drop(timeout(LONG, two.turn(&id())).await.unwrap().unwrap());
+    assert!(is_new(&two).await, "it has not read yet");
+    let inside = Arc::new(AtomicU32::new(0));
+    let tasks: Vec<_> = (0..12)
+        .map(|n| {
+            let store = if n % 2 == 0 { one.clone() } else { two.clone() };
+            let inside = Arc::clone(&inside);
+            tokio::spawn(async move {
+                let turn = timeout(LONG, store.turn(&id())).await.unwrap().unwrap();
+                assert_eq!(inside.fetch_add(1, SeqCst), 0);
+                tokio::task::yield_now().await;
+                inside.fetch_sub(1, SeqCst);
+                drop(turn);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
 pub(super) async fn a_waiter_that_gives_up_leaves_the_queue(Pair { one, two, .. }: Pair) {
     let lease = one.lease(&id()).await.unwrap();
     let short = Duration::from_millis(20);

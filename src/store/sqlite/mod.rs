@@ -23,8 +23,9 @@ use super::{
     Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored,
     feed::Feed,
     key,
-    lease::{Leases, Right},
+    lease::Leases,
     seal::Seal,
+    turn::{Turn, Turns},
 };
 use crate::secret::Secret;
 
@@ -60,6 +61,7 @@ struct Handle {
     keys: Arc<Keys>,
     feed: Arc<Feed>,
     leases: Leases,
+    turns: Turns,
 }
 
 // === impl Sqlite ===
@@ -99,6 +101,7 @@ impl Sqlite {
             keys,
             feed,
             leases,
+            turns: Turns::in_folder(locks),
         })))
     }
 
@@ -139,8 +142,12 @@ impl Sqlite {
         self.write(Task::Touch, Durability::Written).await.map(drop)
     }
 
-    pub(super) async fn lease(&self, id: &SessionId, right: Right) -> Result<Lease, Error> {
-        self.0.leases.lease(id, right).await
+    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        self.0.leases.lease(id).await
+    }
+
+    pub(super) async fn turn(&self, id: &SessionId) -> Result<Turn, Error> {
+        self.0.turns.turn(id, 0).await
     }
 
     pub(super) fn changes(&self) -> Changes {
