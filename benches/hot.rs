@@ -90,6 +90,7 @@ fn injecting(c: &mut Criterion) {
                     jar: None,
                     attempt: Attempt::First,
                     standin: None,
+                    user_agent: None,
                     render: &|_| unreachable!("nothing is rendered"),
                 };
                 inject::apply(&mut parts, &bound, params).expect("applied");

@@ -43,7 +43,6 @@ const LONG: &[&str] = &[
     "resolve",
     "retry",
     "upload-file",
-    "user-agent",
     "write-out",
 ];
 
@@ -53,6 +52,7 @@ struct Said {
     url: Option<String>,
     cookies: Vec<String>,
     bearer: Option<String>,
+    user_agent: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -94,6 +94,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
         return Err(Error::Empty);
     }
     material.warnings.extend(said.warnings);
+    material.user_agent = said.user_agent;
     Ok(material)
 }
 
@@ -125,7 +126,14 @@ impl Said {
                     Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
                     None => (long.to_owned(), None),
                 };
-                let known = ["cookie", "header", "user", "oauth2-bearer", "url"];
+                let known = [
+                    "cookie",
+                    "header",
+                    "user",
+                    "user-agent",
+                    "oauth2-bearer",
+                    "url",
+                ];
                 if known.contains(&&*name) || LONG.contains(&&*name) {
                     let value = value.or_else(|| words.next());
                     said.option(&name, value)?;
@@ -138,6 +146,7 @@ impl Said {
                         rest => Some(rest.to_owned()),
                     };
                     let name = match short.as_bytes()[at] {
+                        b'A' => "user-agent",
                         b'b' => "cookie",
                         b'H' => "header",
                         b'u' => "user",
@@ -163,6 +172,7 @@ impl Said {
                 return Err(failed("-b", problem));
             }
             "cookie" => self.cookies.push(value),
+            "user-agent" => self.user_agent = Some(value),
             "header" => self.header(&value),
             _ => {}
         }
@@ -176,6 +186,8 @@ impl Said {
         let value = value.trim();
         if name.eq_ignore_ascii_case("cookie") {
             self.cookies.push(value.to_owned());
+        } else if name.eq_ignore_ascii_case("user-agent") {
+            self.user_agent = Some(value.to_owned());
         } else if name.eq_ignore_ascii_case("authorization") {
             match bearer(value.as_bytes()) {
                 Some(token) => self.bearer = Some(String::from_utf8_lossy(token).into_owned()),

@@ -33,6 +33,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
         options,
         jar: Jar::new(options.bounds),
         token: None,
+        user_agent: None,
         told: false,
     };
     for (n, entry) in entries.iter().enumerate() {
@@ -50,6 +51,8 @@ struct Replay<'a> {
     options: &'a Options,
     jar: Jar,
     token: Option<Secret>,
+    /// The last that was sent to a host that counts.
+    user_agent: Option<String>,
     /// Whether any message has one of the fields, for whichever host.
     told: bool,
 }
@@ -78,6 +81,8 @@ impl Replay<'_> {
                 if let Some(token) = bearer(value.as_bytes()).filter(|_| is_asked) {
                     self.token = Some(secret(token)?);
                 }
+            } else if name.eq_ignore_ascii_case("user-agent") && is_asked {
+                self.user_agent = Some(value.to_owned());
             }
         }
         for (name, value) in fields(&entry["response"]) {
@@ -129,6 +134,7 @@ impl Replay<'_> {
             options,
             jar,
             token,
+            user_agent,
             told,
         } = self;
         if !told {
@@ -174,6 +180,7 @@ impl Replay<'_> {
         };
         let field = |token| ("access_token".to_owned(), token);
         material.fields.extend(token.map(field));
+        material.user_agent = user_agent;
         Ok(material)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     let mut collector = Collector::new(options);
-    let mut token = None;
+    let (mut token, mut user_agent) = (None, None);
     let (mut cookies, mut left_out) = (false, Vec::new());
     for (n, line) in text.split(|b| *b == b'\n').enumerate() {
         let line = line.trim_ascii();
@@ -37,6 +37,9 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
                 add_field(&mut collector, field, options).map_err(failed)?;
             }
             Line::Bearer(bearer) => token = Some(secret(bearer).map_err(failed)?),
+            Line::UserAgent(value) => {
+                user_agent = Some(String::from_utf8_lossy(value).into_owned());
+            }
             Line::Other(name) => left_out.push(name),
             Line::OtherScheme => {
                 let problem = "its scheme is not Bearer; take user and password as `secrets`";
@@ -58,6 +61,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     material
         .fields
         .extend(token.map(|token| ("access_token".to_owned(), token)));
+    material.user_agent = user_agent;
     if !left_out.is_empty() {
         let names = left_out.join(", ");
         material.warnings.push(format!("left out: {names}"));
@@ -73,6 +77,7 @@ enum Line<'a> {
     SetCookie(&'a [u8]),
     Bearer(&'a [u8]),
     OtherScheme,
+    UserAgent(&'a [u8]),
     /// Another field, by its name; or a request line.
     Other(String),
 }
@@ -97,6 +102,7 @@ impl<'a> Line<'a> {
             "cookie" => Self::Cookies(value),
             "set-cookie" => Self::SetCookie(value),
             "authorization" => bearer(value.trim_ascii()).map_or(Self::OtherScheme, Self::Bearer),
+            "user-agent" => Self::UserAgent(value.trim_ascii()),
             _ if value.starts_with(b" ") => Self::Other(name.to_owned()),
             // `a:b=c` is a cookie.
             _ => Self::Cookies(line),

@@ -88,6 +88,8 @@ pub struct Material {
     pub cookies: Vec<Cookie>,
     /// `access_token`, `refresh_token`, `id_token`; of `audible` also what signs.
     pub fields: Vec<(String, Secret)>,
+    /// With which `User-Agent` it was got, if that is told.
+    pub user_agent: Option<String>,
     /// When the access token ends.
     pub expires_at: Option<SystemTime>,
     /// What a person should know about what was left out or guessed.

@@ -200,6 +200,10 @@ impl Exchange<'_> {
             jar: jar.as_ref(),
             attempt,
             standin,
+            user_agent: recipe
+                .user_agent
+                .as_ref()
+                .and_then(|user_agent| user_agent.of(&current.grant)),
             render: &|template| current.render(recipe, template),
         };
         inject::apply(parts, bound, params).map_err(failed)

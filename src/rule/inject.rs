@@ -80,6 +80,8 @@ pub struct Params<'a> {
     pub attempt: Attempt,
     /// Tells whether a text stands in for a value of the session; `None`: it gives out none.
     pub standin: Option<&'a dyn Fn(&str) -> bool>,
+    /// What takes the place of the client's own (`UserAgent::of`).
+    pub user_agent: Option<HeaderValue>,
     /// Renders a template that has another value each time; asked for no other.
     pub render: &'a dyn Fn(&Template) -> Result<String, template::Error>,
 }
@@ -127,6 +129,7 @@ pub fn apply(parts: &mut request::Parts, _: &Bound, params: Params<'_>) -> Resul
         jar,
         attempt,
         standin,
+        user_agent,
         render,
     } = params;
     if recipe.presigned == Presigned::Skip && is_presigned(&parts.uri) {
@@ -193,8 +196,8 @@ pub fn apply(parts: &mut request::Parts, _: &Bound, params: Params<'_>) -> Resul
         }
     }
     sent |= cookie::merge(&mut parts.headers, jar, recipe.cookies.merge, &crumbs);
-    if let Some(user_agent) = &recipe.user_agent {
-        parts.headers.insert(USER_AGENT, user_agent.clone());
+    if let Some(user_agent) = user_agent {
+        parts.headers.insert(USER_AGENT, user_agent);
     }
     Ok(match (withheld, sent) {
         (true, _) => Applied::Withheld,

@@ -23,6 +23,7 @@ pub mod sign;
 pub mod standin;
 pub mod template;
 pub mod totp;
+pub mod user_agent;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,6 +40,7 @@ pub use self::refresh::{
     ClientAuth, Encoding, Expect, GrantType, Heartbeat, Import, Oauth2, Refresh, RefreshKind, Step,
     StepBody, Unexpected, Verify,
 };
+pub use self::user_agent::UserAgent;
 use self::{glob::Glob, pointer::Pointer, sign::Sign, template::Template};
 use crate::{
     origin::{Host, HostName, Origin, Scheme},
@@ -60,7 +62,7 @@ pub struct Recipe {
     pub persist: bool,
     /// At most so many requests within a time.
     pub pace: Option<Pace>,
-    pub user_agent: Option<HeaderValue>,
+    pub user_agent: Option<UserAgent>,
     pub presigned: Presigned,
     pub on_dead: OnDead,
     pub inject: Vec<Inject>,

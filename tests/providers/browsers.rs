@@ -28,15 +28,20 @@ const AGAIN: &str = "1";
 struct Site {
     origin: Origin,
     good: Arc<Mutex<String>>,
+    /// What the browser calls itself.
+    browser: Arc<Mutex<String>>,
 }
 
 impl Site {
     async fn start() -> Self {
         let good = Arc::new(Mutex::new(canary("first")));
         let shared = good.clone();
+        let browser = Arc::new(Mutex::new(String::new()));
+        let called = browser.clone();
         let origin = origin(&["localhost"])
             .handler(move |request| {
                 let good = shared.lock().unwrap().clone();
+                let called = called.clone();
                 async move {
                     let path = request.uri().path().to_owned();
                     let mut reply = match path.as_str() {
@@ -54,6 +59,10 @@ impl Site {
                         _ => routes::reply(http::StatusCode::NOT_FOUND, full("nothing")),
                     };
                     if path == "/login" {
+                        let agent = request.headers().get("user-agent").cloned();
+                        let agent = agent.expect("browsers say who they are");
+                        let agent = agent.to_str().unwrap().replace("Headless", "");
+                        *called.lock().unwrap() = agent;
                         let fields = reply.headers_mut();
                         let set = [
                             format!("sid={good}; Max-Age=86400; HttpOnly; SameSite=Lax"),
@@ -69,7 +78,11 @@ impl Site {
             })
             .start_plain()
             .await;
-        Self { origin, good }
+        Self {
+            origin,
+            good,
+            browser,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -110,7 +123,7 @@ impl Drop for Group {
 async fn session(site: &Site, refresh: &str, bus: Option<&str>) -> Proxy {
     let port = site.origin.address.port();
     let config = format!(
-        "[session.site]\nbind = [{{ host = \"localhost\", scheme = \"http\", port = {port} }}]\n\
+        "[session.site]\nbind = [{{ host = \"localhost\", scheme = \"http\", port = {port} }}]\nuser_agent = \"learnt\"\n\
          [session.site.cookies]\nrequired = [\"sid\", \"visit\"]\n\
          [session.site.refresh]\nkind = \"import\"\n{refresh}\n"
     );
@@ -142,6 +155,8 @@ async fn follows(site: &Site, proxy: &Proxy, rounds: u32) {
         }
         let status = proxy.status("site");
         assert_eq!(status["state"], "fresh", "{status}");
+        let browser = site.browser.lock().unwrap().clone();
+        assert_eq!(site.origin.last().field("user-agent"), Some(&*browser));
         assert!(status["expires_at"].is_string(), "{status}");
         *site.good.lock().unwrap() = canary("next");
     }

@@ -10,6 +10,7 @@ mod refresh;
 mod rejected;
 mod replay;
 mod rotating;
+mod user_agent;
 
 use std::{
     sync::{

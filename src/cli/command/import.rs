@@ -26,6 +26,7 @@ use crate::{
     },
     jar::Bounds,
     origin::{Host, Scheme},
+    rule::{UserAgent, user_agent},
     secret::Secret,
     server::Secrets,
 };
@@ -156,7 +157,8 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     }
     let Material {
         cookies,
-        fields,
+        mut fields,
+        user_agent,
         expires_at,
         warnings,
     } = read.map_err(|error| {
@@ -167,11 +169,23 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         output::note(format_args!("{} {warning}", Paint::Warn("warning:")));
     }
     let counts = [(cookies.len(), "cookie"), (fields.len(), "token")];
-    let taken: Vec<String> = counts
+    let mut taken: Vec<String> = counts
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
         .collect();
+    let learns = recipe.is_some_and(|recipe| recipe.user_agent == Some(UserAgent::Learnt));
+    match user_agent.filter(|_| learns) {
+        Some(text) => {
+            taken.push("the User-Agent".to_owned());
+            fields.push((user_agent::FIELD.to_owned(), text.into()));
+        }
+        None if learns => output::note(format_args!(
+            "{} it does not say with which User-Agent it was got: tools keep their own",
+            Paint::Warn("warning:")
+        )),
+        None => {}
+    }
     let material = admin::Material {
         fields: fields.into_iter().collect(),
         expires_at,

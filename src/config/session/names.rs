@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::values::Use;
 use crate::{
     config::{nearest::nearest, read::Keys, tree::Value},
-    rule::{ClientAuth, GrantType, Recipe, RefreshKind, template::Template},
+    rule::{ClientAuth, GrantType, Recipe, RefreshKind, UserAgent, template::Template, user_agent},
 };
 
 /// What a login or an import brings, whatever the refresh is.
@@ -43,7 +43,10 @@ pub(super) fn check(
     secrets: &BTreeSet<String>,
     uses: &[Use],
 ) {
-    let produced = produced(recipe);
+    let mut produced = produced(recipe);
+    if recipe.user_agent == Some(UserAgent::Learnt) {
+        produced.insert(user_agent::FIELD.to_owned());
+    }
     once(keys, recipe, secrets, &produced);
     let mut known = produced.clone();
     known.extend(recipe.values.keys().cloned());

@@ -10,7 +10,7 @@ use crate::{
         scalar::OneOrMany,
     },
     origin::{self, Host, Origin, Scheme},
-    rule::{Bind, HostPattern, Target, Url, glob::Glob},
+    rule::{Bind, HostPattern, Target, Url, UserAgent, glob::Glob},
 };
 
 const HOST: &str = "a host name, an address, or \"*.example.com\" for every name below example.com";
@@ -210,6 +210,15 @@ impl Read for HeaderValue {
             at.fault("not the value of a field", "visible ASCII on one line");
         }
         value.ok()
+    }
+}
+
+impl Read for UserAgent {
+    fn read(at: &At<'_>) -> Option<Self> {
+        match at.text()? {
+            "learnt" => Some(Self::Learnt),
+            _ => at.get().map(Self::Set),
+        }
     }
 }
 

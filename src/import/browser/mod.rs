@@ -16,6 +16,7 @@ mod seal;
 mod session_store;
 #[cfg(test)]
 mod tests;
+mod user_agent;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -149,7 +150,9 @@ pub fn read(ask: &Ask<'_>, options: &Options) -> Result<Material, super::Error> 
             chromium::read(ask, &profile, options.password.as_ref(), &wanted)?
         }
     };
-    collect(ask, options, &profile.folder, &mut found)
+    let mut material = collect(ask, options, &profile.folder, &mut found)?;
+    material.user_agent = user_agent::of(ask.browser, &profile, ask.places.is_mac());
+    Ok(material)
 }
 
 fn collect(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    rule::{matcher::Matcher, sample},
+    rule::{UserAgent, matcher::Matcher, sample},
     secret::Secret,
 };
 
@@ -72,6 +72,10 @@ fn put(
         jar: jar.as_ref(),
         attempt,
         standin: None,
+        user_agent: recipe
+            .user_agent
+            .as_ref()
+            .and_then(|user_agent| user_agent.of(&Default::default())),
         render: &|template| template.render(&scope),
     };
     apply(parts, &bound(), params)
@@ -119,7 +123,7 @@ fn modes_of_a_field() {
 #[test]
 fn fields_keep_their_order() {
     let recipe = Recipe {
-        user_agent: Some(HeaderValue::from_static("Ours/1")),
+        user_agent: Some(UserAgent::Set(HeaderValue::from_static("Ours/1"))),
         ..session(vec![
             inject("header b", "B", Mode::Replace),
             inject("header e", "E", Mode::Replace),
@@ -333,6 +337,7 @@ fn what_asks_for_the_time_or_randomness_is_rendered_each_time() {
             jar: None,
             attempt: Attempt::First,
             standin: None,
+            user_agent: None,
             render: &|template| template.render(&scope),
         };
         apply(&mut parts, &bound(), params).unwrap();

@@ -29,7 +29,6 @@ pub(super) struct Http {
     pub(super) env: Env,
     pub(super) limits: Limits,
     pub(super) client: Arc<str>,
-    pub(super) user_agent: Option<HeaderValue>,
 }
 
 /// A whole answer, its body decoded.
@@ -74,8 +73,7 @@ impl Http {
         let fields = outgoing.headers_mut();
         *fields = headers;
         if !fields.contains_key(USER_AGENT) {
-            let user_agent = self.user_agent.clone().unwrap_or(OURSELVES);
-            fields.insert(USER_AGENT, user_agent);
+            fields.insert(USER_AGENT, OURSELVES);
         }
         if let Some(cookie) = cookie {
             fields.insert(COOKIE, cookie);

@@ -13,7 +13,7 @@ use crate::{
     jar::{Bounds, Cookie},
     life::{Cause, Failure},
     origin::Scheme,
-    rule::Import,
+    rule::{Import, UserAgent, user_agent},
 };
 
 /// No file with material is larger.
@@ -34,7 +34,7 @@ impl Live {
         }
         self.missing(import, &material)?;
         let cookies = material.cookies.into_iter();
-        let renewed = Renewed {
+        let mut renewed = Renewed {
             cookies: cookies.filter(|new| is_wanted(new, spend)).collect(),
             fields: material.fields,
             expires_at: material.expires_at,
@@ -45,6 +45,11 @@ impl Live {
             return Err(Failure::Terminal(format!(
                 "{from} has nothing newer than what was rejected"
             )));
+        }
+        if self.recipe.user_agent == Some(UserAgent::Learnt) {
+            let learnt = material.user_agent.into_iter();
+            let field = |text: String| (user_agent::FIELD.to_owned(), text.into());
+            renewed.fields.extend(learnt.map(field));
         }
         Ok(renewed)
     }

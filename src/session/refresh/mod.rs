@@ -15,6 +15,7 @@ mod touch;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
+use ::http::header::USER_AGENT;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 pub use self::http::Answered;
@@ -136,7 +137,6 @@ pub(super) fn of(recipe: &Arc<Recipe>, id: &SessionId, world: &World) -> Arc<dyn
             env: world.env.clone(),
             limits: world.limits.clone(),
             client,
-            user_agent: recipe.user_agent.clone(),
         },
         recipe: Arc::clone(recipe),
     })
@@ -184,7 +184,11 @@ impl Refresh for Live {
         self: Arc<Self>,
         request: auth::Request,
     ) -> BoxFuture<'static, Result<Answered, Failure>> {
-        async move { self.http.ask(request, None).await }.boxed()
+        async move {
+            let request = self.dressed(request, &Grant::default());
+            self.http.ask(request, None).await
+        }
+        .boxed()
     }
 
     fn host(&self) -> Option<&Origin> {
@@ -204,6 +208,17 @@ impl Refresh for Live {
             }
         }
         .boxed()
+    }
+}
+
+impl Live {
+    /// Puts the session's `User-Agent` on a request of our own that has none.
+    fn dressed(&self, mut request: auth::Request, grant: &Grant) -> auth::Request {
+        let user_agent = self.recipe.user_agent.as_ref();
+        if let Some(user_agent) = user_agent.and_then(|user_agent| user_agent.of(grant)) {
+            request.headers.entry(USER_AGENT).or_insert(user_agent);
+        }
+        request
     }
 }
 

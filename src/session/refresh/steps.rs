@@ -76,6 +76,7 @@ impl Live {
         let origin = step.url.origin.clone();
         let path = step.url.path.split('?').next().unwrap_or_default();
         let cookie = jar.cookie_string(&origin, path, now);
+        let request = self.dressed(request, &spend.grant);
         let answered = self.http.ask(request, cookie).await?;
         answer::learn(jar, &origin, &step.url, &answered);
         answered.trouble().map_or(Ok(answered), Err)

@@ -129,6 +129,11 @@ impl Live {
                 jar: cookie.as_ref().filter(|_| self.recipe.cookies.enabled),
                 attempt: Attempt::Again,
                 standin: None,
+                user_agent: self
+                    .recipe
+                    .user_agent
+                    .as_ref()
+                    .and_then(|user_agent| user_agent.of(grant)),
                 render: &|template| template.render(scope),
             };
             let applied = inject::apply(parts, bound, params)?;
