@@ -2,6 +2,7 @@
 
 mod answers;
 mod frames;
+mod limbo;
 mod ours;
 mod secrecy;
 mod upstreams;

@@ -10,3 +10,4 @@ mod restarts;
 mod socks;
 mod tunnel;
 mod upgrade;
+mod websocket;

@@ -2,8 +2,10 @@
 
 mod answers;
 mod crowds;
+mod exchanges;
 mod floods;
 mod informational;
 mod llhttp;
+mod memory;
 mod requests;
 mod targets;

@@ -1,0 +1,185 @@
+//! No input makes memory grow by more than ten times the bytes that were sent and 64 KiB for each connection. What HPACK has
+//! made small counts with the size that HTTP/2 gives it (RFC 9113 §6.5.2), since honest clients compress as well.
+
+use std::time::Duration;
+
+use crate::support::{
+    frames::{
+        DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, SETTINGS, block, frame, literal,
+    },
+    origin::origin,
+    proxy::{Proxy, proxy},
+    wire::Wire,
+};
+
+const HOST: &str = "app.example.test";
+
+/// Connections of each kind.
+const EACH: usize = 20;
+
+/// KiB that the allocator may keep of what was given back.
+const KEPT: usize = 4 * 1024;
+
+/// KiB that the process has in memory.
+fn resident(proxy: &Proxy) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|kib| kib.parse().ok()).expect("VmRSS")
+}
+
+/// One connection's bytes, over HTTP/1.1 or in frames of HTTP/2; these with what their fields are larger unpacked.
+enum Input {
+    Http1(Vec<u8>),
+    Http2(Vec<u8>, usize),
+}
+
+fn inputs() -> Vec<(&'static str, Input)> {
+    use Input::{Http1, Http2};
+    let post = |path: &str| frame(HEADERS, END_HEADERS, 1, &block("POST", HOST, path));
+    let get = |stream: u32, more: &[u8]| {
+        let block = [&block("GET", HOST, "/late/60000")[..], more].concat();
+        frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+    };
+    let fields: String = (0..90).map(|n| format!("{n}:\r\n")).collect();
+    // Each counts its name, its value and 32.
+    let crumbs: Vec<u8> = (0..90).flat_map(|_| literal("c", "")).collect();
+    let indexed = [&[0x40, 1, b'a', 1, b'b'][..], &[0xbe; 85]].concat();
+    let large = [
+        &[0x40, 3][..],
+        b"x-a",
+        &[0x7f, 0xa1, 0x1e],
+        &[b'a'; 4000],
+        &[0xbe; 49],
+    ]
+    .concat();
+    let head = |method: &str, rest: &str| {
+        format!("{method} /late/60000 HTTP/1.1\r\nHost: {HOST}\r\n{rest}\r\n")
+    };
+    vec![
+        (
+            "fields of one byte",
+            Http1(head("GET", &fields).into_bytes()),
+        ),
+        (
+            "fields of one byte, and no end",
+            Http1(head("GET", &fields).trim_end().as_bytes().to_vec()),
+        ),
+        (
+            "chunks of one byte that nobody reads",
+            Http1(
+                [
+                    head("POST", "Transfer-Encoding: chunked\r\n").into_bytes(),
+                    b"1\r\na\r\n".repeat(20_000),
+                ]
+                .concat(),
+            ),
+        ),
+        (
+            "requests one behind the other",
+            Http1(head("GET", "").into_bytes().repeat(500)),
+        ),
+        (
+            "DATA of one byte that nobody reads",
+            Http2(
+                [post("/late/60000"), frame(DATA, 0, 1, b"a").repeat(10_000)].concat(),
+                0,
+            ),
+        ),
+        (
+            "DATA with nothing but padding",
+            Http2(
+                [
+                    post("/late/60000"),
+                    frame(DATA, 8, 1, &[255; 256]).repeat(3000),
+                ]
+                .concat(),
+                0,
+            ),
+        ),
+        (
+            "streams with many fields",
+            Http2(
+                (0..100).flat_map(|n| get(2 * n + 1, &crumbs)).collect(),
+                100 * 90 * 32,
+            ),
+        ),
+        (
+            "streams with indexed fields",
+            Http2(
+                (0..100).flat_map(|n| get(2 * n + 1, &indexed)).collect(),
+                100 * 86 * 34,
+            ),
+        ),
+        (
+            "streams with large indexed fields",
+            Http2(
+                (0..100).flat_map(|n| get(2 * n + 1, &large)).collect(),
+                100 * 50 * 4035,
+            ),
+        ),
+        (
+            "PING and SETTINGS whose answers are not read",
+            Http2(
+                [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])]
+                    .concat()
+                    .repeat(1500),
+                0,
+            ),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_input_takes_more_than_ten_times_its_bytes() {
+    let site = origin(&[HOST]).start().await;
+    let proxy = proxy()
+        .site(&site)
+        .level("warn")
+        .memory()
+        .bearer("app", HOST, "t1")
+        .start()
+        .await;
+    let client = proxy.client();
+    for client in [client.clone(), client.clone().h2()] {
+        for _ in 0..20 {
+            client.get(&site.url("/echo")).await.expect(200);
+        }
+    }
+    let mut wrong = Vec::new();
+    for (name, input) in inputs() {
+        let memory = resident(&proxy);
+        let (mut wires, mut frames, mut most) = (Vec::new(), Vec::new(), 0);
+        let sent = match &input {
+            Input::Http1(bytes) => bytes.len(),
+            Input::Http2(bytes, more) => bytes.len() + more,
+        };
+        for _ in 0..EACH {
+            match &input {
+                Input::Http1(bytes) => {
+                    let mut wire = Wire::https(&client, HOST).await;
+                    // What is not taken is not sent.
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(300), wire.send(bytes)).await;
+                    wires.push(wire);
+                }
+                Input::Http2(bytes, _) => {
+                    let mut wire = Frames::open(&client, HOST, &[]).await;
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(300), wire.send(bytes)).await;
+                    frames.push(wire);
+                }
+            }
+            most = most.max(resident(&proxy));
+        }
+        client.get(&site.url("/echo")).await.expect(200);
+        most = most.max(resident(&proxy));
+        let grown = most.saturating_sub(memory);
+        let allowed = EACH * (64 + 10 * sent / 1024) + KEPT;
+        println!("{name}: {grown} KiB for {EACH} times {sent} bytes; {allowed} KiB are allowed");
+        if grown > allowed {
+            wrong.push(format!("{name}: {grown} KiB, and not {allowed}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
