@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Returns a path (without its query) with its unreserved percent-encodings decoded once and its dot segments
+/// Returns a path (without its query) with its unreserved percent-encodings decoded and its dot segments
 /// removed. What needs neither is returned as it is, without an allocation.
 pub fn normalise(path: &str) -> Cow<'_, str> {
     let decoded = decode_unreserved(path);
@@ -53,33 +53,29 @@ fn scheme_end(reference: &str) -> Option<usize> {
     (first.is_ascii_alphabetic() && scheme.iter().all(rest)).then_some(colon + 1)
 }
 
+/// Decodes what is unreserved, also what a stray `%` and what was decoded behind it make together (`%%34e`): what is in
+/// one form stays as it is.
 fn decode_unreserved(path: &str) -> Cow<'_, str> {
-    let mut decoded: Option<String> = None;
-    let mut copied = 0;
-    let mut from = 0;
-    while let Some(found) = path[from..].find('%') {
-        let at = from + found;
-        from = at + 1;
-        let Some(c) = unreserved(&path.as_bytes()[at..]) else {
-            continue;
-        };
-        let text = decoded.get_or_insert_with(|| String::with_capacity(path.len()));
-        text.push_str(&path[copied..at]);
+    let escape = |(at, _): &(usize, &str)| unreserved(&path.as_bytes()[*at..]).is_some();
+    let Some((first, _)) = path.match_indices('%').find(escape) else {
+        return Cow::Borrowed(path);
+    };
+    let mut text = String::with_capacity(path.len());
+    text.push_str(&path[..first]);
+    for c in path[first..].chars() {
         text.push(c);
-        copied = at + 3;
-        from = copied;
-    }
-    match decoded {
-        Some(mut text) => {
-            text.push_str(&path[copied..]);
-            Cow::Owned(text)
+        while let Some(start) = text.len().checked_sub(3)
+            && let Some(decoded) = unreserved(&text.as_bytes()[start..])
+        {
+            text.truncate(start);
+            text.push(decoded);
         }
-        None => Cow::Borrowed(path),
     }
+    Cow::Owned(text)
 }
 
 fn unreserved(encoded: &[u8]) -> Option<char> {
-    let [_, high, low, ..] = encoded else {
+    let [b'%', high, low, ..] = encoded else {
         return None;
     };
     let digit = |b: &u8| char::from(*b).to_digit(16);
@@ -137,6 +133,9 @@ mod tests {
             ("/a%", "/a%"),
             ("/a%4", "/a%4"),
             ("/a%zz%41", "/a%zzA"),
+            ("/%%34e%%%333e", "/N%3e"),
+            ("/%%32e%%32e/x", "/x"),
+            ("/é%41%é%4%31", "/éA%éA"),
             ("/.well-known/x", "/.well-known/x"),
             ("/a//b/../c", "/a//c"),
             ("/a/.../b", "/a/.../b"),
