@@ -33,6 +33,8 @@ pub struct Begun {
 #[derive(Debug)]
 pub struct Counted {
     body: ResponseBody,
+    /// Why it ends before its end; said once what came before was written.
+    failed: Option<Box<upstream::Error>>,
     _busy: Busy,
 }
 
@@ -40,7 +42,29 @@ pub struct Counted {
 
 impl Counted {
     pub fn new(body: ResponseBody, busy: Busy) -> Self {
-        Self { body, _busy: busy }
+        Self {
+            body,
+            failed: None,
+            _busy: busy,
+        }
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
+        match &mut self.body {
+            ResponseBody::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            ResponseBody::Streamed(body) => Pin::new(body).poll_frame(cx),
+            ResponseBody::Begun(begun) => match (begun.frames.pop_front(), &mut begun.rest) {
+                (Some(frame), _) => Poll::Ready(Some(Ok(frame))),
+                (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
+                (None, None) => Poll::Ready(None),
+            },
+        }
     }
 }
 
@@ -52,17 +76,19 @@ impl Body for Counted {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
-        match &mut self.get_mut().body {
-            ResponseBody::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+        let this = self.get_mut();
+        if let Some(failed) = this.failed.take() {
+            return Poll::Ready(Some(Err(*failed)));
+        }
+        match this.poll_body(cx) {
+            // The HTTP library throws away what it has not written yet, the head too, when it hears of a failure. It
+            // writes when it has to wait.
+            Poll::Ready(Some(Err(failed))) => {
+                this.failed = Some(Box::new(failed));
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-            ResponseBody::Streamed(body) => Pin::new(body).poll_frame(cx),
-            ResponseBody::Begun(begun) => match (begun.frames.pop_front(), &mut begun.rest) {
-                (Some(frame), _) => Poll::Ready(Some(Ok(frame))),
-                (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
-                (None, None) => Poll::Ready(None),
-            },
+            polled => polled,
         }
     }
 
