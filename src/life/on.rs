@@ -35,10 +35,10 @@ impl Life {
         rules: &Rules,
         effects: &mut Vec<Effect>,
     ) {
-        when::tell_of_the_end(self, now, rules, effects);
         if when::is_idle(used_at, now.wall, rules) {
             return;
         }
+        when::tell_of_the_end(self, now, rules, effects);
         match &self.state {
             State::Fresh(_) | State::Degraded { .. } => {
                 if self.is_due(now, rules) {

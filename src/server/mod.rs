@@ -88,6 +88,11 @@ impl Private {
             uid: Some(rustix::process::getuid().as_raw()),
         });
         config.clients = only.into_iter().collect();
+        for recipe in &mut config.recipes {
+            // A session that the command does not use is not its business.
+            let idle = &mut Arc::make_mut(recipe).refresh.idle;
+            *idle = idle.or(Some(Duration::MAX));
+        }
     }
 }
 

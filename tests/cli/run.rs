@@ -2,6 +2,8 @@
 
 use super::Said;
 use crate::support::{
+    authority::{Authority, session},
+    oauth::Policy,
     origin::origin,
     proxy::{Proxy, proxy},
 };
@@ -167,4 +169,42 @@ async fn for_a_client() {
             );
         }
     }
+}
+
+/// A private proxy looks after the sessions that its command uses, and after no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_command_does_not_use_is_left_alone() {
+    let (used, unused) = (
+        Authority::new(Policy::lifetime(1.0)),
+        Authority::new(Policy::lifetime(1.0)),
+    );
+    let (api, idle) = (
+        used.site("api.example").start().await,
+        unused.site("idle.example").start().await,
+    );
+    let idle_session = session("idle", "idle.example", "")
+        .replace("env:ACCESS", "env:IDLE_ACCESS")
+        .replace("env:REFRESH", "env:IDLE_REFRESH");
+    let (mine, other) = (used.login(), unused.login());
+    let proxy = proxy()
+        .site(&api)
+        .site(&idle)
+        .config(session("api", "api.example", ""))
+        .config(idle_session)
+        .env("ACCESS", &mine.access)
+        .env("REFRESH", &mine.refresh)
+        .env("IDLE_ACCESS", &other.access)
+        .env("IDLE_REFRESH", &other.refresh)
+        .prepare();
+    for name in ["api", "idle"] {
+        said(&proxy, &["refresh", name]).good();
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    let said = said(
+        &proxy,
+        &["run", "--", "curl", "-fsS", "https://api.example/echo"],
+    );
+    let attempts = (used.attempts().len(), unused.attempts().len());
+    assert_eq!((said.code, attempts), (0, (2, 1)), "{}", said.err);
+    assert!(!said.err.contains("idle"), "{}", said.err);
 }
