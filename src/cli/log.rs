@@ -146,15 +146,29 @@ fn text(at: &str, level: Level, fields: &Fields) -> String {
     };
     line.push(' ');
     line.push_str(&fields.message);
+    let mut below = String::new();
     for (name, value) in &fields.rest {
         let value = match value {
             Value::String(text) if plain(text) => text.clone(),
+            Value::String(text) if text.contains('\n') => {
+                below.push_str(&block(text));
+                continue;
+            }
             other => other.to_string(),
         };
         // Writing to a string does not fail.
         let _ = write!(line, " {}{value}", Paint::Dim(format!("{name}=")));
     }
-    line
+    line + &below
+}
+
+/// Returns a text of several lines as it is, but set off: no line of it can be taken for an event.
+fn block(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let line = line.replace(char::is_control, "\u{fffd}");
+        format!("\n    {line}")
+    });
+    lines.collect()
 }
 
 fn plain(text: &str) -> bool {
@@ -274,6 +288,22 @@ mod tests {
         );
         let coloured = logged(Format::Text { colours: true }, "info", something);
         assert!(coloured.contains("\x1b[33mWARN\x1b[0m"), "{coloured}");
+    }
+
+    #[test]
+    fn what_has_lines_stands_below() {
+        let text = logged(Format::Text { colours: false }, "info", || {
+            tracing::error!(
+                error = "a.toml:1:1\n  1 | x\u{1b}[2K\r2026 INFO",
+                tries = 2,
+                "refused"
+            );
+        });
+        let (_, rest) = text.split_once(' ').unwrap();
+        assert_eq!(
+            rest,
+            "ERROR refused tries=2\n    a.toml:1:1\n      1 | x\u{fffd}[2K\u{fffd}2026 INFO\n"
+        );
     }
 
     #[test]

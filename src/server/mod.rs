@@ -180,7 +180,8 @@ impl Server {
         let reloader = Arc::new(Reloader {
             place,
             variables,
-            config: Mutex::new(config),
+            rotate: Mutex::new(config.store.rotate),
+            started: config,
             store,
             upstream,
             env,

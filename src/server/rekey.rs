@@ -20,11 +20,7 @@ const LOOK: Duration = Duration::from_secs(600);
 pub(super) async fn rotate(reloader: Arc<Reloader>, end: CancellationToken) {
     let mut said = false;
     loop {
-        let config = reloader.config.lock();
-        let age = config
-            .expect("no panic while the configuration is held")
-            .store
-            .rotate;
+        let age = *reloader.rotate();
         if let Some(age) = age {
             let asked = Replacement {
                 key: NewKey::Drawn,

@@ -2,7 +2,8 @@
 
 use std::{
     error::Error as StdError,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{Error, build};
@@ -20,7 +21,10 @@ use crate::{
 pub(super) struct Reloader {
     pub(super) place: Place,
     pub(super) variables: Variables,
-    pub(super) config: Mutex<Config>,
+    /// What runs: keys that need a restart are as they were at the start.
+    pub(super) started: Config,
+    /// `store.rotate` as it was read last.
+    pub(super) rotate: Mutex<Option<Duration>>,
     pub(super) store: Store,
     pub(super) upstream: Upstream,
     pub(super) env: Env,
@@ -92,13 +96,12 @@ impl Reloader {
             tracing::info!(name = ca.root().name(), "there is a new CA");
             self.proxy.ca.store(Arc::new(ca));
         }
-        let mut current = self
-            .config
-            .lock()
-            .expect("no panic while the configuration is held");
-        let restart = current.needs_restart(&config);
-        *current = config;
-        Ok(restart)
+        *self.rotate() = config.store.rotate;
+        Ok(self.started.needs_restart(&config))
+    }
+
+    pub(super) fn rotate(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.rotate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the CA if it was renewed. Its folder is the one from the start: another needs a restart. One that is gone

@@ -102,6 +102,10 @@ async fn limits_change_too() {
     let said = proxy.hangup().await;
     assert!(said.contains("limits.serial_wait"), "{said}");
     assert!(said.contains("the old one stays in force"), "{said}");
+    assert!(
+        said.contains("\n      hint: "),
+        "as `check` shows it: {said}"
+    );
 
     proxy.edit(|text| text.replace("\"soon\"", "\"100ms\""));
     let said = proxy.hangup().await;
@@ -125,6 +129,23 @@ async fn limits_change_too() {
     assert!(answer.field("proxy-status").is_some(), "{answer:?}");
     opened.add_permits(1);
     assert_eq!(slow.await.unwrap().status, 404);
+}
+
+/// What runs counts, not what was read last: a key that is as it was needs no restart, and one that is not still does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_taken_back_needs_no_restart() {
+    let mut proxy = proxy().bearer("one", "one.example.test", "t1").prepare();
+    proxy.start().await;
+    let (now, other) = (proxy.admin.to_string(), "127.0.0.1:1".to_owned());
+    for (from, to, needed) in [
+        (&now, &other, true),
+        (&other, &other, true),
+        (&other, &now, false),
+    ] {
+        proxy.edit(|text| text.replace(from.as_str(), to));
+        let said = proxy.hangup().await;
+        assert_eq!(said.contains("need a restart"), needed, "{to}: {said}");
+    }
 }
 
 /// A renewed CA is taken up: by `ca renew` itself, and at SIGHUP. Connections under way go on.
