@@ -11,7 +11,7 @@ use super::{
     problem::Problem,
     sessions::{find, forgotten, refreshed, restored, taken},
 };
-use crate::session::Status;
+use crate::session::{Restored, Status};
 
 type Answer = Result<Json<Status>, Problem>;
 type Place = Path<(String, String)>;
@@ -33,8 +33,11 @@ pub(super) async fn refresh(Given(state): Given<State>, Path((name, client)): Pl
 
 /// Goes back to the grant before the last one.
 #[utoipa::path(post, path = "/api/v1/sessions/{name}/clients/{client}/restore", tag = "sessions",
-    responses((status = 200, body = Status), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(super) async fn restore(Given(state): Given<State>, Path((name, client)): Place) -> Answer {
+    responses((status = 200, body = Restored), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn restore(
+    Given(state): Given<State>,
+    Path((name, client)): Place,
+) -> Result<Json<Restored>, Problem> {
     restored(&*find(&state, &name, Some(&client))?).await
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    session::{self, Session, Status},
+    session::{self, Restored, Session, Status},
     store,
 };
 
@@ -74,12 +74,12 @@ pub(super) async fn refresh(
 
 /// Goes back to the grant before the last one.
 #[utoipa::path(post, path = "/api/v1/sessions/{name}/restore", tag = "sessions",
-    responses((status = 200, body = Status), (status = 404, body = Problem),
+    responses((status = 200, body = Restored), (status = 404, body = Problem),
               (status = 409, description = "There is no grant before this one", body = Problem)))]
 pub(super) async fn restore(
     Given(state): Given<State>,
     Path(name): Path<String>,
-) -> Result<Json<Status>, Problem> {
+) -> Result<Json<Restored>, Problem> {
     restored(&*find(&state, &name, None)?).await
 }
 
@@ -218,10 +218,10 @@ pub fn reason(status: &Status) -> (String, String) {
     }
 }
 
-pub(super) async fn restored(session: &Session) -> Result<Json<Status>, Problem> {
+pub(super) async fn restored(session: &Session) -> Result<Json<Restored>, Problem> {
     match session.restore().await {
-        Ok(true) => Ok(Json(session.status())),
-        Ok(false) => Err(problem(
+        Ok(Some(restored)) => Ok(Json(restored)),
+        Ok(None) => Err(problem(
             session,
             StatusCode::CONFLICT,
             "there is no grant before this one".to_owned(),

@@ -118,11 +118,9 @@ impl Reach {
                     .await
             }
             Self::Store(offline) => {
-                let session = find(offline, which)?;
-                if !session.restore().await? {
-                    return Err(Error::failed("there is no grant before this one"));
-                }
-                Ok(plain(&session.status()))
+                let restored = find(offline, which)?.restore().await?;
+                let none = || Error::failed("there is no grant before this one");
+                Ok(json!(restored.ok_or_else(none)?))
             }
         }
     }

@@ -9,8 +9,6 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::output::{self, Paint};
 
 const STATE: &str = "STATE";
-/// Not a state by itself: fresh, but the proxy that would have renewed it does not run.
-const EXPIRED: &str = "expired";
 
 /// What is shown of a session; a part of what `status --json` prints.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,41 +46,41 @@ impl Row {
         }
     }
 
-    fn state(&self) -> &str {
-        match &*self.state {
-            "fresh" if !self.valid => EXPIRED,
-            state => state,
-        }
-    }
-
     /// Returns what a person should know or do.
-    fn remark(&self) -> String {
+    fn remark(&self, now: SystemTime) -> String {
+        let ended = self.expires_at.as_deref().and_then(read) <= Some(now);
         match (&self.message, &self.last_error) {
             (Some(message), _) => message.clone(),
             (None, Some(error)) if self.state != "fresh" => error.clone(),
-            _ if self.state == "fresh" && !self.valid => "renewed at its next use".to_owned(),
-            _ => String::new(),
+            _ if self.state != "fresh" || self.valid => String::new(),
+            _ if !ended => "what is held cannot be put on a request".to_owned(),
+            _ if self.next_refresh_at.is_none() => {
+                "what is held has expired, and nothing renews it".to_owned()
+            }
+            _ => "what is held has expired; it is renewed at its next use".to_owned(),
         }
     }
 
     fn last(&self, now: SystemTime) -> String {
         match &self.last_refresh {
             None => "-".to_owned(),
-            Some(Last { at, result }) if result == "ok" => when(Some(at), now),
-            Some(Last { at, result }) => format!("{result} {}", when(Some(at), now)),
+            Some(Last { at, result }) if result == "ok" => when(Some(at.as_str()), now),
+            Some(Last { at, result }) => {
+                format!("{} {}", words(result), when(Some(at.as_str()), now))
+            }
         }
     }
 
     /// Returns the session in a line: its name, its state, where it may go.
     pub(super) fn line(&self, now: SystemTime) -> String {
-        let mut line = format!("{} {}", Paint::Bold(self.name()), painted(self.state()));
+        let mut line = format!("{} {}", Paint::Bold(self.name()), painted(&self.state));
         if let Some(at) = &self.expires_at
             && self.valid
         {
-            line = format!("{line}, ends {}", when(Some(at), now));
+            line = format!("{line}, ends {}", when(Some(at.as_str()), now));
         }
         let bound = Paint::Dim(self.bound_to.join(", "));
-        match self.remark() {
+        match self.remark(now) {
             none if none.is_empty() => format!("{line}  {bound}"),
             remark => format!("{line}: {remark}"),
         }
@@ -95,9 +93,9 @@ pub(super) fn table(rows: &[Row], now: SystemTime) -> String {
     let cells = rows.iter().map(|row| {
         vec![
             row.name(),
-            row.state().to_owned(),
-            when(row.expires_at.as_ref(), now),
-            when(row.next_refresh_at.as_ref(), now),
+            row.state.clone(),
+            when(row.expires_at.as_deref(), now),
+            when(row.next_refresh_at.as_deref(), now),
             row.last(now),
         ]
     });
@@ -105,7 +103,7 @@ pub(super) fn table(rows: &[Row], now: SystemTime) -> String {
     let column = text.find(STATE).unwrap_or_default();
     let table = text.lines().map(|line| coloured(line, column));
     let remarks = rows.iter().filter_map(|row| {
-        let remark = row.remark();
+        let remark = row.remark(now);
         (!remark.is_empty()).then(|| format!("{}: {remark}\n", Paint::Bold(row.name())))
     });
     let remarks: String = remarks.collect();
@@ -128,18 +126,36 @@ fn coloured(line: &str, column: usize) -> String {
     }
 }
 
+/// Says how a refresh ended that brought nothing.
+fn words(result: &str) -> &str {
+    match result {
+        "unsent" => "not sent",
+        "in_doubt" => "not answered",
+        "not_an_answer" => "no token in the answer,",
+        "throttled" => "put off",
+        "terminal" => "refused",
+        "misconfigured" => "misconfigured,",
+        "store" => "not stored,",
+        other => other,
+    }
+}
+
 fn painted(state: &str) -> String {
     match state {
         "fresh" => Paint::Good(state).to_string(),
         "needs_login" => Paint::Bad(state).to_string(),
-        "refreshing" | "degraded" | "incomplete" | "empty" | EXPIRED => {
-            Paint::Warn(state).to_string()
-        }
+        "refreshing" | "degraded" | "incomplete" | "empty" => Paint::Warn(state).to_string(),
         other => other.to_owned(),
     }
 }
 
-fn when(time: Option<&String>, now: SystemTime) -> String {
-    let time = time.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
-    time.map_or_else(|| "-".to_owned(), |time| output::relative(time.into(), now))
+/// Says how far a time (RFC 3339) is from now; `-` for none.
+pub(super) fn when(time: Option<&str>, now: SystemTime) -> String {
+    let time = time.and_then(read);
+    time.map_or_else(|| "-".to_owned(), |time| output::relative(time, now))
+}
+
+fn read(time: &str) -> Option<SystemTime> {
+    let time = OffsetDateTime::parse(time, &Rfc3339).ok()?;
+    Some(time.into())
 }

@@ -63,7 +63,7 @@ pub use self::{
     counters::{BUCKETS, Counters},
     history::Event,
     pace::Paced,
-    people::Material,
+    people::{Before, Material, Restored},
     relay::{Relay, Relayed},
     sessions::{Context, Error, Keeping, Sessions},
     standins::Standins,

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::{
     Session, Status,
     held::Held,
-    history::name,
+    history::{format, name},
     lesson::{Taught, is_field},
     write::{TRIES, contended},
 };
@@ -28,6 +30,21 @@ pub struct Material {
     pub expires_at: Option<SystemTime>,
     /// The cookies of the jar from now on; none: the jar stays as it is.
     pub cookies: Vec<Cookie>,
+}
+
+/// What a session is like after a restore, and what it went back to.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Restored {
+    #[serde(flatten)]
+    pub status: Status,
+    pub restored: Before,
+}
+
+/// A credential that was held before: its number then, and when it was obtained (RFC 3339, UTC).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Before {
+    pub generation: u64,
+    pub obtained_at: Option<String>,
 }
 
 // === impl Session ===
@@ -85,18 +102,24 @@ impl Session {
         Ok(self.status())
     }
 
-    /// Brings back the grant and the cookies from before the last change that kept them; `false`: there are none.
-    pub async fn restore(&self) -> Result<bool, store::Error> {
+    /// Brings back the grant and the cookies from before the last change that kept them; `None`: there are none.
+    pub async fn restore(&self) -> Result<Option<Restored>, store::Error> {
         self.open().await?;
         let Some(previous) = self.store.previous(&self.id).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let jar = self.definition.jar(&previous);
         self.replace(|_| (previous.grant.clone(), jar.clone()))
             .await?;
         let from = previous.generation;
         self.record(name::RESTORED, format!("as it was at generation {from}"));
-        Ok(true)
+        Ok(Some(Restored {
+            status: self.status(),
+            restored: Before {
+                generation: from.0,
+                obtained_at: previous.grant.obtained_at.map(format),
+            },
+        }))
     }
 
     async fn replace(&self, make: impl Fn(&Held) -> (Grant, Jar)) -> Result<(), store::Error> {

@@ -59,7 +59,15 @@ async fn in_and_out_and_back_and_gone() {
         assert_eq!(header(&proxy), "Cookie: sid=canary-two\n");
         let restored = said(&proxy, &["restore", "site", "--json"]).json();
         assert_eq!(restored["state"], "fresh");
+        assert_eq!(restored["restored"]["generation"], 1);
         assert_eq!(header(&proxy), "Cookie: sid=canary-one; seen=1\n");
+        let again = said(&proxy, &["restore", "site"]).good();
+        assert!(
+            again.starts_with("back to generation 2, obtained "),
+            "{again}"
+        );
+        assert_eq!(header(&proxy), "Cookie: sid=canary-two\n");
+        said(&proxy, &["restore", "site"]).good();
 
         // A file is for its owner alone, and is replaced whole.
         let out = said(
@@ -153,6 +161,8 @@ fn what_cannot_be_taken_is_said_without_a_value() {
     }
     said(&proxy, &["restore", "site", "--client", "alice"])
         .bad(2, &["all clients share the session site"]);
+    said(&proxy, &["export", "site", "--to", "audible-standin"])
+        .bad(2, &["site is no session of Audible's", "hint:"]);
     said(&proxy, &["export", "brief", "--to", "header"])
         .bad(1, &["in the memory of the proxy alone", "hint:"]);
 }

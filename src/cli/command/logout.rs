@@ -4,50 +4,36 @@ use std::io::{self, IsTerminal as _};
 
 use dialoguer::Confirm;
 
+use super::change;
 use crate::{
     cli::{
         context::Context,
         error::Error,
-        output,
         reach::{Reach, Which},
-        runtime,
     },
     server::Secrets,
 };
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    which: Which,
+    change: change::Args,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
-    /// Print what state it is in then as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Forgets; returns the exit code.
 pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
-    context.log_quietly()?;
-    let Args { which, yes, json } = args;
-    let found = context.load()?;
-    which.check(found.config())?;
-    if !yes && !is_wanted(&which)? {
-        return Err(Error::failed("nothing was forgotten"));
-    }
-    let status = runtime::one()?.block_on(async {
-        let mut reach = Reach::new(&context, found, Secrets::AtHand).await?;
-        let status = reach.forget(&which).await;
-        reach.close().await?;
-        status
-    })?;
-    if json {
-        output::json(&status)?;
-    } else {
-        output::print(format_args!("{} holds nothing any more\n", which.session))?;
-    }
-    Ok(0)
+    let Args { change: args, yes } = args;
+    let gone = format!("{} holds nothing any more", args.which.session);
+    let may = |which: &Which| match yes || is_wanted(which)? {
+        true => Ok(()),
+        false => Err(Error::failed("nothing was forgotten")),
+    };
+    let forget = async |reach: &mut Reach, which: &Which| reach.forget(which).await;
+    change::run(context, args, Secrets::AtHand, may, forget, |_| gone)
 }
 
 fn is_wanted(which: &Which) -> Result<bool, Error> {

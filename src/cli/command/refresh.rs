@@ -2,16 +2,24 @@
 
 use super::change::{self, Args};
 use crate::{
-    cli::{context::Context, error::Error, output},
+    cli::{
+        command::status,
+        context::Context,
+        error::Error,
+        output,
+        reach::{Reach, Which},
+    },
     server::Secrets,
 };
 
 /// Refreshes; returns the exit code.
 pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
-    change::run(context, args, Secrets::Needed, async |reach, which| {
+    let renew = async |reach: &mut Reach, which: &Which| {
         let progress = output::progress(format!("renewing {}", which.session));
         let status = reach.refresh(which).await;
         progress.finish_and_clear();
         status
-    })
+    };
+    let may = change::always;
+    change::run(context, args, Secrets::Needed, may, renew, status::line)
 }

@@ -1,14 +1,38 @@
 //! `restore`: go back to the grant before the last one.
 
+use std::time::SystemTime;
+
+use serde_json::Value;
+
 use super::change::{self, Args};
 use crate::{
-    cli::{context::Context, error::Error},
+    cli::{
+        command::status,
+        context::Context,
+        error::Error,
+        reach::{Reach, Which},
+        table,
+    },
     server::Secrets,
 };
 
 /// Restores; returns the exit code.
 pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
-    change::run(context, args, Secrets::AtHand, async |reach, which| {
-        reach.restore(which).await
-    })
+    let restore = async |reach: &mut Reach, which: &Which| reach.restore(which).await;
+    let may = change::always;
+    change::run(context, args, Secrets::AtHand, may, restore, shown)
+}
+
+/// Says what is held again, and what that is good for.
+fn shown(status: &Value) -> String {
+    let before = &status["restored"];
+    let generation = &before["generation"];
+    let obtained = match before["obtained_at"].as_str() {
+        Some(at) => format!(", obtained {}", table::when(Some(at), SystemTime::now())),
+        None => String::new(),
+    };
+    format!(
+        "back to generation {generation}{obtained}\n{}",
+        status::line(status)
+    )
 }

@@ -9,7 +9,7 @@ use crate::{
     cli::{
         context::Context,
         error::Error,
-        output,
+        output::{self, Paint},
         reach::{self, Reach},
         runtime,
         table::{self, Row},
@@ -38,19 +38,19 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     runtime::one()?.block_on(async {
         let mut looked = false;
         loop {
-            let sessions = once(&context, args.session.as_deref()).await?;
+            let Seen { sessions, running } = once(&context, args.session.as_deref()).await?;
             if args.json && args.watch {
                 // One object a line: a program can tell where one ends.
                 output::print(format_args!("{}\n", json!({ "sessions": sessions })))?;
             } else if args.json {
                 output::json(&json!({ "sessions": sessions }))?;
             } else {
-                let before = match (args.watch, output::is_terminal()) {
-                    (true, true) => CLEAR,
-                    (true, false) if looked => "\n",
-                    _ => "",
-                };
-                output::print(format_args!("{before}{}", shown(&sessions)))?;
+                let text = shown(&sessions, running);
+                match (args.watch, output::is_terminal()) {
+                    (true, true) => output::print(screen(&text, looked))?,
+                    (true, false) if looked => output::print(format_args!("\n{text}"))?,
+                    _ => output::print(text)?,
+                }
             }
             if !args.watch {
                 return Ok(0);
@@ -61,10 +61,24 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     })
 }
 
-/// To the upper left, and nothing below.
-const CLEAR: &str = "\x1b[H\x1b[2J";
+/// What a look showed.
+struct Seen {
+    sessions: Vec<Value>,
+    /// Whether a proxy runs with this configuration, and said it.
+    running: bool,
+}
 
-async fn once(context: &Context, name: Option<&str>) -> Result<Vec<Value>, Error> {
+/// Returns what draws a text over the one before. Each line is written over its old self: a screen that is cleared
+/// first flickers. What does not fit is left out: it would scroll.
+fn screen(text: &str, again: bool) -> String {
+    let (_, rows) = output::size();
+    let lines = text.lines().take(usize::from(rows).saturating_sub(1));
+    let lines: String = lines.map(|line| format!("{line}\x1b[K\n")).collect();
+    let clear = if again { "" } else { "\x1b[2J" };
+    format!("{clear}\x1b[H{lines}\x1b[J")
+}
+
+async fn once(context: &Context, name: Option<&str>) -> Result<Seen, Error> {
     let found = context.load()?;
     if let Some(name) = name
         && !found
@@ -77,17 +91,26 @@ async fn once(context: &Context, name: Option<&str>) -> Result<Vec<Value>, Error
         return Err(Error::asked(format!("there is no session {name}")).hint(hint));
     }
     let mut reach = Reach::new(context, found, Secrets::AtHand).await?;
+    let running = matches!(reach, Reach::Running(_));
     let sessions = reach.status(name).await;
     reach.close().await?;
-    sessions
+    Ok(Seen {
+        sessions: sessions?,
+        running,
+    })
 }
 
-fn shown(sessions: &[Value]) -> String {
+fn shown(sessions: &[Value], running: bool) -> String {
     if sessions.is_empty() {
         return "There is no session yet: add [session.NAME] to the configuration.\n".to_owned();
     }
     let rows: Vec<Row> = sessions.iter().filter_map(Row::of).collect();
-    table::table(&rows, SystemTime::now())
+    let table = table::table(&rows, SystemTime::now());
+    if running {
+        return table;
+    }
+    let note = "No proxy runs with this configuration: this is what the store holds.";
+    format!("{table}\n{}\n", Paint::Dim(note))
 }
 
 /// Returns a session in a line.
