@@ -19,11 +19,12 @@ use super::{
 };
 use crate::{
     rule::{
-        Again, OnDead,
+        Again, OnDead, Recipe,
         inject::{self, Applied, Attempt},
         matcher::{Bound, Captured},
+        rejected::{self, Asked},
     },
-    session::{Current, Session, Verdict},
+    session::{Current, Session, Unusable, Verdict},
     upstream::Body,
 };
 
@@ -46,12 +47,14 @@ impl Exchange<'_> {
             Ok(exchange.finish(response, Some(recipe), note))
         };
         let turn = session.turn().await?;
-        let mut current = Self::held(session).await?;
+        let mut held = Self::held(session).await?;
         if recipe.pace.is_some() {
             // Behind the wait for a refresh, so that who waited for one does not go all at once.
             Box::pin(session.pace()).await?;
-            current = Self::held(session).await?;
+            held = Self::held(session).await?;
         }
+        let dead = held.as_ref().err().map(Unusable::why);
+        let mut current = held.ok();
         let (mut body, spare) = match arrived {
             Arrived::Whole(whole) => (Body::Empty, Spare::Whole(*whole)),
             Arrived::Coming(body)
@@ -105,7 +108,9 @@ impl Exchange<'_> {
                         session.accepted(seen, self.about());
                     }
                     drop(turn);
-                    return give(self, judged.response, note).await;
+                    // Without the credential this is no rejection, but who sees it should know why it came.
+                    let dead = dead.filter(|_| self.is_refused(recipe, &judged.response));
+                    return give(self, judged.response, note.or(dead)).await;
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
                     if renewed {
@@ -162,16 +167,27 @@ impl Exchange<'_> {
         }
     }
 
-    /// Returns what a request is sent with, if anything usable is held or comes in time.
-    async fn held(session: &Session) -> Result<Option<Arc<Current>>, Error> {
+    /// Returns what a request is sent with, if anything usable is held or comes in time; else why there is nothing.
+    async fn held(session: &Session) -> Result<Result<Arc<Current>, Unusable>, Error> {
         if let Some(current) = session.ready() {
-            return Ok(Some(current));
+            return Ok(Ok(current));
         }
         match Box::pin(session.current()).await {
-            Ok(current) => Ok(Some(current)),
             Err(dead) if session.recipe().on_dead == OnDead::Fail => Err(dead.into()),
-            Err(_) => Ok(None),
+            held => Ok(held),
         }
+    }
+
+    /// Tells whether an answer would say of a credential that it is no longer good.
+    fn is_refused<B>(&self, recipe: &Recipe, response: &Response<B>) -> bool {
+        let asked = Asked {
+            method: &self.method,
+            path: self.path(),
+            applied: Applied::Sent,
+        };
+        let (status, headers) = (response.status(), response.headers());
+        let verdict = rejected::head(&recipe.rejected, asked, status, headers);
+        matches!(verdict, rejected::Verdict::Rejected(_))
     }
 
     /// Puts the credential on, or takes off what stands in for it when there is none.

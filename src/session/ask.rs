@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     grant::Generation,
-    life::{Event, State, What},
-    rule::{Recipe, RefreshKind, sign::Sign},
+    life::{Event, Reason, State, What},
+    rule::{ClientAuth, Recipe, RefreshKind, sign::Sign},
     store::{self, SessionId},
 };
 
@@ -112,8 +112,8 @@ impl Session {
                 },
             }),
             State::Empty(_) | State::Fresh(_) | State::NeedsLogin { .. } => {
-                drop(inner);
-                Some(Unusable::NeedsLogin { hint: self.hint() })
+                let hint = self.hint_in(&inner.life.state);
+                Some(Unusable::NeedsLogin { hint })
             }
         }
     }
@@ -261,11 +261,35 @@ impl Session {
         self.record(name::REPLAYED, format!("generation {}", self.generation()));
     }
 
-    /// Names the command that repairs a session which nothing else can.
+    /// Names the command that repairs a session which nothing else can, or what of its configuration is to be
+    /// corrected.
     pub fn hint(&self) -> String {
+        let state = self.inner().life.state.clone();
+        self.hint_in(&state)
+    }
+
+    pub(super) fn hint_in(&self, state: &State) -> String {
+        let refresh = &self.definition.recipe.refresh.kind;
+        if let State::NeedsLogin {
+            reason: Reason::Misconfigured(why),
+            ..
+        } = state
+            && let RefreshKind::Oauth2(oauth2) = refresh
+        {
+            let secret = oauth2.client_auth != ClientAuth::None;
+            let what = match why.contains("client") {
+                true if secret => "values.client_id or secrets.client_secret",
+                true => "values.client_id",
+                false => "refresh",
+            };
+            return format!(
+                "correct {what} in [session.{}], and reload the proxy that runs (kill -HUP)",
+                self.id.name
+            );
+        }
         let client = self.id.client.as_ref();
         let client = client.map_or_else(String::new, |client| format!(" --client {client}"));
-        if let RefreshKind::Import(import) = &self.definition.recipe.refresh.kind {
+        if let RefreshKind::Import(import) = refresh {
             let (from, name) = (&import.from, &self.id.name);
             let first = match &import.file {
                 Some(_) => String::new(),

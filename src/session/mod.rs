@@ -196,6 +196,20 @@ pub struct Turn {
 #[error("another request of this session takes too long")]
 pub struct Busy;
 
+// === impl Unusable ===
+
+impl Unusable {
+    /// Returns the reason alone, for `Proxy-Status`.
+    pub fn why(&self) -> &'static str {
+        match self {
+            Self::NeedsLogin { .. } => "the session needs a login",
+            Self::Degraded { .. } => "the refresh failed",
+            Self::Incomplete { .. } => "the session is incomplete",
+            Self::Waiting => "the refresh takes too long",
+        }
+    }
+}
+
 // === impl Session ===
 
 impl fmt::Debug for Session {

@@ -116,7 +116,7 @@ impl Session {
     fn message(&self, inner: &Inner) -> Option<String> {
         let state = &inner.life.state;
         let reason = state.reason();
-        let help = |text: String| format!("{text}; {}", self.hint());
+        let help = |text: String| format!("{text}; {}", self.hint_in(state));
         let message = match state {
             State::NeedsLogin { .. } => reason.map(help),
             State::Incomplete(held) if !held.renewable => reason.map(help),

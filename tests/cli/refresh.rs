@@ -47,6 +47,47 @@ async fn a_session_is_renewed_now() {
     }
 }
 
+/// What is wrong in the configuration is corrected there: no import helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_client_is_corrected_in_the_configuration() {
+    for (code, auth, named) in [
+        (
+            "invalid_client",
+            "none",
+            "values.client_id in [session.api]",
+        ),
+        (
+            "invalid_client",
+            "post",
+            "values.client_id or secrets.client_secret in [session.api]",
+        ),
+        ("invalid_scope", "post", "refresh in [session.api]"),
+    ] {
+        let authority = Authority::new(Policy::lifetime(3600.0));
+        let origin = authority.site("api.example").start().await;
+        let pair = authority.login();
+        let session = session("api", "api.example", "")
+            .replace(
+                "client_auth = \"none\"",
+                &format!("client_auth = \"{auth}\""),
+            )
+            .replace("secrets = {", "secrets = { client_secret = \"env:SECRET\",");
+        let proxy = proxy()
+            .site(&origin)
+            .config(session)
+            .env("ACCESS", &pair.access)
+            .env("REFRESH", &pair.refresh)
+            .env("SECRET", "canary-secret")
+            .prepare();
+        authority.fail_with([Fault::Error(401, code)]);
+        let hint = format!("hint: correct {named}, and reload the proxy");
+        let err = said(&proxy, &["refresh", "api"]).bad(1, &[code, &hint]);
+        assert!(!err.contains("canary") && !err.contains("import"), "{err}");
+        // That end is of the configuration alone: the next process tries again.
+        said(&proxy, &["refresh", "api"]).good();
+    }
+}
+
 #[test]
 fn what_has_no_refresh_says_so() {
     let proxy = proxy().bearer("api", "api.example", "t").prepare();
@@ -76,7 +117,8 @@ async fn looking_renews_nothing() {
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let text = said(&proxy, &["status"]).good();
     assert!(
-        text.contains("expired") && text.contains("renewed at its next use"),
+        text.contains("api      fresh")
+            && text.contains("what is held has expired; it is renewed at its next use"),
         "{text}"
     );
     assert_eq!(authority.attempts().len(), 1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::support::{
-    authority::{Authority, session},
+    authority::{Authority, Fault, session},
     client::eventually,
     oauth::{Pair, Policy},
     origin::Origin,
@@ -58,6 +58,26 @@ async fn forty_rejections_cause_one_refresh() {
     }
     let counters = &proxy.status("app")["counters"];
     assert_eq!(counters["refreshes"], 3, "{counters}");
+}
+
+/// Promise 8: who gets a rejection because the session is dead is told so, the first time and from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_sessions_rejection_says_why() {
+    let (authority, site, pair) = world(Policy::lifetime(600.0)).await;
+    let proxy = with(&site, &pair, "").start().await;
+    let get = async || proxy.client().get(&site.url("/echo")).await;
+    assert!(get().await.field("proxy-status").is_none());
+    authority.with(|oauth| oauth.revoke_all_access());
+    authority.fail_with([Fault::Error(400, "invalid_grant")]);
+    for turn in 0..2 {
+        let answer = get().await;
+        assert_eq!(answer.status, 401, "{turn}");
+        let why = Some("staysigned; details=\"the session needs a login\"");
+        assert_eq!(answer.field("proxy-status"), why, "{turn}");
+    }
+    // What the site lets everybody see is no news of the session.
+    let open = proxy.client().get(&site.url("/token")).await;
+    assert_eq!(open.field("proxy-status"), None, "{open:?}");
 }
 
 /// Promise 2: the refresh is a task of its own. A client that goes away cannot lose what it brought.
