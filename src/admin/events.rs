@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::State as Given,
+    extract::{RawQuery, State as Given},
     http::header::CONTENT_TYPE,
     response::IntoResponse,
 };
@@ -20,16 +20,31 @@ use crate::session::Event;
 /// How often something is sent when nothing happens, so that a listener that left is noticed.
 const ALIVE: Duration = Duration::from_secs(15);
 
-/// Streams the events of all sessions from now on, each with its name, a session and a time.
+/// Streams the events of all sessions from now on, each with its name, a session and a time; with `?past`, the last
+/// hundred of each session before.
 #[utoipa::path(get, path = "/api/v1/events", tag = "sessions",
+    params(("past" = Option<bool>, Query, description = "whether what happened before is sent first")),
     responses((status = 200, description = "Events: `session.rotated`, `refresh.started`, `refresh.succeeded`, \
         `refresh.failed`, `session.expiring`, `session.expired`, `request.rejected`, `request.replayed`, \
         `session.needs_login`, `session.recovered`, `session.restored`", body = str, content_type = "text/event-stream")))]
-pub(super) async fn get(Given(state): Given<State>) -> impl IntoResponse {
+pub(super) async fn get(
+    Given(state): Given<State>,
+    RawQuery(query): RawQuery,
+) -> impl IntoResponse {
+    let sessions = &state.proxy.world.load().sessions;
     // It goes on through reloads.
-    let events = state.proxy.world.load().sessions.events();
+    let events = sessions.events();
+    let wanted = query.is_some_and(|query| matches!(&*query, "past" | "past=true"));
+    // Read after the stream has begun: nothing between the two is lost.
+    let past = if wanted {
+        sessions.history()
+    } else {
+        Vec::new()
+    };
+    let mut first: String = past.iter().map(written).collect();
     // The head alone would be held back until the first event.
-    let first = stream::once(async { Ok(Bytes::from_static(b": from now on\n\n")) });
+    first.push_str(": from now on\n\n");
+    let first = stream::once(async { Ok(Bytes::from(first)) });
     let body = Body::from_stream(first.chain(lines(events)));
     ([(CONTENT_TYPE, "text/event-stream")], body)
 }

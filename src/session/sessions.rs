@@ -264,6 +264,13 @@ impl Sessions {
         sessions.get(&id.client).cloned()
     }
 
+    /// Returns the last events of all sessions, the oldest first.
+    pub fn history(&self) -> Vec<Event> {
+        let mut events: Vec<Event> = self.all().iter().flat_map(|one| one.history()).collect();
+        events.sort_by_key(|event| event.at);
+        events
+    }
+
     /// Tells of all events from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()

@@ -52,6 +52,14 @@ function path(session) {
   return session.client ? `${name}/clients/${encodeURIComponent(session.client)}` : name;
 }
 
+// A cell that says by itself what it is: on a narrow screen the table has no header.
+function labelled(label, text, title = "") {
+  const td = element("td", text);
+  td.dataset.label = label;
+  td.title = title ?? "";
+  return td;
+}
+
 function row(session) {
   const tr = element("tr");
   const name = element("td", session.client ? `${session.name} / ${session.client}` : session.name);
@@ -59,18 +67,17 @@ function row(session) {
   const state = element("td", session.state, session.state);
   const why = session.message ?? session.last_error;
   if (why) state.append(element("small", why));
-  const ends = element("td", when(session.expires_at));
-  ends.title = session.expires_at ?? "";
-  const next = element("td", when(session.next_refresh_at));
-  next.title = session.next_refresh_at ?? "";
-  const counters = session.counters;
-  const actions = element("td");
+  const ends = labelled("Ends", when(session.expires_at), session.expires_at);
+  const next = labelled("Next refresh", when(session.next_refresh_at), session.next_refresh_at);
+  const requests = labelled("Requests", session.counters.requests);
+  const renewed = labelled("Renewed", session.counters.refreshes);
+  const actions = element("td", undefined, "actions");
   for (const [label, action] of [["Refresh", "refresh"], ["Restore", "restore"]]) {
     const button = element("button", label);
     button.onclick = () => act(button, session, action);
     actions.append(button);
   }
-  tr.append(name, state, ends, next, element("td", counters.requests), element("td", counters.refreshes), actions);
+  tr.append(name, state, ends, next, requests, renewed, actions);
   return tr;
 }
 
@@ -99,17 +106,29 @@ async function draw() {
   $("sessions").replaceChildren(...rows);
 }
 
+let soon;
+
+// Many events at once are one look.
+function drawSoon() {
+  clearTimeout(soon);
+  soon = setTimeout(() => draw().catch(tell), 50);
+}
+
 function happened(event) {
   const li = element("li");
-  const at = element("time", new Date(event.at).toLocaleTimeString());
+  const date = new Date(event.at);
+  const today = date.toDateString() === new Date().toDateString();
+  const at = element("time", today ? date.toLocaleTimeString() : date.toLocaleString());
   const session = event.client ? `${event.session} / ${event.client}` : event.session;
-  li.append(at, ` ${session} ${event.name} ${event.detail}`);
+  li.append(at, ` ${session} `, element("b", event.name), ` ${event.detail}`);
   $("events").prepend(li);
   while ($("events").children.length > 100) $("events").lastChild.remove();
 }
 
 async function listen() {
-  const answer = await ask("/api/v1/events");
+  const answer = await ask("/api/v1/events?past");
+  $("events").replaceChildren(element("li", "Nothing has happened yet."));
+  let first = true;
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
@@ -121,8 +140,10 @@ async function listen() {
       const data = text.slice(0, end).split("\n").find((line) => line.startsWith("data: "));
       text = text.slice(end + 2);
       if (data) {
+        if (first) $("events").replaceChildren();
+        first = false;
         happened(JSON.parse(data.slice(6)));
-        await draw();
+        drawSoon();
       }
     }
   }
