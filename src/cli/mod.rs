@@ -118,6 +118,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {
         Command::Env(args) => commands::env::run(context, args),
         Command::Provider(args) => commands::provider::run(&context, args),
         Command::Demo(args) => demo::run(&args),
-        Command::Completions(args) => commands::completions::run(args, Cli::command()),
+        Command::Completions(args) => commands::completions::run(&context, args, Cli::command()),
     }
 }

@@ -30,6 +30,15 @@ pub enum Kind {
     Header,
 }
 
+/// Every format, by the name that people write.
+pub const KINDS: [(&str, Kind); 5] = [
+    ("cookies-txt", Kind::CookiesTxt),
+    ("json", Kind::Json),
+    ("storage-state", Kind::StorageState),
+    ("header", Kind::Header),
+    ("audible-standin", Kind::AudibleStandin),
+];
+
 /// A text to be handed out.
 #[derive(Debug)]
 pub struct Written {
@@ -107,14 +116,10 @@ impl FromStr for Kind {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self, Error> {
-        match s {
-            "cookies-txt" => Ok(Self::CookiesTxt),
-            "json" => Ok(Self::Json),
-            "storage-state" => Ok(Self::StorageState),
-            "header" => Ok(Self::Header),
-            "audible-standin" => Ok(Self::AudibleStandin),
-            _ => Err(Error::Kind(s.to_owned())),
-        }
+        let found = KINDS.iter().find(|(name, _)| *name == s);
+        found
+            .map(|(_, kind)| *kind)
+            .ok_or_else(|| Error::Kind(s.to_owned()))
     }
 }
 

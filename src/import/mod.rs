@@ -55,6 +55,19 @@ pub enum Kind {
     Har,
 }
 
+/// Every format, by the name that people write.
+pub const KINDS: [(&str, Kind); 9] = [
+    ("cookies-txt", Kind::CookiesTxt),
+    ("json", Kind::Json),
+    ("storage-state", Kind::StorageState),
+    ("header", Kind::Header),
+    ("curl", Kind::Curl),
+    ("har", Kind::Har),
+    ("audible", Kind::Audible),
+    ("supabase", Kind::Supabase),
+    ("fernet", Kind::Fernet),
+];
+
 /// Where an import comes from (`--from`, `refresh.from`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
@@ -194,18 +207,10 @@ impl FromStr for Kind {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self, Error> {
-        match s {
-            "cookies-txt" => Ok(Self::CookiesTxt),
-            "json" => Ok(Self::Json),
-            "storage-state" => Ok(Self::StorageState),
-            "header" => Ok(Self::Header),
-            "curl" => Ok(Self::Curl),
-            "har" => Ok(Self::Har),
-            "audible" => Ok(Self::Audible),
-            "supabase" => Ok(Self::Supabase),
-            "fernet" => Ok(Self::Fernet),
-            _ => Err(Error::Kind(s.to_owned())),
-        }
+        let found = KINDS.iter().find(|(name, _)| *name == s);
+        found
+            .map(|(_, kind)| *kind)
+            .ok_or_else(|| Error::Kind(s.to_owned()))
     }
 }
 

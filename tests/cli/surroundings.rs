@@ -288,8 +288,23 @@ fn bash_completes() {
         echo \"${COMPREPLY[*]}\"";
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("cookies.txt"), "").unwrap();
+    let sessions =
+        "[clients.alice]\nuid = 1\n[session.books]\nprovider = \"oreilly\"\nclients = [\"*\"]\n";
+    std::fs::write(folder.path().join("config.toml"), sessions).unwrap();
     for (words, expected) in [
-        (&["staysigned", "st"][..], "status"),
+        (&["staysigned", "refresh", "bo"][..], "books"),
+        (&["staysigned", "logout", "books", "--client", "a"], "alice"),
+        (
+            &["staysigned", "import", "books", "--from", "storage"],
+            "storage-state",
+        ),
+        (
+            &["staysigned", "import", "books", "--from", "fire"],
+            "firefox",
+        ),
+        (&["staysigned", "export", "books", "--to", "he"], "header"),
+        (&["staysigned", "provider", "show", "supa"], "supabase"),
+        (&["staysigned", "st"], "status"),
         (&["staysigned", "--config", "cookies.txt", "ref"], "refresh"),
         (&["staysigned", "status", "--w"], "--watch"),
         (&["staysigned", "ca", "in"], "install"),

@@ -214,12 +214,10 @@ impl Answer {
                 }
             }
         }
-        if self.decision == Decision::Unbound {
+        if self.session.is_none() {
             let near = matcher.recipes().iter().filter(|recipe| {
-                recipe
-                    .bind
-                    .iter()
-                    .any(|bind| bind.target.host.matches(&origin.host))
+                let mut hosts = recipe.bind.iter().map(|bind| &bind.target.host);
+                recipe.serves(ask.client.as_deref()) && hosts.any(|h| h.matches(&origin.host))
             });
             for recipe in near {
                 let note = format!(

@@ -20,7 +20,7 @@ use crate::{
     export::{self, Kind, Written, file},
     import,
     origin::{Host, Origin, Scheme},
-    rule::{HostPattern, Recipe, Target},
+    rule::{HostPattern, Recipe, Target, sign::Sign},
     secret::Secret,
     server::Secrets,
     store,
@@ -65,6 +65,12 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     let kept = recipe.is_some_and(|recipe| recipe.persist);
     let kept = kept && found.config().store.url != store::Kind::Memory;
     if to == Kind::AudibleStandin {
+        if !recipe.is_some_and(|recipe| matches!(recipe.sign, Some(Sign::Adp { .. }))) {
+            let message = format!("{} is no session of Audible's", which.session);
+            return Err(Error::asked(message).hint(
+                "a stand-in is for a session whose requests are signed for Audible: provider = \"audible\"".to_owned(),
+            ));
+        }
         let nothing = BTreeMap::new();
         let values = recipe.map_or(&nothing, |recipe| &recipe.values).clone();
         let reach = kept.then_some((&context, found, &which));

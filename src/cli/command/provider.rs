@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::{
     cli::{context::Context, error::Error, output},
+    config::Place,
     provider,
 };
 
@@ -24,6 +25,7 @@ pub(in crate::cli) enum Args {
     /// Print one, as a file for providers/ to start from
     Show {
         /// Its name, as in `provider = "NAME"`
+        #[arg(id = "provider", value_name = "NAME")]
         name: String,
     },
 }
@@ -42,9 +44,9 @@ pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let known = known(folder.as_deref());
     match args {
         Args::List { json: true } => {
-            let all = known
-                .iter()
-                .map(|known| json!({ "name": known.name, "file": known.file }));
+            let all = known.iter().map(
+                |known| json!({ "name": known.name, "file": known.file, "about": known.about() }),
+            );
             output::json(&json!({ "providers": all.collect::<Vec<_>>() }))?;
         }
         Args::List { json: false } if known.is_empty() => {
@@ -53,11 +55,14 @@ pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
             );
         }
         Args::List { json: false } => {
-            let rows = known.iter().map(|Known { name, file }| {
-                let place = file.as_ref().map(|file| file.display().to_string());
-                vec![name.clone(), place.unwrap_or_else(|| "built in".to_owned())]
+            let rows = known.iter().map(|known| {
+                let place = known.file.as_ref().map(|file| file.display().to_string());
+                let place = place.unwrap_or_else(|| "built in".to_owned());
+                let about = known.about().unwrap_or_default();
+                vec![known.name.clone(), place, about]
             });
-            output::print(output::table(&["PROVIDER", "WHERE"], rows.collect()))?;
+            let header = ["PROVIDER", "WHERE", "WHAT FOR"];
+            output::print(output::table(&header, rows.collect()))?;
         }
         Args::Show { name } => output::print(text(&known, &name)?)?,
     }
@@ -67,13 +72,21 @@ pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
 /// Returns the folder of one's own providers; without a configuration there is none.
 fn folder(context: &Context) -> Result<Option<PathBuf>, Error> {
     match context.place() {
-        Ok(place) => {
-            let beside = place.path.parent().unwrap_or(Path::new(""));
-            Ok(Some(beside.join("providers")))
-        }
+        Ok(place) => Ok(Some(beside(&place))),
         Err(error) if context.config.is_some() => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// Returns the folder of one's own providers beside this configuration.
+pub(super) fn beside(place: &Place) -> PathBuf {
+    let beside = place.path.parent().unwrap_or(Path::new(""));
+    beside.join("providers")
+}
+
+/// Returns the names of all that there are.
+pub(super) fn names(folder: Option<&Path>) -> Vec<String> {
+    known(folder).into_iter().map(|known| known.name).collect()
 }
 
 /// Returns all that there are, by name; one's own file goes before a built-in provider of its name.
@@ -109,15 +122,31 @@ fn known(folder: Option<&Path>) -> Vec<Known> {
     known
 }
 
+// === impl Known ===
+
+impl Known {
+    fn text(&self) -> Result<String, Error> {
+        match &self.file {
+            Some(path) => fs::read_to_string(path)
+                .map_err(|e| Error::because(format!("cannot read {}", path.display()), e)),
+            None => {
+                let text = provider::builtin(&self.name);
+                Ok(text.unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    /// Returns the comment in its first line, which says what it is for.
+    fn about(&self) -> Option<String> {
+        let text = self.text().ok()?;
+        let about = text.lines().next()?.strip_prefix('#')?.trim();
+        (!about.is_empty()).then(|| about.to_owned())
+    }
+}
+
 fn text(known: &[Known], name: &str) -> Result<String, Error> {
     match known.iter().find(|known| known.name == name) {
-        Some(Known {
-            file: Some(path), ..
-        }) => fs::read_to_string(path)
-            .map_err(|e| Error::because(format!("cannot read {}", path.display()), e)),
-        Some(Known { file: None, .. }) => {
-            Ok(provider::builtin(name).unwrap_or_default().to_owned())
-        }
+        Some(known) => known.text(),
         None => Err(Error::asked(format!("there is no provider {name}"))
             .hint("`staysigned provider list` has those there are".to_owned())),
     }
