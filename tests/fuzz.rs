@@ -1,8 +1,8 @@
-//! The inputs that the fuzzer found worth keeping, replayed: nothing panics, and every promise of `fuzz/targets.rs` holds.
+//! The inputs that the fuzzer found worth keeping, replayed: nothing panics, and every promise of `fuzz/targets/mod.rs` holds.
 
 use std::{fs, panic, path::Path};
 
-#[path = "../fuzz/targets.rs"]
+#[path = "../fuzz/targets/mod.rs"]
 mod targets;
 
 #[test]

@@ -1,51 +1,46 @@
 //! What is fuzzed: each function takes any bytes, and panics if a promise does not hold. `fuzz_targets/` runs them with
 //! new inputs (docs/operations.md says how), `tests/fuzz.rs` with those of `corpus/` in every test run.
 
+pub mod files;
+pub mod wire;
+
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, LazyLock},
+    collections::BTreeMap,
     time::{Duration, SystemTime},
 };
 
 use http::{HeaderMap, StatusCode, Uri, Version, header::HOST};
 use staysigned::{
     auth::token,
-    ca::{self, Ca},
-    config,
-    env::Env,
-    import,
     jar::{Bounds, Jar},
     limits::Limits,
     message::{decode, target},
-    origin::{Authority, Host, Origin, Scheme},
-    proxy::{Arrival, Clients, LocalUsers, Proxy, Stop, Unmatched, World},
+    origin::{Authority, Host, Origin},
     rule::{
-        Bind, ClientAuth, Encoding, GrantType, HostPattern, Mode, Oauth2, Recipe, Target, Url,
+        ClientAuth, Encoding, GrantType, Mode, Oauth2, Url,
         body::{self, Media, Spot},
         glob::Glob,
         jwt, path,
         template::{Scope, Template},
     },
-    secret::Secret,
-    session::{Context, Keeping, Sessions},
-    store::Store,
-    upstream::{self, Total, Upstream, egress::Egress},
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A target: its name, which is also that of its corpus, and what is done with an input.
 pub type Fuzzed = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const ALL: &[Fuzzed] = &[
+    ("answer", wire::answer),
     ("body", body),
-    ("client", client),
-    ("config", config),
+    ("browser", files::browser),
+    ("client", wire::client),
+    ("config", files::config),
     ("cookies", cookies),
     ("decode", decode),
-    ("import", import),
+    ("import", files::import),
     ("path", path),
+    ("provider", files::provider),
     ("target", target),
     ("template", template),
     ("token", token),
@@ -139,47 +134,6 @@ pub fn token(data: &[u8]) {
     }
     if let Ok(text) = std::str::from_utf8(body) {
         let _ = (jwt::payload(text), jwt::times(text));
-    }
-}
-
-/// Files and pastes of other tools: cookies that can stand in a field, or an error.
-pub fn import(data: &[u8]) {
-    use import::Kind::{CookiesTxt, Curl, Fernet, Har, Header, Json, StorageState, Supabase};
-    // Audible's files are decrypted with a password first, which is slow on purpose.
-    let kinds = [
-        CookiesTxt,
-        Json,
-        StorageState,
-        Supabase,
-        Fernet,
-        Header,
-        Curl,
-        Har,
-    ];
-    let Some((kind, text)) = choose(data, &kinds) else {
-        return;
-    };
-    let options = import::Options {
-        hosts: Vec::new(),
-        domain: "example.com".parse().ok(),
-        scheme: Scheme::Https,
-        bounds: Bounds::from(&Limits::default()),
-        now: now(),
-        password: None,
-        key: Some(Secret::from("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=")),
-        values: BTreeMap::new(),
-    };
-    match import::read(kind, text, &options) {
-        Ok(material) => {
-            for cookie in &material.cookies {
-                let value = cookie.value.expose();
-                assert!(
-                    !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
-                    "{cookie:?}"
-                );
-            }
-        }
-        Err(error) => drop((error.to_string(), error.hint())),
     }
 }
 
@@ -306,135 +260,4 @@ pub fn path(data: &[u8]) {
     let glob = Glob::new(two);
     let _ = (glob.matches(one), glob.matches(&once), glob.weight());
     assert!(glob.overlaps(&glob));
-}
-
-/// Configurations: read or refused, with a message; no value of an unknown key is shown.
-pub fn config(data: &[u8]) {
-    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-        tempfile::tempdir_in(if cfg!(target_os = "linux") {
-            "/dev/shm"
-        } else {
-            "."
-        })
-        .expect("a folder")
-    });
-    let path = FOLDER
-        .path()
-        .join(format!("{:?}.toml", std::thread::current().id()));
-    std::fs::write(&path, data).expect("written");
-    let place = config::Place {
-        path,
-        found: config::Found::Option,
-        notes: Vec::new(),
-    };
-    if let Err(faults) = config::load(&place, &config::Variables::default()) {
-        assert!(!faults.to_string().is_empty());
-    }
-}
-
-/// A client's bytes from the first to the last: CONNECT, SOCKS5, TLS and HTTP, in whatever form.
-pub fn client(data: &[u8]) {
-    static PROXY: LazyLock<(tokio::runtime::Runtime, Arc<Proxy>, tempfile::TempDir)> =
-        LazyLock::new(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            let folder = tempfile::tempdir().expect("a folder");
-            let proxy = runtime.block_on(proxy(folder.path()));
-            (runtime, proxy, folder)
-        });
-    let (runtime, proxy, _) = &*PROXY;
-    runtime.block_on(async {
-        let (mut client, server) = tokio::io::duplex(1 << 20);
-        client
-            .write_all(&data[..data.len().min(1 << 16)])
-            .await
-            .expect("there is room");
-        client.shutdown().await.expect("it ends");
-        let arrival = Arrival {
-            peer: None,
-            local: None,
-            uid: Some(u32::MAX),
-            listener: None,
-        };
-        let serving = tokio::spawn(proxy.clone().serve(server, arrival));
-        let mut said = Vec::new();
-        let read =
-            tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut said)).await;
-        read.expect("it ends with its client")
-            .expect("a stream in memory");
-        drop(client);
-        serving.await.expect("no panic");
-    });
-}
-
-/// A proxy with a session whose origin is not there; other hosts are refused.
-async fn proxy(folder: &std::path::Path) -> Arc<Proxy> {
-    let limits = Limits {
-        connect: Duration::from_secs(1),
-        handshake: Duration::from_secs(1),
-        request_head: Duration::from_secs(1),
-        ..Limits::default()
-    };
-    let nowhere = |port| {
-        (
-            ("a.test".parse().expect("a host"), port),
-            "127.0.0.1:1".parse().expect("an address"),
-        )
-    };
-    let upstream = Upstream::new(upstream::Config {
-        roots: rustls::RootCertStore::empty(),
-        resolve: HashMap::from([nowhere(80), nowhere(443)]),
-        egress: Egress::direct(),
-        ours: Vec::new(),
-        limits: limits.clone(),
-    })
-    .expect("an upstream side");
-    let bind = |scheme: Scheme| Bind {
-        target: Target {
-            scheme,
-            host: HostPattern::Exact("a.test".parse().expect("a host")),
-            port: scheme.default_port(),
-            path: None,
-            methods: None,
-        },
-        when: None,
-    };
-    let recipe = Recipe {
-        bind: vec![bind(Scheme::Http), bind(Scheme::Https)],
-        ..Recipe::new(Arc::<str>::from("app"))
-    };
-    let context = Context {
-        store: Store::memory(),
-        upstream: upstream.clone(),
-        env: Env::real(),
-        limits: limits.clone(),
-        before: None,
-        keeping: Keeping::AtRest,
-    };
-    let world = World {
-        sessions: Sessions::open(vec![Arc::new(recipe)], context)
-            .await
-            .expect("sessions"),
-        clients: Clients {
-            named: Vec::new(),
-            local_users: LocalUsers::Any,
-        },
-        unmatched: Unmatched::Deny,
-    };
-    let params = ca::Params {
-        folder,
-        constrain: None,
-        leaves: 16,
-    };
-    Arc::new(Proxy {
-        world: arc_swap::ArcSwap::from_pointee(world),
-        ca: arc_swap::ArcSwap::from_pointee(Ca::open(&params, Env::real()).expect("a CA")),
-        upstream,
-        kept: Total::new(limits.replay_total),
-        limits,
-        added: Default::default(),
-        stop: Stop::default(),
-    })
 }
