@@ -51,6 +51,8 @@ pub struct Limits {
     pub refresh_wait: Duration,
     /// A request waiting for its turn in a serial session.
     pub serial_wait: Duration,
+    /// A process that holds the right to refresh, or to send, and shows no sign of life.
+    pub lease: Duration,
     /// Refreshes at once.
     pub refreshes: usize,
     /// Refreshes at once to one token host.
@@ -93,6 +95,7 @@ impl Default for Limits {
             tunnel_idle: Duration::from_secs(3600),
             refresh_wait: Duration::from_secs(10),
             serial_wait: Duration::from_secs(30),
+            lease: Duration::from_secs(30),
             refreshes: 32,
             refreshes_per_host: 4,
             heartbeat: Duration::from_secs(10),

@@ -46,6 +46,7 @@ pub(super) fn read(keys: &Keys<'_>) -> Limits {
         tunnel_idle: time("tunnel_idle", d.tunnel_idle),
         refresh_wait: time("refresh_wait", d.refresh_wait),
         serial_wait: time("serial_wait", d.serial_wait),
+        lease: time("lease", d.lease),
         refreshes: count("refreshes", d.refreshes),
         refreshes_per_host: count("refreshes_per_host", d.refreshes_per_host),
         heartbeat: time("heartbeat", d.heartbeat),

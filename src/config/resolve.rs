@@ -85,7 +85,10 @@ impl Loaded {
                 text: self.key(source, variables)?,
             },
         };
-        Ok(store::Config::sqlite(path, key))
+        Ok(store::Config {
+            suspended: self.config.limits.lease,
+            ..store::Config::sqlite(path, key)
+        })
     }
 
     fn key(&self, source: &Source, variables: &Variables) -> Result<Secret, Diagnostics> {

@@ -60,6 +60,10 @@ pub fn store(config: &Config, variables: &Variables) -> Result<Store, Error> {
             store::Config::sqlite(path, key)
         }
     };
+    let store = store::Config {
+        suspended: config.limits.lease,
+        ..store
+    };
     Store::open(store).map_err(Error::Store)
 }
 

@@ -197,7 +197,12 @@ impl Session {
                 };
             }
             if timeout_at(deadline, moved.changed()).await.is_err() {
-                return Verdict::Pass("the refresh takes too long");
+                // The time may have passed while this process was stopped, and another one has refreshed since.
+                let _ = self.read_again().await;
+                return match self.newer(seen) {
+                    Some(newer) => Verdict::Again(newer),
+                    None => Verdict::Pass("the refresh takes too long"),
+                };
             }
         }
     }

@@ -41,9 +41,9 @@ impl Session {
     pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
         let mut calls = Calls::default();
         let _permits = self.shared.permits(self.refresh.host()).await;
-        let lease = self.right_to_refresh().await;
+        let mut lease = self.right_to_refresh().await;
         loop {
-            let next = match &lease {
+            let next = match &mut lease {
                 Ok(lease) => self.call(lease, &attempt, &mut calls).await,
                 Err(failure) => self.report(Outcome::Failed(failure.clone())),
             };
@@ -95,7 +95,7 @@ impl Session {
         match timeout(LEASE, self.store.lease(&self.id)).await {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => Err(Failure::Store(error.with_causes())),
-            Err(_) => Err(Failure::Store("another process refreshes it".to_owned())),
+            Err(_) => Err(elsewhere()),
         }
     }
 
@@ -121,7 +121,12 @@ impl Session {
         })
     }
 
-    async fn call(&self, lease: &Lease, attempt: &Attempt, calls: &mut Calls) -> Option<Attempt> {
+    async fn call(
+        &self,
+        lease: &mut Lease,
+        attempt: &Attempt,
+        calls: &mut Calls,
+    ) -> Option<Attempt> {
         let began = Instant::now();
         if let Some(renewed) = calls.wait(attempt.wait).await {
             return self.renewed(renewed, attempt, began.elapsed()).await;
@@ -164,7 +169,26 @@ impl Session {
     }
 
     /// Looks again, and notes what is about to be spent.
-    pub(super) async fn prepare(&self, lease: &Lease, attempt: &Attempt) -> Result<(), Outcome> {
+    ///
+    /// A process that was suspended in between lost the right to refresh, and another one may have spent the token, or
+    /// be about to: then all is looked at again, with the right to.
+    pub(super) async fn prepare(
+        &self,
+        lease: &mut Lease,
+        attempt: &Attempt,
+    ) -> Result<(), Outcome> {
+        loop {
+            self.look_and_note(attempt).await?;
+            match timeout(LEASE, lease.hold()).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return Ok(()),
+                Ok(Err(error)) => return Err(Outcome::Failed(Failure::Store(error.with_causes()))),
+                Err(_) => return Err(Outcome::Failed(elsewhere())),
+            }
+        }
+    }
+
+    async fn look_and_note(&self, attempt: &Attempt) -> Result<(), Outcome> {
         let failed = |error: store::Error| Outcome::Failed(Failure::Store(error.with_causes()));
         // All of it: another process may have left its journal.
         self.take_up(true).await.map_err(failed)?;
@@ -173,10 +197,6 @@ impl Session {
         }
         if let Some(outcome) = self.tried_by_another(attempt) {
             return Err(outcome);
-        }
-        if !lease.is_held() {
-            let why = "the right to refresh was taken away during a pause".to_owned();
-            return Err(Outcome::Failed(Failure::Store(why)));
         }
         let Some(token) = &attempt.spends else {
             return Ok(());
@@ -368,4 +388,8 @@ impl Session {
             self.install(held, Arc::unwrap_or_clone(taught), Event::Changed);
         }
     }
+}
+
+fn elsewhere() -> Failure {
+    Failure::Store("another process refreshes it".to_owned())
 }

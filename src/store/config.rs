@@ -17,6 +17,8 @@ pub struct Config {
     pub locks: Option<PathBuf>,
     /// How long a write waits for another process that is writing before it fails.
     pub busy: Duration,
+    /// After which silence the holder of a lease counts as suspended; the same for all processes on one store.
+    pub suspended: Duration,
 }
 
 /// Which store (`store.url`).
@@ -43,12 +45,16 @@ impl Config {
     /// How long a write waits for another process: commits take milliseconds, and a response waits behind this one.
     pub const BUSY: Duration = Duration::from_secs(2);
 
+    /// After which silence the holder of a lease counts as suspended: longer than a refresh may take.
+    pub const SUSPENDED: Duration = Duration::from_secs(30);
+
     pub fn memory() -> Self {
         Self {
             kind: Kind::Memory,
             key: None,
             locks: None,
             busy: Self::BUSY,
+            suspended: Self::SUSPENDED,
         }
     }
 
@@ -58,6 +64,7 @@ impl Config {
             key: Some(key),
             locks: None,
             busy: Self::BUSY,
+            suspended: Self::SUSPENDED,
         }
     }
 }

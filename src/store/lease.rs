@@ -2,7 +2,7 @@
 //!
 //! Tasks queue for it in order; between processes it is an operating-system lock on a file of its own, which the
 //! kernel frees when its process dies, however it dies. A process that is suspended keeps such a lock, so there is
-//! a time limit too: the holder writes a pulse into the file, and who has seen none for [`SUSPENDED`] takes the file
+//! a time limit too: the holder writes a pulse into the file, and who has seen none for `limits.lease` takes the file
 //! away (and so makes a new one to lock). The time is the waiter's own, so that no clock that jumps, and no machine
 //! that slept as a whole, ends a lease. A holder that comes back finds out by [`Lease::is_held`]; if it does not ask,
 //! the comparison of generations in the store still keeps it from overwriting anything.
@@ -28,11 +28,8 @@ use super::{Error, SessionId};
 /// How often a waiter tries the lock of another process.
 pub(super) const POLL: Duration = Duration::from_millis(10);
 
-/// How often a holder shows that it is alive.
-pub(super) const PULSE: Duration = Duration::from_secs(5);
-
-/// After which silence a holder counts as suspended: several pulses, and longer than a refresh may take.
-const SUSPENDED: Duration = Duration::from_secs(30);
+/// How often a holder shows that it is alive while others wait for it to count as suspended.
+const PULSES: u32 = 6;
 
 /// The right to refresh a session, until it is dropped.
 #[derive(Debug)]
@@ -46,7 +43,14 @@ pub struct Lease {
 #[derive(Debug)]
 pub(super) struct Leases {
     turns: Mutex<HashMap<SessionId, Arc<AsyncMutex<()>>>>,
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
+}
+
+/// Where the lock files are, and after which silence a holder counts as suspended.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    pub(super) suspended: Duration,
 }
 
 /// A locked file.
@@ -54,6 +58,7 @@ pub(super) struct Leases {
 pub(super) struct Held {
     file: Arc<File>,
     path: PathBuf,
+    suspended: Duration,
     pulse: AbortHandle,
 }
 
@@ -65,6 +70,19 @@ impl Lease {
     pub fn is_held(&self) -> bool {
         let Some(held) = &self.file else { return true };
         held.is_there()
+    }
+
+    /// Waits for it again if it was taken away; says whether it was.
+    pub async fn hold(&mut self) -> Result<bool, Error> {
+        if self.is_held() {
+            return Ok(false);
+        }
+        if let Some(held) = &mut self.file {
+            // The old file is nobody's any more, so that its lock stands in nobody's way.
+            let taken = acquire(held.path.clone(), held.suspended).await;
+            *held = taken.map_err(|e| failed(&held.path, &e))?;
+        }
+        Ok(true)
     }
 }
 
@@ -80,8 +98,8 @@ impl Leases {
     }
 
     /// Leases among all processes that use the same folder; makes it.
-    pub(super) fn in_folder(folder: PathBuf) -> io::Result<Self> {
-        super::private_folder(&folder)?;
+    pub(super) fn in_folder(folder: Folder) -> io::Result<Self> {
+        super::private_folder(&folder.path)?;
         Ok(Self {
             turns: Mutex::default(),
             folder: Some(folder),
@@ -93,9 +111,10 @@ impl Leases {
         let file = match &self.folder {
             None => None,
             Some(folder) => Some(
-                acquire(folder, &file_name(id, ""))
+                folder
+                    .acquire(&file_name(id, ""))
                     .await
-                    .map_err(|e| Error::Write(format!("{}: {e}", folder.display()).into()))?,
+                    .map_err(|e| failed(&folder.path, &e))?,
             ),
         };
         Ok(Lease { file, _turn: turn })
@@ -109,17 +128,26 @@ impl Leases {
     }
 }
 
+// === impl Folder ===
+
+impl Folder {
+    /// Waits for the lock of a file in it.
+    pub(super) async fn acquire(&self, name: &str) -> io::Result<Held> {
+        acquire(self.path.join(name), self.suspended).await
+    }
+}
+
 // === impl Held ===
 
 impl Held {
-    fn new(file: File, path: PathBuf) -> io::Result<Self> {
+    fn new(file: File, path: PathBuf, suspended: Duration) -> io::Result<Self> {
         let file = Arc::new(file);
         let mut beat = 0u64;
         write_pulse(&file, beat)?;
         let weak = Arc::downgrade(&file);
         let pulse = tokio::spawn(async move {
             loop {
-                sleep(PULSE).await;
+                sleep(suspended / PULSES).await;
                 let Some(file) = weak.upgrade() else { return };
                 beat += 1;
                 // A disk that takes no pulse is one on which the lease's work fails too.
@@ -127,7 +155,17 @@ impl Held {
             }
         })
         .abort_handle();
-        Ok(Self { file, path, pulse })
+        Ok(Self {
+            file,
+            path,
+            suspended,
+            pulse,
+        })
+    }
+
+    /// How often it is worth a look whether it was taken away.
+    pub(super) fn pulse(&self) -> Duration {
+        self.suspended / PULSES
     }
 
     /// Says whether it was not taken away.
@@ -145,14 +183,13 @@ impl Drop for Held {
 }
 
 /// Waits for the file's lock. Every try is a few system calls that do not wait.
-pub(super) async fn acquire(folder: &Path, name: &str) -> io::Result<Held> {
-    let path = folder.join(name);
+async fn acquire(path: PathBuf, suspended: Duration) -> io::Result<Held> {
     let mut watched: Option<(Vec<u8>, Instant)> = None;
     loop {
         let file = open(&path)?;
         match file.try_lock() {
             // It may have been taken away between `open` and the lock.
-            Ok(()) if is_at(&file, &path)? => return Held::new(file, path),
+            Ok(()) if is_at(&file, &path)? => return Held::new(file, path, suspended),
             Ok(()) => continue,
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) => return Err(e),
@@ -160,8 +197,8 @@ pub(super) async fn acquire(folder: &Path, name: &str) -> io::Result<Held> {
         let pulse = read_pulse(&file)?;
         match &watched {
             Some((seen, since)) if *seen == pulse => {
-                if since.elapsed() >= SUSPENDED {
-                    take_away(&file, &path, folder)?;
+                if since.elapsed() >= suspended {
+                    take_away(&file, &path)?;
                     watched = None;
                     continue;
                 }
@@ -173,12 +210,16 @@ pub(super) async fn acquire(folder: &Path, name: &str) -> io::Result<Held> {
 }
 
 /// Takes the lock file of a suspended holder away, unless another waiter did: then this is another file by now.
-fn take_away(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
-    let guard = open(&folder.join("takeover.lock"))?;
+fn take_away(file: &File, path: &Path) -> io::Result<()> {
+    let guard = open(&path.with_file_name("takeover.lock"))?;
     if guard.try_lock().is_ok() && is_at(file, path)? {
         fs::remove_file(path)?;
     }
     Ok(())
+}
+
+fn failed(place: &Path, error: &io::Error) -> Error {
+    Error::Write(format!("{}: {error}", place.display()).into())
 }
 
 pub(super) fn open(path: &Path) -> io::Result<File> {
@@ -239,6 +280,9 @@ pub(super) fn file_name(id: &SessionId, kind: &str) -> String {
 mod tests {
     use super::*;
 
+    const SUSPENDED: Duration = Duration::from_secs(30);
+    const PULSE: Duration = Duration::from_secs(5);
+
     /// The lock of a process that was stopped: held, and without a pulse.
     #[cfg(unix)]
     #[tokio::test(start_paused = true)]
@@ -249,9 +293,13 @@ mod tests {
         let stopped = open(&path).unwrap();
         stopped.lock().unwrap();
         let started = Instant::now();
+        let folder = Folder {
+            path: dir.path().into(),
+            suspended: SUSPENDED,
+        };
         let (one, two) = (
-            Leases::in_folder(dir.path().into()).unwrap(),
-            Leases::in_folder(dir.path().into()).unwrap(),
+            Leases::in_folder(folder.clone()).unwrap(),
+            Leases::in_folder(folder).unwrap(),
         );
         let (first, second) = (
             async {

@@ -144,13 +144,14 @@ impl Store {
             key,
             locks,
             busy,
+            suspended,
         } = config;
         match kind {
             Kind::Memory => Memory::open(key.as_ref()).map(Self::Memory),
             Kind::Sqlite(path) => {
                 let key =
                     key.ok_or_else(|| Error::NoKey("none is configured (store.key)".to_owned()))?;
-                Sqlite::open(&path, &key, locks, busy).map(Self::Sqlite)
+                Sqlite::open(&path, &key, locks, busy, suspended).map(Self::Sqlite)
             }
         }
     }

@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     Error, SessionId,
-    lease::{Held, POLL, PULSE, acquire, file_name, open},
+    lease::{Folder, Held, POLL, file_name, open},
 };
 
 /// An owner that sends nothing for so long lets go.
@@ -41,7 +41,7 @@ pub struct Turn {
 #[derive(Debug)]
 pub(super) struct Turns {
     places: Arc<Mutex<Places>>,
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
 }
 
 type Places = HashMap<SessionId, Arc<AsyncMutex<Place>>>;
@@ -102,7 +102,7 @@ impl Turns {
     }
 
     /// Turns among all processes that use the same folder, which is there.
-    pub(super) fn in_folder(folder: PathBuf) -> Self {
+    pub(super) fn in_folder(folder: Folder) -> Self {
         Self {
             folder: Some(folder),
             ..Self::of_tasks()
@@ -120,8 +120,8 @@ impl Turns {
                 place.read = false;
                 let file = take(folder, id)
                     .await
-                    .map_err(|e| Error::Write(format!("{}: {e}", folder.display()).into()))?;
-                let next = folder.join(next(id));
+                    .map_err(|e| Error::Write(format!("{}: {e}", folder.path.display()).into()))?;
+                let next = folder.path.join(next(id));
                 place.owned = Some(self.own(file, next, of_session));
             }
         } else if place.last != handle {
@@ -183,7 +183,7 @@ impl Owned {
         if self.is_wanted() {
             return false;
         }
-        if self.seen.elapsed() < PULSE {
+        if self.seen.elapsed() < self.file.pulse() {
             return true;
         }
         self.seen = Instant::now();
@@ -198,9 +198,9 @@ impl Drop for Owned {
 }
 
 /// Waits for the turn among processes. A process that has just sent waits behind the one that is next.
-async fn take(folder: &Path, id: &SessionId) -> io::Result<Held> {
-    let next = acquire(folder, &next(id)).await?;
-    let held = acquire(folder, &file_name(id, "-send")).await;
+async fn take(folder: &Folder, id: &SessionId) -> io::Result<Held> {
+    let next = folder.acquire(&next(id)).await?;
+    let held = folder.acquire(&file_name(id, "-send")).await;
     drop(next);
     held
 }
@@ -229,7 +229,10 @@ mod tests {
 
     impl Process {
         fn new(name: char, folder: &Path) -> Self {
-            let turns = Turns::in_folder(folder.into());
+            let turns = Turns::in_folder(Folder {
+                path: folder.into(),
+                suspended: Duration::from_secs(30),
+            });
             Self { name, turns }
         }
 

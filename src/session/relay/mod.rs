@@ -139,7 +139,7 @@ impl Session {
 
     async fn relay_once(self: Arc<Self>, relay: Relay) -> Result<Relayed, Failure> {
         let _permits = self.shared.permits(Some(&relay.request.url.origin)).await;
-        let lease = self.right_to_refresh().await?;
+        let mut lease = self.right_to_refresh().await?;
         self.take_up(true).await.map_err(unstored)?;
         if relay.capture.coalesce
             && let Some(told) = self.told_again(&relay).await?
@@ -167,7 +167,7 @@ impl Session {
             wait: Duration::ZERO,
             overtaken: false,
         };
-        match self.prepare(&lease, &attempt).await {
+        match self.prepare(&mut lease, &attempt).await {
             Ok(()) => {}
             Err(Outcome::Failed(failure)) => return Err(failure),
             Err(_) => return Err(Failure::Store("it was refreshed meanwhile".to_owned())),

@@ -23,7 +23,7 @@ use super::{
     Change, Changes, Committed, Durability, Error, Generation, Lease, SessionId, Stored,
     feed::Feed,
     key,
-    lease::Leases,
+    lease::{Folder, Leases},
     seal::Seal,
     turn::{Turn, Turns},
 };
@@ -72,6 +72,7 @@ impl Sqlite {
         key: &key::Source,
         locks: Option<PathBuf>,
         busy: Duration,
+        suspended: Duration,
     ) -> Result<Self, Error> {
         let schema::Opened {
             path,
@@ -84,7 +85,11 @@ impl Sqlite {
             source: Box::new(source),
         };
         let locks = locks.unwrap_or_else(|| schema::beside(&path, ".locks"));
-        let leases = Leases::in_folder(locks.clone()).map_err(|e| open(&locks, e))?;
+        let folder = Folder {
+            path: locks.clone(),
+            suspended,
+        };
+        let leases = Leases::in_folder(folder.clone()).map_err(|e| open(&locks, e))?;
         let keys = Arc::new(Keys::new(&path, key, seal, &locks)?);
         keys.mend(&writer)?;
         let feed = Arc::new(Feed::default());
@@ -101,7 +106,7 @@ impl Sqlite {
             keys,
             feed,
             leases,
-            turns: Turns::in_folder(locks),
+            turns: Turns::in_folder(folder),
         })))
     }
 

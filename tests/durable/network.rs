@@ -1,0 +1,113 @@
+//! The certified server behind a network that drops packets in silence: nobody is signed out.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use tokio::net::{TcpListener, UnixStream};
+
+use super::provider::{LIFETIME, with, works};
+use crate::support::{
+    by,
+    netns::{End, FAR, Net},
+    oidc::{GRACE, HOST, Server, revoke, session},
+};
+
+const PORT: u16 = 8443;
+
+/// The whole life of a token, so that its refresh falls into each silence, and less than the server's grace.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// What is lost in the silence.
+#[derive(Clone, Copy, Debug)]
+enum Lost {
+    Everything,
+    Answers,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_network_signs_nobody_out() {
+    let net = Net::new().await;
+    let address: SocketAddr = format!("{FAR}:{PORT}").parse().unwrap();
+    let server = Server::durable(LIFETIME, address, net.at(End::Far)).await;
+    let mut proxy = with(&server)
+        .resolve(&format!("{HOST}:443"), address)
+        .prepare();
+    // A path leads into a network namespace, a port does not.
+    let (listen, admin) = (proxy.listen, proxy.admin);
+    proxy.edit(|text| {
+        text.replace(&format!("\"{listen}\""), "\"unix:proxy.sock\"")
+            .replace(&format!("\"{admin}\""), "\"unix:admin.sock\"")
+            .replace(&session(), &format!("{}timeout = \"3s\"\n", session()))
+    });
+    let socket = proxy.path().join("proxy.sock");
+    let relay = tokio::spawn(relay(
+        TcpListener::bind(listen).await.unwrap(),
+        socket.clone(),
+    ));
+    let words = net.at(End::Near);
+    let mut within = Command::new(&words[0]);
+    within.args(&words[1..]);
+    let serve = proxy.command(&["serve"]);
+    proxy.start_as(by(within, &serve)).await;
+    while UnixStream::connect(&socket).await.is_err() {
+        assert!(proxy.running(), "{}", proxy.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let url = format!("https://{HOST}/resource/x");
+    works(&proxy.client(), &url).await;
+    let mut slowest = Duration::ZERO;
+    for (round, lost) in [Lost::Answers, Lost::Everything]
+        .into_iter()
+        .cycle()
+        .take(4)
+        .enumerate()
+    {
+        if round % 2 == 0 {
+            revoke(&proxy.client()).await;
+        }
+        let asked = tokio::spawn({
+            let (client, url) = (proxy.client(), url.clone());
+            async move { works(&client, &url).await }
+        });
+        match lost {
+            Lost::Everything => net.cut().await,
+            Lost::Answers => net.mute().await,
+        }
+        let begun = Instant::now();
+        tokio::time::sleep(SILENCE).await;
+        assert!(
+            begun.elapsed() < Duration::from_secs(GRACE),
+            "a machine too slow for this"
+        );
+        net.mend().await;
+        let back = works(&proxy.client(), &url).await;
+        asked.await.expect("who asked before is answered too");
+        println!("{lost:?}: back {back:?} after the network");
+        slowest = slowest.max(back);
+    }
+    assert_eq!(server.refusals(), [""; 0]);
+    assert_eq!(proxy.status("app")["requires_login"], false);
+    relay.abort();
+}
+
+/// Brings what comes to a port of ours to the socket.
+async fn relay(listener: TcpListener, socket: PathBuf) {
+    loop {
+        let Ok((mut client, _)) = listener.accept().await else {
+            return;
+        };
+        let socket = socket.clone();
+        tokio::spawn(async move {
+            let Ok(mut proxy) = UnixStream::connect(socket).await else {
+                return;
+            };
+            // Either side may go at any time.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut proxy).await;
+        });
+    }
+}

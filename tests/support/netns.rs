@@ -1,0 +1,120 @@
+//! Two network namespaces with a cable between them that can be cut.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use super::{child::Running, client::eventually, tool::succeed};
+
+/// The addresses at the two ends.
+pub const NEAR: &str = "10.77.0.1";
+pub const FAR: &str = "10.77.0.2";
+
+/// A process that keeps the namespace while it sleeps.
+const KEEP: &str = "ip link set lo up && exec sleep 100000";
+
+const READY: Duration = Duration::from_secs(30);
+
+pub struct Net {
+    near: Running,
+    far: Running,
+}
+
+/// Which end of the cable.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Near,
+    Far,
+}
+
+// === impl Net ===
+
+impl Net {
+    /// Only root may make namespaces; others may where the system lets them be root of one of their own.
+    pub async fn new() -> Self {
+        let own = if rustix::process::geteuid().is_root() {
+            "-n"
+        } else {
+            "-rn"
+        };
+        let near = keeper(Command::new("unshare").args([own, "sh", "-c", KEEP])).await;
+        let mut far = within(near.id());
+        far.extend(["unshare", "-n", "sh", "-c", KEEP].map(str::to_owned));
+        let far = keeper(Command::new(&far[0]).args(&far[1..])).await;
+        let net = Self { near, far };
+        let peer = net.far.id().to_string();
+        let cable = format!("ip link add near0 type veth peer name far0 netns {peer}");
+        net.ip(End::Near, &cable).await;
+        net.ip(End::Near, &format!("ip addr add {NEAR}/24 dev near0"))
+            .await;
+        net.ip(End::Near, "ip link set near0 up").await;
+        net.ip(End::Far, &format!("ip addr add {FAR}/24 dev far0"))
+            .await;
+        net.ip(End::Far, "ip link set far0 up").await;
+        net
+    }
+
+    /// The words before a command that is to run at this end.
+    pub fn at(&self, end: End) -> Vec<String> {
+        within(match end {
+            End::Near => self.near.id(),
+            End::Far => self.far.id(),
+        })
+    }
+
+    /// Nothing passes any more, and nobody is told.
+    pub async fn cut(&self) {
+        self.ip(End::Far, "ip link set far0 down").await;
+    }
+
+    /// What the near end sends arrives; what the far end answers does not.
+    pub async fn mute(&self) {
+        self.ip(End::Far, &format!("ip route add blackhole {NEAR}/32"))
+            .await;
+    }
+
+    pub async fn mend(&self) {
+        self.ip(End::Far, "ip link set far0 up").await;
+        let mut command = self.command(End::Far, &format!("ip route del blackhole {NEAR}/32"));
+        // It need not be there.
+        let _ = command.stderr(Stdio::null()).status();
+    }
+
+    async fn ip(&self, end: End, line: &str) {
+        succeed(self.command(end, line)).await;
+    }
+
+    fn command(&self, end: End, line: &str) -> Command {
+        let words = self.at(end);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(line.split(' '));
+        command
+    }
+}
+
+fn within(pid: u32) -> Vec<String> {
+    let pid = pid.to_string();
+    let mut words = vec!["nsenter", "-t", &pid];
+    if !rustix::process::geteuid().is_root() {
+        words.extend(["-U", "--preserve-credentials"]);
+    }
+    words.push("-n");
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// Waits until the process sleeps: then all before that is done.
+async fn keeper(command: &mut Command) -> Running {
+    let mut process = Running::start(command);
+    eventually("a network namespace", READY, || {
+        let ended = process.try_wait().expect("wait");
+        assert!(
+            ended.is_none(),
+            "no network namespace (only root may): {ended:?}"
+        );
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", process.id()));
+        (name.ok()?.trim_end() == "sleep").then_some(())
+    })
+    .await;
+    process
+}
