@@ -11,8 +11,11 @@ use std::{
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::{by, patient::Patient};
-use crate::support::client::{Answer, eventually};
+use super::patient::Patient;
+use crate::support::{
+    by,
+    client::{Answer, eventually},
+};
 
 /// How long the token endpoint takes where something happens meanwhile.
 const CALL: Duration = Duration::from_millis(800);

@@ -10,11 +10,10 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{with, world};
+use super::{warm, with, world};
 use crate::support::{
-    client::{Connection, eventually},
+    client::eventually,
     oauth::Policy,
-    proxy::Proxy,
     strace::{Strace, Thread, WRITES, Whom, threads},
 };
 
@@ -109,10 +108,13 @@ async fn calls(policy: &Policy, which: &str) -> BTreeMap<Thread, usize> {
     let mut counts = BTreeMap::new();
     for line in strace.detach().await {
         let id = line.split(' ').next().and_then(|id| id.parse().ok());
-        // Threads that came later only read.
         let Some(thread) = id.and_then(|id: u32| known.get(&id)) else {
             continue;
         };
+        // Those behind the first of a name come and go, and only read.
+        if thread.number > 0 {
+            continue;
+        }
         if !["resumed>", "+++", "---"].iter().any(|s| line.contains(s)) {
             *counts.entry(thread.clone()).or_default() += 1;
         }
@@ -124,13 +126,6 @@ fn is_write(line: &str) -> bool {
     let call = line.split_whitespace().nth(1).unwrap_or_default();
     let name = call.split('(').next().unwrap_or_default();
     WRITES.split(',').any(|write| write == name)
-}
-
-/// A connection whose first request is over: what comes next is the rejection.
-async fn warm(proxy: &Proxy, url: &str) -> Connection {
-    let mut client = proxy.client().open(&url.parse().unwrap()).await.unwrap();
-    client.get(url).await.unwrap().expect(200);
-    client
 }
 
 async fn round(policy: &Policy, which: &str, place: Place) -> Reached {

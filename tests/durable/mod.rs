@@ -4,16 +4,18 @@
 mod disk;
 mod full;
 mod kill;
+mod network;
 mod patient;
+mod provider;
 mod rekey;
-
-use std::process::Command;
+mod suspended;
 
 use crate::support::{
     authority::{Authority, session},
+    client::Connection,
     oauth::{Pair, Policy},
     origin::Origin,
-    proxy::{Builder, proxy},
+    proxy::{Builder, Proxy, proxy},
 };
 
 const HOST: &str = "api.example.test";
@@ -37,17 +39,9 @@ fn with(site: &Origin, pair: &Pair, more: &str) -> Builder {
         .level("info")
 }
 
-/// Runs a command by another one, with its folder and its environment.
-fn by(mut other: Command, command: &Command) -> Command {
-    other
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear();
-    other.current_dir(command.get_current_dir().expect("a folder"));
-    other.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    other
+/// A connection whose first request is over: what comes next is the rejection.
+async fn warm(proxy: &Proxy, url: &str) -> Connection {
+    let mut client = proxy.client().open(&url.parse().unwrap()).await.unwrap();
+    client.get(url).await.unwrap().expect(200);
+    client
 }

@@ -8,9 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{by, with, world};
+use super::{with, world};
 use crate::support::{
     authority::Authority,
+    by,
     client::{Answer, eventually},
     oauth::Policy,
     origin::Origin,
@@ -68,8 +69,11 @@ impl Patient {
 
     pub fn lock_file(&self) -> PathBuf {
         let folder = self.proxy.path().join("staysigned.db.locks");
-        let mut files = std::fs::read_dir(folder).unwrap();
-        files.next().expect("a lock file").unwrap().path()
+        let files = std::fs::read_dir(folder).unwrap();
+        let mut files = files.map(|file| file.unwrap().path());
+        // The session's own has its hash for a name.
+        let is_hash = |path: &PathBuf| path.file_stem().is_some_and(|name| name.len() == 32);
+        files.find(is_hash).expect("a lock file")
     }
 
     /// The generation that the store has.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{with, world};
+use super::{warm, with, world};
 use crate::support::{
     beside::beside,
     client::{Client, eventually},
@@ -88,10 +88,9 @@ async fn suspended(stop: Stop, lease: Option<Duration>, pause: Duration) -> bool
         .await;
     let (_second, other) = beside(&first).await;
     let url = site.url("/echo");
-    let client = first.client();
-    for client in [&client, &other] {
-        client.get(&url).await.expect(200);
-    }
+    // A pause within a handshake would be the end of its connection.
+    let mut client = warm(&first, &url).await;
+    other.get(&url).await.expect(200);
     let pid = Pid::from_raw(first.pid().try_into().unwrap()).unwrap();
     let thread = |name: &str, call| {
         let thread = Thread {
@@ -119,7 +118,7 @@ async fn suspended(stop: Stop, lease: Option<Duration>, pause: Duration) -> bool
     authority.with(|oauth| oauth.revoke_all_access());
     let mut asking = tokio::spawn({
         let url = url.clone();
-        async move { client.get(&url).await }
+        async move { client.get(&url).await.unwrap() }
     });
     let asked = || site.seen().iter().any(|seen| seen.path == "/token");
     let in_the_middle = eventually("it stops, or is through", LIMIT, || {
@@ -158,7 +157,8 @@ async fn suspended(stop: Stop, lease: Option<Duration>, pause: Duration) -> bool
     let answer = tokio::time::timeout(LIMIT, &mut asking).await;
     let answer = answer.expect("an answer to the first client").unwrap();
     let what = format!("{stop:?}: {:?}", authority.with(|oauth| oauth.counts));
-    assert_eq!(answer.status, 200, "{what}");
+    // While nobody could refresh its client may have waited too long.
+    assert!(answer.status == 200 || is_locked(), "{what}");
     // What both hold now can be spent: the newest was not written over.
     for round in 0..2 {
         authority.with(|oauth| oauth.revoke_all_access());

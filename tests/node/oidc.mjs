@@ -1,17 +1,20 @@
 // A certified OAuth server (oidc-provider) with refresh-token rotation and reuse detection, the resource it guards,
 // and a control side for the tests.
 //
-//   oidc.mjs CERT KEY LIFETIME      prints {"port", "access", "refresh"} when it is ready
+//   oidc.mjs CERT KEY LIFETIME [STATE ADDRESS PORT GRACE]      prints {"port", "access", "refresh"} when it is ready
+//
+//   STATE                           a file that keeps what it knows: it can be killed, and started again
+//   GRACE                           for so many seconds a refresh token that was used is taken again, as many servers do
 //
 //   POST /token                     the provider's own
 //   GET  /resource…                 200 for a good access token, else 401
 //   POST /control/revoke            ends the access tokens that were used; answers how many
 //   GET  /control/stats             what happened so far
-import { readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import Provider from "oidc-provider";
 
-const [cert, key, lifetime] = process.argv.slice(2);
+const [cert, key, lifetime, state, address = "127.0.0.1", port = "0", grace = "0"] = process.argv.slice(2);
 const issuer = "https://auth.example.test";
 const stats = {
   granted: 0, errors: [], grants_revoked: 0, consumed: 0, repeated: 0,
@@ -20,7 +23,39 @@ const stats = {
 const used = new Set();
 const seen = new Set();
 
+// Each change is written before it is answered, so that it is true after a kill too.
+const kept = new Map();
+function apply(change) {
+  if (change.op === "set") kept.set(change.key, change.value);
+  if (change.op === "delete") kept.delete(change.key);
+}
+function record(change) {
+  appendFileSync(state, `${JSON.stringify(change)}\n`);
+  apply(change);
+}
+class Kept {
+  constructor(model) { this.model = model; }
+  key(id) { return `${this.model}:${id}`; }
+  async upsert(id, value) { record({ op: "set", key: this.key(id), value }); }
+  async destroy(id) { record({ op: "delete", key: this.key(id) }); }
+  async find(id) {
+    const found = kept.get(this.key(id));
+    const fresh = found?.first_used && Date.now() - found.first_used < Number(grace) * 1000;
+    return fresh ? { ...found, consumed: undefined } : found;
+  }
+  async consume(id) {
+    const value = { first_used: Date.now(), ...kept.get(this.key(id)), consumed: Math.floor(Date.now() / 1000) };
+    record({ op: "set", key: this.key(id), value });
+  }
+  async revokeByGrantId(grantId) {
+    for (const [key, value] of kept) if (value.grantId === grantId) record({ op: "delete", key });
+  }
+}
+const again = state && existsSync(state);
+if (again) readFileSync(state, "utf8").split("\n").filter(Boolean).forEach((line) => apply(JSON.parse(line)));
+
 const provider = new Provider(issuer, {
+  adapter: state ? Kept : undefined,
   clients: [{
     client_id: "tests",
     client_secret: "tests-secret",
@@ -38,21 +73,29 @@ const provider = new Provider(issuer, {
 });
 provider.proxy = true;
 provider.on("grant.success", () => { stats.granted += 1; });
-provider.on("grant.error", (ctx, error) => { stats.errors.push(`${error.error}: ${error.error_detail ?? error.error_description}`); });
+provider.on("grant.error", (ctx, error) => {
+  const text = `${error.error}: ${error.error_detail ?? error.error_description}`;
+  stats.errors.push(text);
+  if (state) record({ op: "error", text });
+});
 provider.on("grant.revoked", () => { stats.grants_revoked += 1; });
 provider.on("refresh_token.consumed", () => { stats.consumed += 1; });
 provider.on("access_token.issued", () => { stats.issued += 1; });
 provider.on("server_error", (ctx, error) => { stats.errors.push(String(error)); });
 
-const client = await provider.Client.find("tests");
-const grant = new provider.Grant({ accountId: "ann", clientId: "tests" });
-grant.addOIDCScope("openid offline_access");
-const grantId = await grant.save();
-const common = { accountId: "ann", client, grantId, scope: "openid offline_access", gty: "authorization_code" };
-const access = await new provider.AccessToken({ ...common, clientId: "tests" }).save();
-const refresh = await new provider.RefreshToken({
-  ...common, clientId: "tests", iiat: Math.floor(Date.now() / 1000), rotations: 0, authTime: 1,
-}).save();
+async function login() {
+  const client = await provider.Client.find("tests");
+  const grant = new provider.Grant({ accountId: "ann", clientId: "tests" });
+  grant.addOIDCScope("openid offline_access");
+  const grantId = await grant.save();
+  const common = { accountId: "ann", client, grantId, scope: "openid offline_access", gty: "authorization_code" };
+  const access = await new provider.AccessToken({ ...common, clientId: "tests" }).save();
+  const refresh = await new provider.RefreshToken({
+    ...common, clientId: "tests", iiat: Math.floor(Date.now() / 1000), rotations: 0, authTime: 1,
+  }).save();
+  return { access, refresh };
+}
+const tokens = again ? {} : await login();
 
 async function resource(request, answer) {
   const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
@@ -98,6 +141,6 @@ const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }
   }
   provide(request, answer);
 });
-server.listen(0, "127.0.0.1", () => {
-  console.log(JSON.stringify({ port: server.address().port, access, refresh }));
+server.listen(Number(port), address, () => {
+  console.log(JSON.stringify({ port: server.address().port, ...tokens }));
 });

@@ -1,120 +1,25 @@
 //! A real, certified OAuth server: rotation with reuse detection and no grace at all.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::Stdio,
-    time::{Duration, Instant},
-};
-
-use serde_json::Value;
+use std::time::{Duration, Instant};
 
 use crate::support::{
-    child::Running,
-    client::Client,
-    pki::{TRUSTED, Valid},
+    oidc::{HOST, Server, session},
     proxy::proxy,
-    tool::{clean, node, script},
 };
 
 use super::Crowd;
 
-const HOST: &str = "auth.example.test";
 const LIFETIME: f64 = 5.0;
 const MINUTE: Duration = Duration::from_secs(60);
-
-struct Server {
-    _process: Running,
-    address: SocketAddr,
-    access: String,
-    refresh: String,
-    client: Client,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let identity = TRUSTED.issue(&[HOST], Valid::Now);
-        std::fs::write(folder.path().join("cert.pem"), &identity.chain_pem).unwrap();
-        std::fs::write(folder.path().join("key.pem"), &identity.key_pem).unwrap();
-        let mut command = clean(&node(), folder.path());
-        let oidc = script("node/oidc.mjs");
-        let modules = script("node/node_modules/oidc-provider");
-        assert!(modules.is_dir());
-        command
-            .arg(oidc)
-            .args(["cert.pem", "key.pem", &LIFETIME.to_string()]);
-        let mut process = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-        let output = process.stdout.take().expect("piped");
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(output)
-                .read_line(&mut line)
-                .expect("its first line");
-            line
-        });
-        let ready: Value =
-            serde_json::from_str(&line.await.unwrap()).expect("its first line as JSON");
-        let port = ready["port"]
-            .as_u64()
-            .and_then(|port| u16::try_from(port).ok())
-            .expect("a port");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let text = |name: &str| ready[name].as_str().expect("a token").to_owned();
-        let client = Client::to(address);
-        Self {
-            _process: process,
-            address,
-            access: text("access"),
-            refresh: text("refresh"),
-            client,
-            _folder: folder,
-        }
-    }
-
-    async fn stats(&self) -> Value {
-        self.client
-            .get(&format!("https://{HOST}/control/stats"))
-            .await
-            .expect(200)
-            .json()
-    }
-
-    /// Ends the access tokens that were used; says how many.
-    async fn revoke(&self) -> u64 {
-        let answer = self
-            .client
-            .post(&format!("https://{HOST}/control/revoke"), "x")
-            .await
-            .expect(200)
-            .json();
-        answer["ended"].as_u64().expect("a number")
-    }
-}
 
 /// Promises 2 and 3: 32 parallel clients for a minute, five-second tokens, tokens in use revoked at random: no client
 /// sees a 401, no refresh token comes twice, and each access token that ended cost one refresh at most.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certified_server_never_sees_reuse() {
-    let server = Server::start().await;
+    let server = Server::start(LIFETIME).await;
     let proxy = proxy()
         .resolve(&format!("{HOST}:443"), server.address)
-        .config(format!(
-            r#"
-[session.app]
-bind = [{{ host = "{HOST}", path = "/resource/*" }}]
-values = {{ client_id = "tests" }}
-secrets = {{ client_secret = "env:SECRET", access_token = "env:ACCESS", refresh_token = "env:REFRESH" }}
-[[session.app.inject]]
-header = "authorization"
-value = "Bearer {{{{ access_token }}}}"
-[session.app.refresh]
-kind = "oauth2"
-token_url = "https://{HOST}/token"
-client_auth = "basic"
-"#
-        ))
+        .config(session())
         .env("SECRET", "tests-secret")
         .env("ACCESS", &server.access)
         .env("REFRESH", &server.refresh)

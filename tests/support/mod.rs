@@ -10,7 +10,9 @@ pub mod client;
 pub mod content;
 pub mod frames;
 pub mod gotrue;
+pub mod netns;
 pub mod oauth;
+pub mod oidc;
 pub mod origin;
 pub mod pki;
 pub mod ports;
@@ -26,5 +28,22 @@ pub mod tool;
 pub mod usual;
 pub mod wire;
 
+use std::process::Command;
+
 /// What a fallible test step can fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a command by another one, with its folder and its environment.
+pub fn by(mut other: Command, command: &Command) -> Command {
+    other
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    other.current_dir(command.get_current_dir().expect("a folder"));
+    other.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    other
+}

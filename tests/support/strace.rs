@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -71,51 +72,37 @@ fn tasks(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-fn is_traced(task: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{task}/status")).unwrap_or_default();
-    let mut lines = status.lines();
-    let tracer = lines.find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|tracer| tracer.trim() != "0")
-}
-
 // === impl Strace ===
 
 impl Strace {
     /// Attaches with these options, and returns when it has.
     pub async fn attach(whom: &Whom, options: &[&str], log: &Path) -> Self {
         let mut command = Command::new("strace");
-        command.arg("-qq").arg("-o").arg(log).args(options);
-        let (pid, target) = match whom {
+        command.arg("-o").arg(log).args(options);
+        let target = match whom {
             Whom::All(pid) => {
                 command.arg("-f");
-                (*pid, *pid)
+                *pid
             }
             Whom::One(pid, thread) => {
                 let all = threads(*pid);
                 let found = all.iter().find(|(_, other)| *other == thread);
-                let (id, _) = found.unwrap_or_else(|| panic!("no {thread:?} in {all:?}"));
-                (*pid, *id)
+                *found
+                    .unwrap_or_else(|| panic!("no {thread:?} in {all:?}"))
+                    .0
             }
         };
         command.args(["-p", &target.to_string()]);
-        let mut process = Running::start(command.stdin(Stdio::null()).stderr(Stdio::piped()));
-        let all = matches!(whom, Whom::All(_));
+        let said = log.with_extension("said");
+        let output = File::create(&said).expect("a file");
+        let mut process = Running::start(command.stdin(Stdio::null()).stderr(output));
         eventually("strace attaches (only root may)", ATTACH, || {
-            if let Some(status) = process.try_wait().expect("wait") {
-                if status.success() {
-                    return Some(()); // What it traced is dead by now.
-                }
-                let mut said = String::new();
-                let output = process.stderr.as_mut().expect("piped");
-                std::io::Read::read_to_string(output, &mut said).expect("read");
-                panic!("strace could not attach: {status}: {said}");
-            }
-            let traced = if all {
-                tasks(pid).into_iter().all(is_traced)
-            } else {
-                is_traced(target)
-            };
-            traced.then_some(())
+            // From then on no call is missed; before, although there is a tracer, some are.
+            let said = std::fs::read_to_string(&said).expect("what it says");
+            let ended = process.try_wait().expect("wait");
+            let attached = said.contains(" attached");
+            assert!(attached || ended.is_none(), "strace: {ended:?}: {said}");
+            attached.then_some(())
         })
         .await;
         Self {
