@@ -45,7 +45,7 @@ pub struct Limits {
     pub idle: Duration,
     /// Without a byte within a body.
     pub silence: Duration,
-    /// A tunnel, WebSocket or event stream without a byte.
+    /// A tunnel, WebSocket or event stream without a byte; an answer of which its client takes nothing.
     pub tunnel_idle: Duration,
     /// A request waiting for a refresh when nothing usable is held.
     pub refresh_wait: Duration,

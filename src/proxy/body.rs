@@ -35,7 +35,9 @@ pub struct Counted {
     body: ResponseBody,
     /// Why it ends before its end; said once what came before was written.
     failed: Option<Box<upstream::Error>>,
-    _busy: Busy,
+    /// Something was handed on, and nothing was asked for since.
+    held: bool,
+    busy: Busy,
 }
 
 // === impl Counted ===
@@ -45,7 +47,8 @@ impl Counted {
         Self {
             body,
             failed: None,
-            _busy: busy,
+            held: false,
+            busy,
         }
     }
 
@@ -68,6 +71,12 @@ impl Counted {
     }
 }
 
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.busy.hold(&mut self.held, false);
+    }
+}
+
 impl Body for Counted {
     type Data = Bytes;
     type Error = upstream::Error;
@@ -80,6 +89,7 @@ impl Body for Counted {
         if let Some(failed) = this.failed.take() {
             return Poll::Ready(Some(Err(*failed)));
         }
+        this.busy.hold(&mut this.held, false);
         match this.poll_body(cx) {
             // The HTTP library throws away what it has not written yet, the head too, when it hears of a failure. It
             // writes when it has to wait.
@@ -88,7 +98,10 @@ impl Body for Counted {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            polled => polled,
+            polled => {
+                this.busy.hold(&mut this.held, polled.is_ready());
+                polled
+            }
         }
     }
 

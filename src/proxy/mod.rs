@@ -5,7 +5,6 @@
 
 mod answer;
 mod body;
-mod calm;
 mod connect;
 mod cork;
 mod error;

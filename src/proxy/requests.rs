@@ -21,7 +21,6 @@ use tokio_rustls::server::TlsStream;
 use super::{
     Proxy, Stop,
     body::{Counted, ResponseBody},
-    calm::Calm,
     cork::Corked,
     error::{Error, Kind},
     interim::Announcing,
@@ -34,6 +33,7 @@ use crate::{
     origin::Origin,
     upstream::{
         Peer, Reach,
+        calm::Calm,
         io::Io,
         streams::{Multiplexed, Streams},
     },
@@ -193,7 +193,7 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
         .initial_connection_window_size(2 * 1024 * 1024)
         .max_send_buf_size(256 * 1024)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(Calm::new(io.clone())), service);
+        .serve_connection(TokioIo::new(Calm::of_client(io.clone())), service);
     let end = http2::Connection::graceful_shutdown;
     // What could not be written is told with the next read or write: one more round.
     let uncork = move |cx: &mut Context<'_>| io.uncork(cx);
@@ -251,11 +251,7 @@ where
 {
     /// How long an idle connection has to say goodbye.
     const GOODBYE: Duration = Duration::from_secs(5);
-    let mut timer = Timer::new(
-        activity.clone(),
-        proxy.limits.idle,
-        proxy.limits.request_head,
-    );
+    let mut timer = Timer::new(activity.clone(), &proxy.limits);
     {
         let mut drained = std::pin::pin!(proxy.stop.drain.cancelled());
         // Once is enough to be woken; afterwards the flag is looked at, which takes no lock.
@@ -269,7 +265,8 @@ where
             }
             match timer.poll(cx) {
                 // Half a head is no request: there is nothing to finish.
-                Poll::Ready(Expired::Head) => Poll::Ready(Some(Ok(()))),
+                // What is not read in time holds the upstream's connection, too.
+                Poll::Ready(Expired::Head | Expired::Unread) => Poll::Ready(Some(Ok(()))),
                 Poll::Ready(Expired::Idle) => Poll::Ready(None),
                 Poll::Pending if proxy.stop.draining.load(Ordering::Acquire) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,

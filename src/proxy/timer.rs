@@ -17,12 +17,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::interim::Interim;
-use crate::upstream::through::writes_through;
+use crate::limits::Limits;
 
 /// What a connection is doing; shared by its reader, its exchanges and its timer.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub struct Activity {
     idle_since: AtomicU64,
     /// Milliseconds since the start when the first byte of a head came; 0: none has.
     head_since: AtomicU64,
+    /// Answers of which something is there that the client does not take.
+    held: AtomicU32,
+    /// Counts what the client takes.
+    taken: AtomicU32,
     /// What goes out before an answer; of one over HTTP/1.1.
     pub interim: Interim,
 }
@@ -42,7 +46,7 @@ pub struct Activity {
 #[derive(Debug)]
 pub struct Busy(Arc<Activity>);
 
-/// Notes when bytes arrive while no exchange is under way.
+/// Notes when bytes arrive while no exchange is under way, and that bytes are taken.
 #[derive(Debug)]
 pub struct Watched<S> {
     io: S,
@@ -55,6 +59,10 @@ pub struct Timer {
     activity: Arc<Activity>,
     idle: Duration,
     head: Duration,
+    /// How long an answer may wait for its client. The system takes in what a slow reader reads in minutes.
+    unread: Duration,
+    /// How much was taken when an answer was first seen to be held, and when that was.
+    held: Option<(u32, Instant)>,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -63,6 +71,8 @@ pub struct Timer {
 pub enum Expired {
     Idle,
     Head,
+    /// The client has not taken a byte of an answer for too long.
+    Unread,
 }
 
 // === impl Activity ===
@@ -74,6 +84,8 @@ impl Activity {
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
+            held: AtomicU32::new(0),
+            taken: AtomicU32::new(0),
             interim: Interim::default(),
         })
     }
@@ -120,6 +132,22 @@ impl Activity {
     }
 }
 
+// === impl Busy ===
+
+impl Busy {
+    /// Notes that the client has taken what there was, or that something is there for it.
+    pub fn hold(&self, held: &mut bool, now: bool) {
+        match (std::mem::replace(held, now), now) {
+            (false, true) => _ = self.0.held.fetch_add(1, Ordering::Relaxed),
+            (true, false) => {
+                self.0.held.fetch_sub(1, Ordering::Relaxed);
+                self.0.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         if self.0.exchanges.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -155,18 +183,83 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-writes_through!(Watched, io);
+impl<S> Watched<S> {
+    fn took(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(n)) if n > 0)
+            && self.activity.held.load(Ordering::Relaxed) > 0
+        {
+            self.activity.taken.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.took(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.took(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
 
 // === impl Timer ===
 
 impl Timer {
-    pub fn new(activity: Arc<Activity>, idle: Duration, head: Duration) -> Self {
-        let sleep = Box::pin(sleep_until(activity.started + head.min(idle)));
+    pub fn new(activity: Arc<Activity>, limits: &Limits) -> Self {
+        let Limits {
+            idle,
+            request_head: head,
+            tunnel_idle: unread,
+            ..
+        } = *limits;
+        let first = head.min(idle).min(unread / 2);
         Self {
+            sleep: Box::pin(sleep_until(activity.started + first)),
             activity,
             idle,
             head,
-            sleep,
+            unread,
+            held: None,
+        }
+    }
+
+    /// Tells whether an answer has waited for the client for too long; looked at a few times in that time.
+    fn is_unread(&mut self, now: Instant) -> bool {
+        let taken = self.activity.taken.load(Ordering::Relaxed);
+        if self.activity.held.load(Ordering::Relaxed) == 0 {
+            self.held = None;
+            return false;
+        }
+        match self.held {
+            Some((before, since)) if before == taken => since + self.unread <= now,
+            _ => {
+                self.held = Some((taken, now));
+                false
+            }
         }
     }
 
@@ -180,6 +273,9 @@ impl Timer {
         while self.sleep.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let busy = self.activity.exchanges.load(Ordering::Relaxed) > 0;
+            if busy && self.is_unread(now) {
+                return Poll::Ready(Expired::Unread);
+            }
             let idle_end = self
                 .activity
                 .at(self.activity.idle_since.load(Ordering::Relaxed))
@@ -187,7 +283,7 @@ impl Timer {
             let end = match head_end {
                 Some(end) if end <= now && !busy => return Poll::Ready(Expired::Head),
                 Some(end) if !busy => end,
-                _ if busy => now + self.idle,
+                _ if busy => now + self.idle.min(self.unread / 2),
                 _ if idle_end <= now => return Poll::Ready(Expired::Idle),
                 _ => idle_end,
             };
@@ -205,13 +301,39 @@ mod tests {
 
     use super::*;
 
-    const IDLE: Duration = Duration::from_secs(300);
-    const HEAD: Duration = Duration::from_secs(30);
+    fn limits() -> Limits {
+        Limits {
+            idle: Duration::from_secs(300),
+            request_head: Duration::from_secs(30),
+            tunnel_idle: Duration::from_secs(100),
+            ..Limits::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_must_be_taken_in_time() {
+        let activity = Activity::new();
+        let mut timer = Timer::new(activity.clone(), &limits());
+        let (busy, mut held) = (activity.busy(), false);
+        // Each piece is taken late, but in time; and nothing is held while the upstream is slow.
+        for _ in 0..10 {
+            busy.hold(&mut held, true);
+            sleep(Duration::from_secs(90)).await;
+            assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx).is_pending())).await);
+            busy.hold(&mut held, false);
+            sleep(Duration::from_secs(900)).await;
+            assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx).is_pending())).await);
+        }
+        busy.hold(&mut held, true);
+        let start = Instant::now();
+        assert_eq!(poll_fn(|cx| timer.poll(cx)).await, Expired::Unread);
+        assert!((100..=200).contains(&start.elapsed().as_secs()));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn idle_counts_from_the_last_exchange() {
         let activity = Activity::new();
-        let mut timer = Timer::new(activity.clone(), IDLE, HEAD);
+        let mut timer = Timer::new(activity.clone(), &limits());
         let busy = activity.busy();
         sleep(Duration::from_secs(1000)).await;
         assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx).is_pending())).await);
@@ -224,7 +346,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_head_has_its_own_limit() {
         let activity = Activity::new();
-        let mut timer = Timer::new(activity.clone(), IDLE, HEAD);
+        let mut timer = Timer::new(activity.clone(), &limits());
         let (mut client, io) = duplex(64);
         let mut watched = Watched::new(io, activity.clone());
         drop(activity.busy());

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Limits, Shared,
     body::Body,
+    calm::Calm,
     error::{Error, Sent},
     peer::Io,
     streams::Streams,
@@ -42,7 +43,7 @@ pub(super) async fn http2(io: Io, shared: &Shared) -> Result<http2::SendRequest<
         .initial_connection_window_size(4 * 1024 * 1024)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_while_idle(false)
-        .handshake(io);
+        .handshake(TokioIo::new(Calm::of_server(io.into_inner())));
     let (sender, connection) = handshake.await.map_err(|e| Error::http(e, Sent::No))?;
     hyper::rt::Executor::execute(&streams, async {
         if let Err(error) = connection.await {

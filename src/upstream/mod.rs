@@ -5,6 +5,7 @@
 
 mod adapt;
 mod body;
+pub mod calm;
 mod connection;
 pub mod dial;
 pub mod egress;

@@ -9,3 +9,4 @@ mod llhttp;
 mod memory;
 mod requests;
 mod targets;
+mod unread;

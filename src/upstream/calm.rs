@@ -1,4 +1,4 @@
-//! What the frames of an HTTP/2 client cost (RFC 9113 §10.5).
+//! What the frames of an HTTP/2 peer cost (RFC 9113 §10.5).
 //!
 //! The library bounds most floods itself: resets of what was not taken up, CONTINUATION, small DATA, streams beyond the
 //! limit. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of no known
@@ -26,6 +26,9 @@ const BY_TIME: u32 = 100;
 /// What a request brings: the updates and priorities that go with it.
 const BY_REQUEST: u32 = 2;
 
+/// What the end of an answer brings: its head and its trailers.
+const BY_ANSWER: u32 = 2;
+
 /// The bytes of an answer that bring one: more than what a PING, a SETTINGS or a reset makes us send.
 const BY_BYTES: usize = 32;
 
@@ -42,10 +45,14 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 
-/// A client's HTTP/2 connection that ends when its frames are only a burden.
+const END_STREAM: u8 = 1;
+
+/// An HTTP/2 connection that ends when its peer's frames are only a burden.
 #[derive(Debug)]
 pub struct Calm<S> {
     io: S,
+    /// What comes are answers, and not requests.
+    answers: bool,
     /// Bytes of the preface or of a payload that are to come.
     skip: usize,
     head: [u8; HEAD],
@@ -65,10 +72,21 @@ struct Account {
 // === impl Calm ===
 
 impl<S> Calm<S> {
-    pub fn new(io: S) -> Self {
+    /// The connection of a client, which begins with the preface.
+    pub fn of_client(io: S) -> Self {
+        Self::new(io, false, PREFACE)
+    }
+
+    /// The connection to a server.
+    pub fn of_server(io: S) -> Self {
+        Self::new(io, true, 0)
+    }
+
+    fn new(io: S, answers: bool, skip: usize) -> Self {
         Self {
             io,
-            skip: PREFACE,
+            answers,
+            skip,
             head: [0; HEAD],
             have: 0,
             account: Account {
@@ -93,10 +111,15 @@ impl<S> Calm<S> {
             if self.have < HEAD {
                 return true;
             }
-            let [a, b, c, kind, ..] = self.head;
+            let [a, b, c, kind, flags, ..] = self.head;
             self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
             self.have = 0;
+            if self.answers && matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+                self.account.add(BY_ANSWER);
+            }
             let paid = match kind {
+                // Heads without an end are informational, or the answers of streams that go on.
+                HEADERS if self.answers => self.account.pay(1),
                 HEADERS => {
                     self.account.add(BY_REQUEST);
                     true
@@ -155,7 +178,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Calm<S> {
             Poll::Ready(Ok(()))
         } else {
             Poll::Ready(Err(io::Error::other(
-                "the client sends frames that serve no request",
+                "the peer sends frames that serve no request",
             )))
         }
     }
@@ -211,7 +234,7 @@ mod tests {
 
     /// How many turns of these frames a connection takes, when each makes us write so many bytes.
     fn turns(kinds: &[(u8, usize)], writes: usize) -> usize {
-        let mut calm = Calm::new(());
+        let mut calm = Calm::of_client(());
         assert!(calm.look(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
         let turn: Vec<u8> = kinds
             .iter()
@@ -270,8 +293,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn answers_end_and_informational_ones_do_not() {
+        let ended = |kind| {
+            let mut frame = frame(kind, 9);
+            frame[4] = END_STREAM;
+            frame
+        };
+        let answer = [frame(HEADERS, 9), frame(DATA, 100), ended(DATA)].concat();
+        let call = [frame(HEADERS, 9), frame(DATA, 100), ended(HEADERS)].concat();
+        for (frames, most) in [
+            (answer, 20_000),
+            (call, 20_000),
+            (ended(HEADERS), 20_000),
+            (frame(HEADERS, 9), 4096),
+        ] {
+            let mut calm = Calm::of_server(());
+            assert_eq!((0..20_000).take_while(|_| calm.look(&frames)).count(), most);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn time_fills_the_account() {
-        let mut calm = Calm::new(());
+        let mut calm = Calm::of_client(());
         calm.skip = 0;
         while calm.look(&frame(PING, 8)) {}
         tokio::time::sleep(Duration::from_secs(1)).await;
