@@ -215,11 +215,11 @@ impl Session {
             }
             Notice::Degraded => {}
             Notice::Expiring => {
-                self.record(name::EXPIRING, self.generation().to_string());
+                self.record(name::EXPIRING, format!("generation {}", self.generation()));
             }
             Notice::Expired => {
                 Counters::add(&self.counters.expiries);
-                self.record(name::EXPIRED, self.generation().to_string());
+                self.record(name::EXPIRED, format!("generation {}", self.generation()));
             }
             Notice::NeedsLogin => {
                 let text = self.inner().life.state.reason().unwrap_or_default();

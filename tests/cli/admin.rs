@@ -329,6 +329,14 @@ async fn events_come_as_they_happen_and_through_reloads() {
             assert_eq!(side.ask("POST /api/v1/reload", "").status, 200);
         }
     }
+    // A page that is opened later shows them too; what is said again is said once.
+    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    let head = head.replace("/events ", "/events?past ");
+    stream.write_all(head.as_bytes()).unwrap();
+    let lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let past = lines.take_while(|line| !line.starts_with(": from now on"));
+    let rotations = past.filter(|line| line == "event: session.rotated");
+    assert_eq!(rotations.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
