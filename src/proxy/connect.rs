@@ -245,7 +245,8 @@ impl Connection {
         match decision {
             Decision::Deny => Err(Kind::Denied.into()),
             Decision::Tunnel => {
-                let upstream = proxy.upstream.tunnel(&origin, self.reach()).await?;
+                let upstream = proxy.upstream.tunnel(&origin, self.reach()).await;
+                let upstream = upstream.map_err(|e| Error::from(e).on_the_way_to(&origin))?;
                 io.write_all(established).await.map_err(gone)?;
                 Ok(Then::Tunnel {
                     proxy,

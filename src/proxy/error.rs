@@ -5,6 +5,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use super::answer::Side;
 use crate::{
     message::target,
+    origin::Origin,
     session::{Busy, Paced, Unusable},
     upstream,
 };
@@ -13,6 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
+    /// Where the connection should have gone, if no request says it.
+    to: Option<Box<Origin>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -85,6 +88,24 @@ impl Error {
         self
     }
 
+    /// Notes where the connection should have gone.
+    pub fn on_the_way_to(mut self, origin: &Origin) -> Self {
+        self.to = Some(Box::new(origin.clone()));
+        self
+    }
+
+    pub fn to(&self) -> Option<&Origin> {
+        self.to.as_deref()
+    }
+
+    /// Says more of what happened than its kind does, in a few words of our own.
+    pub fn detail(&self) -> Option<&'static str> {
+        self.source
+            .as_deref()?
+            .downcast_ref::<upstream::Error>()?
+            .certificate()
+    }
+
     pub fn side(&self) -> Side {
         self.kind.answer().side
     }
@@ -92,7 +113,11 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            to: None,
+            source: None,
+        }
     }
 }
 

@@ -153,6 +153,7 @@ impl Proxy {
                     tracing::debug!(error = &error as &dyn std::error::Error, "connection ended")
                 }
                 _ => tracing::warn!(
+                    to = error.to().map(tracing::field::display),
                     error = &error as &dyn std::error::Error,
                     "connection failed"
                 ),

@@ -27,7 +27,10 @@ pub fn error(error: &Error) -> Response<Bytes> {
         retry_after,
         side: _,
     } = error.kind().answer();
-    let mut body = format!("staysigned: {message}\n");
+    let mut body = match error.detail() {
+        Some(detail) => format!("staysigned: {message}: {detail}\n"),
+        None => format!("staysigned: {message}\n"),
+    };
     if let Some(hint) = hint {
         body.push_str(&format!("hint: {hint}\n"));
     }

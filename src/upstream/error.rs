@@ -102,11 +102,32 @@ impl Error {
     /// Tells whether the upstream speaks none of the protocols that were offered (RFC 7301 §3.2).
     pub(super) fn is_no_application_protocol(&self) -> bool {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
-        let source = self
-            .source
-            .as_deref()
-            .and_then(|e| e.downcast_ref::<std::io::Error>());
-        source.and_then(|e| e.get_ref()?.downcast_ref::<rustls::Error>()) == Some(&alert)
+        self.rustls() == Some(&alert)
+    }
+
+    /// Says what is wrong with the upstream's certificate, if that can be said in a few words.
+    pub fn certificate(&self) -> Option<&'static str> {
+        use rustls::CertificateError as Wrong;
+        let rustls::Error::InvalidCertificate(wrong) = self.rustls()? else {
+            return None;
+        };
+        Some(match wrong {
+            Wrong::Expired | Wrong::ExpiredContext { .. } => "it has expired",
+            Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => "it is not valid yet",
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+                "it is for other names"
+            }
+            Wrong::UnknownIssuer => "its issuer is not known",
+            Wrong::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "it is a CA's own, which no server may show"
+            }
+            _ => return None,
+        })
+    }
+
+    fn rustls(&self) -> Option<&rustls::Error> {
+        let source = self.source.as_deref()?.downcast_ref::<std::io::Error>()?;
+        source.get_ref()?.downcast_ref()
     }
 
     /// Sorts an error of the HTTP library.

@@ -83,17 +83,33 @@ pub(super) fn judge(what: &str, answer: &Answer, expected: u16, errors: &[&str])
 /// Upstream certificates are always verified, and a bound origin without a good one gets no credential.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_certificates() {
-    for (what, identity) in [
-        ("expired", TRUSTED.issue(&[HOST], Valid::Expired)),
+    for (what, said, identity) in [
+        (
+            "expired",
+            ": it has expired\n",
+            TRUSTED.issue(&[HOST], Valid::Expired),
+        ),
         (
             "wrong name",
+            ": it is for other names\n",
             TRUSTED.issue(&["another.example.test"], Valid::Now),
         ),
-        ("self-signed", Identity::self_signed(&[HOST])),
-        ("unknown root", UNKNOWN.issue(&[HOST], Valid::Now)),
+        (
+            "self-signed",
+            "does not verify",
+            Identity::self_signed(&[HOST]),
+        ),
+        (
+            "unknown root",
+            ": its issuer is not known\n",
+            UNKNOWN.issue(&[HOST], Valid::Now),
+        ),
     ] {
         let site = origin(&[HOST]).identity(identity).start().await;
         answers(what, site.address, 502, &["tls_certificate_error"]).await;
+        let (proxy, _good) = facing(site.address, "t1").await;
+        let answer = proxy.client().get(&format!("https://{HOST}/")).await;
+        assert!(answer.text().contains(said), "{what}: {}", answer.text());
         assert!(site.recorder.count() > 0, "{what}: it was asked");
         assert!(site.seen().is_empty(), "{what}: a request was sent");
         assert!(
