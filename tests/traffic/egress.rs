@@ -9,7 +9,9 @@ use std::sync::{
 use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{
+    authority::{Authority, session},
     canary::{canary, find},
+    oauth::Policy,
     origin::{Origin, empty, origin},
     pki::{TRUSTED, Valid},
     proxy::{Builder, Proxy, bearer, proxy},
@@ -241,4 +243,43 @@ async fn a_way_that_leads_back_is_a_loop() {
         assert_eq!(count.load(Ordering::SeqCst), round, "one extra connection");
     }
     assert!(proxy.log().contains("has passed this proxy before"));
+}
+
+/// Two upstream proxies, one behind the other, each with a password of its own: requests go through both, and so do
+/// refreshes.
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_go_through_a_chain_too() {
+    let authority = Authority::new(Policy::lifetime(600.0).without_grace());
+    let pair = authority.login();
+    let site = authority.site("api.example.test").start().await;
+    let last = beyond(&[&site]).start().await;
+    let clients = "[clients.inner]\npassword = \"env:PASSWORD\"";
+    let middle = proxy().config(clients).env("PASSWORD", "another").env(
+        "all_proxy",
+        &format!("http://inner:open%20sesame@{}", last.listen),
+    );
+    let middle = by(middle, "upstream_proxy = \"env\"").await;
+    let inner = proxy()
+        .config(session("app", "api.example.test", ""))
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh)
+        .env(
+            "all_proxy",
+            &format!("http://inner:another@{}", middle.listen),
+        );
+    let proxy = by(inner, "upstream_proxy = \"env\"").await;
+    for round in 1..=2 {
+        authority.with(|oauth| oauth.revoke_all_access());
+        for client in [proxy.client(), proxy.client().h2()] {
+            client.get(&site.url("/echo")).await.expect(200);
+        }
+        let counts = authority.with(|oauth| oauth.counts);
+        assert_eq!((counts.granted, counts.refused), (round, 0));
+    }
+    for way in [&middle, &last] {
+        assert!(
+            way.log()
+                .contains("CONNECT origin=https://api.example.test:443")
+        );
+    }
 }

@@ -5,6 +5,7 @@ mod drain;
 mod egress;
 mod heads;
 mod inject;
+mod names;
 mod pressure;
 mod restarts;
 mod socks;
