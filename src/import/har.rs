@@ -10,25 +10,19 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Error, Found, Material, Options,
+    Error, Material, Options,
     collect::{Collector, Draft, Twice, shown, wants},
     header::{bearer, secret},
-    json::{Top, top},
+    recording::{self, fields, origin},
 };
 use crate::{
     jar::{Cookie, Jar},
-    origin::{Authority, Origin, Scheme},
+    origin::{Origin, Scheme},
     secret::Secret,
 };
 
 pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
-    let Top::Object(entries) = top(text)? else {
-        return Err(Error::OtherKind(Found::Json));
-    };
-    let log = entries.iter().find(|(key, _)| key == "log");
-    let Some(entries) = log.and_then(|(_, log)| log["entries"].as_array()) else {
-        return Err(Error::OtherKind(Found::Json));
-    };
+    let entries = recording::entries(text)?;
     let mut replay = Replay {
         options,
         jar: Jar::new(options.bounds),
@@ -189,27 +183,4 @@ impl Replay<'_> {
 fn is_asked(options: &Options, host: &str) -> bool {
     let any = options.domain.is_none() && options.hosts.is_empty();
     any || wants(&options.hosts, options.domain.as_ref(), host)
-}
-
-/// Returns the fields of a message.
-fn fields(message: &Value) -> impl Iterator<Item = (&str, &str)> {
-    let fields = message["headers"].as_array().into_iter().flatten();
-    fields.filter_map(|field| Some((field["name"].as_str()?, field["value"].as_str()?)))
-}
-
-/// Splits a URL; `None`: it is not one of HTTP.
-fn origin(url: &str) -> Option<(Origin, String)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let scheme: Scheme = match scheme {
-        "wss" => Scheme::Https,
-        "ws" => Scheme::Http,
-        scheme => scheme.parse().ok()?,
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let authority = rest[..end].rsplit('@').next().unwrap_or_default();
-    let Authority { host, port } = authority.parse().ok()?;
-    let path = rest[end..].split(['?', '#']).next().unwrap_or_default();
-    let path = if path.is_empty() { "/" } else { path };
-    let port = port.unwrap_or(scheme.default_port());
-    Some((Origin { scheme, host, port }, path.to_owned()))
 }

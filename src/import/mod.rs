@@ -12,10 +12,12 @@ mod cipher;
 mod collect;
 mod cookies_txt;
 mod curl;
+pub mod draft;
 mod fernet;
 mod har;
 mod header;
 mod json;
+mod recording;
 mod supabase;
 #[cfg(test)]
 mod tests;

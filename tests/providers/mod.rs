@@ -5,6 +5,7 @@ mod amazon;
 mod audible;
 mod audible_renewal;
 mod browsers;
+mod drafts;
 mod library;
 mod lwa;
 mod marketplace;

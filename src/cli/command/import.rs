@@ -223,7 +223,7 @@ pub(super) fn secret(
     }
 }
 
-fn read(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn read(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut text = Zeroizing::new(Vec::new());
     let (name, result) = match file.filter(|path| *path != Path::new("-")) {
         Some(path) => {

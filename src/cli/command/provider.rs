@@ -9,8 +9,14 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
-    cli::{context::Context, error::Error, output},
+    cli::{
+        command::import,
+        context::Context,
+        error::Error,
+        output::{self, Paint},
+    },
     config::Place,
+    import::{Error::Sanitized, draft},
     provider,
 };
 
@@ -28,6 +34,12 @@ pub(in crate::cli) enum Args {
         #[arg(id = "provider", value_name = "NAME")]
         name: String,
     },
+    /// Draft one from a recording of a browser's traffic; the draft has names and places, and no value
+    New {
+        /// The recording (HAR); - for standard input
+        #[arg(long, value_name = "FILE")]
+        from_har: PathBuf,
+    },
 }
 
 /// Where a provider is.
@@ -40,6 +52,9 @@ struct Known {
 /// Carries it out; returns the exit code.
 pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
     context.log_quietly()?;
+    if let Args::New { from_har } = &args {
+        return draft(from_har);
+    }
     let folder = folder(context)?;
     let known = known(folder.as_deref());
     match args {
@@ -64,8 +79,32 @@ pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
             let header = ["PROVIDER", "WHERE", "WHAT FOR"];
             output::print(output::table(&header, rows.collect()))?;
         }
+        Args::New { .. } => {}
         Args::Show { name } => output::print(text(&known, &name)?)?,
     }
+    Ok(0)
+}
+
+/// Prints a draft, and says what to look at.
+fn draft(file: &Path) -> Result<u8, Error> {
+    let text = import::read(Some(file))?;
+    let draft = draft::draft(&text).map_err(|error| {
+        let hint = match error {
+            Sanitized => error.hint(),
+            _ => Some("a recording is a HAR file, as a browser's network tab saves it"),
+        };
+        let hint = hint.map(str::to_owned);
+        Error::because("nothing was drafted", error).hint(hint)
+    })?;
+    output::print(&draft.toml)?;
+    for note in &draft.notes {
+        output::note(format_args!("{} {note}", Paint::Dim("note:")));
+    }
+    output::note(format_args!(
+        "{} it is a guess: read it before you use it, as providers/{}.toml beside the configuration",
+        Paint::Dim("note:"),
+        draft.name
+    ));
     Ok(0)
 }
 
