@@ -121,6 +121,12 @@ fn read(at: &At<'_>, name: &str) -> Option<Table> {
     let Value::Table(table) = root.value else {
         return None;
     };
+    if let Some(entry) = table.get("session") {
+        let hint = "its keys stand as they are: bind = […], [[inject]], [refresh]";
+        let message = "the keys of a provider have no [session.NAME] before them";
+        at.faults.error(entry.key_span, "session", message, hint);
+        return None;
+    }
     for (key, hint) in NOT_A_PROVIDERS {
         if let Some(entry) = table.get(key) {
             let message = "not a key of a provider";

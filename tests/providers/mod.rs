@@ -9,6 +9,7 @@ mod drafts;
 mod library;
 mod lwa;
 mod marketplace;
+mod mistakes;
 mod mubi;
 mod oreilly;
 mod own;

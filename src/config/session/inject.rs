@@ -4,7 +4,10 @@ use http::HeaderName;
 
 use super::values::{cookie_name, one_of};
 use crate::{
-    config::read::{At, Keys},
+    config::{
+        read::{At, Keys},
+        tree::Value,
+    },
     rule::{Cookies, Inject, Merge, Mode, Place, SetCookie, Spot, pointer::Pointer},
 };
 
@@ -66,7 +69,10 @@ fn one(keys: &Keys<'_>) -> Option<Inject> {
     let form = keys.at("form").and_then(|at| form(&at));
     let body = json.or(form).map(Place::Body);
     one_of(keys, &["header", "query", "cookie", "json", "form"], HINT);
-    let value = keys.need("value", HINT).and_then(|at| at.get());
+    let value = keys.need("value", HINT).and_then(|at| {
+        braces(&at);
+        at.get()
+    });
     let mode = keys.choice(
         "mode",
         &[
@@ -81,6 +87,29 @@ fn one(keys: &Keys<'_>) -> Option<Inject> {
         value: value?,
         mode,
     })
+}
+
+/// Notes what looks like a field and is none: `{token}`, `${TOKEN}`.
+fn braces(at: &At<'_>) {
+    let Value::Text(text) = &at.node.value else {
+        return;
+    };
+    let Some((before, rest)) = text.split_once('{').filter(|_| !text.contains("{{")) else {
+        return;
+    };
+    let Some((name, after)) = rest.split_once('}') else {
+        return;
+    };
+    let name = name.trim();
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if !name.is_empty() && name.bytes().all(is_name) {
+        let before = before.trim_end_matches('$');
+        let name = name.to_ascii_lowercase();
+        at.fault(
+            "nothing is put in for a single brace",
+            format!("value = \"{before}{{{{ {name} }}}}{after}\""),
+        );
+    }
 }
 
 /// Reads the place of a value in the body of a client's request.

@@ -235,7 +235,13 @@ fn templates(keys: &Keys<'_>, recipe: &Recipe, used: &Use, known: &BTreeSet<Stri
         }
         let hint = match nearest(field, known.iter().map(String::as_str)) {
             Some(name) => format!("did you mean `{name}`?"),
-            None => "a field comes from `values`, `secrets`, `derive`, or what a refresh or a capture takes".to_owned(),
+            None => {
+                let known: Vec<_> = known.iter().map(String::as_str).collect();
+                format!(
+                    "a field comes from `values`, `secrets`, `derive`, or what a refresh or a capture takes; there are {}",
+                    known.join(", ")
+                )
+            }
         };
         faults.error(
             used.span,

@@ -58,7 +58,14 @@ pub(super) fn methods(at: &At<'_>) -> Vec<Method> {
 pub(super) fn path(at: &At<'_>) -> Option<Glob> {
     let text = at.text()?;
     if !text.starts_with(['/', '*']) {
-        at.fault("not a path", PATH);
+        let of_url = text
+            .split_once("://")
+            .and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+        let hint = of_url.map_or_else(
+            || PATH.to_owned(),
+            |path| format!("the path alone: \"{path}\""),
+        );
+        at.fault("not a path", hint);
         return None;
     }
     if text.contains(['?', '#']) {
@@ -196,6 +203,9 @@ impl Read for HeaderName {
         }
         let hint = match text.strip_suffix(':') {
             Some(name) => format!("without the colon: \"{name}\""),
+            None if text.contains(':') => {
+                "the name alone; what stands behind the colon goes into `value`".to_owned()
+            }
             None => "letters, digits and `-`: \"x-api-key\"".to_owned(),
         };
         at.fault("not the name of a field", hint);
