@@ -95,6 +95,8 @@ mod tests {
             ("Sun Nov  6 08:49:37 1994", Some(784_111_777)),
             ("06 nov 1994 08:49:37 +0000", Some(784_111_777)),
             ("8:49:37 1994 november 6", Some(784_111_777)),
+            // As Amazon writes them.
+            ("27 Sep 2043 20:45:37 GMT", Some(2_326_999_537)),
             ("Thu, 01 Jan 1601 00:00:00 GMT", Some(0)),
             ("Thu, 01 Jan 1600 00:00:00 GMT", None),
             ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),

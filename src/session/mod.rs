@@ -135,6 +135,8 @@ pub struct Current {
     /// The injections, rendered for this generation.
     pub ready: Arc<[inject::Ready]>,
     env: Env,
+    /// How far the server's clock is ahead of ours, in milliseconds.
+    skew: i64,
     /// Milliseconds since the epoch: until when it may be used, and from when on the keeper must look.
     usable_until: u64,
     look_at: u64,
@@ -236,9 +238,17 @@ impl Current {
         self.jar.cookie_string(origin, path, self.env.wall())
     }
 
-    /// Returns the time that goes onto what is signed.
+    /// Returns the time that goes onto what is signed: the server's, as far as its answers have told it.
     pub fn now(&self) -> SystemTime {
-        self.env.wall()
+        let (wall, by) = (
+            self.env.wall(),
+            Duration::from_millis(self.skew.unsigned_abs()),
+        );
+        let there = match self.skew {
+            0.. => wall.checked_add(by),
+            _ => wall.checked_sub(by),
+        };
+        there.unwrap_or(wall)
     }
 
     /// Renders a template that has another value each time (`now()`, `uuid()`, `totp()`).

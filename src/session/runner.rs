@@ -121,6 +121,7 @@ impl Session {
                 jar: Arc::clone(&inner.held.jar),
                 ready: Arc::clone(ready),
                 env: self.shared.env.clone(),
+                skew: inner.held.skew,
                 usable_until: holding.expires_at.map_or(u64::MAX, millis),
                 look_at: inner.life.due_at(now, rules).map_or(u64::MAX, millis),
             })),

@@ -19,6 +19,7 @@ const COMMAND: Duration = Duration::from_secs(120);
 /// More calls than one replacement makes.
 const CALLS: usize = 400;
 
+/// 5.4.11: whichever write is the last one, the store opens with the key that is in its place, and everybody goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_call_leaves_a_store_that_opens() {
     let rotating = Rotating::new(Manner::Strict);

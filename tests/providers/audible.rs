@@ -14,7 +14,7 @@ use crate::support::{
     tool::{self, Way},
 };
 
-const SESSION: &str = "[session.audible]\nprovider = \"audible\"\n";
+pub(super) const SESSION: &str = "[session.audible]\nprovider = \"audible\"\n";
 pub(super) const URL: &str = "https://api.audible.com/1.0/library?num_results=5";
 
 pub(super) async fn signed_in(more: &str) -> (Marketplace, [Origin; 2], Proxy) {

@@ -132,3 +132,72 @@ async fn what_the_token_endpoint_says_passes_masked() {
         });
     }
 }
+
+/// 2.7.12: a machine whose clock is ten minutes off signs with the server's, once an answer has told it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_corrected() {
+    let (market, _sites, proxy) = signed_in("").await;
+    market.with(|state| state.ahead = 600);
+    proxy.client().get(URL).await.expect(200);
+    market.with(|state| assert_eq!((state.asked.len(), state.forms.len()), (2, 1)));
+    assert_eq!(market.faults().len(), 1, "{:?}", market.faults());
+    for _ in 0..3 {
+        proxy.client().get(URL).await.expect(200);
+    }
+    market.with(|state| assert_eq!((state.asked.len(), state.forms.len()), (5, 1)));
+    assert_eq!(market.faults().len(), 1, "{:?}", market.faults());
+}
+
+/// 2.7.11, in part: cookies of the website come into the jar with their host, Secure and Amazon's date, quotes and all. The
+/// exchange of a token for such cookies is not ours: it goes past the proxy as it is, with nothing of the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_of_the_website() {
+    let shop = crate::support::origin::origin(&["www.amazon.com"])
+        .start()
+        .await;
+    let market = super::marketplace::Marketplace::new();
+    let site = market.site().start().await;
+    let proxy = crate::support::proxy::proxy()
+        .site(&site)
+        .site(&shop)
+        .config(super::audible::SESSION)
+        .file("auth.json", super::marketplace::AUTH)
+        .start()
+        .await;
+    let output = proxy.cli(&["import", "audible", "--from", "audible", "auth.json"]);
+    assert!(output.status.success(), "{output:?}");
+    market.with(|state| {
+        state.sets = vec![
+            "at-main=\"Atza|quoted+value==\"; Domain=.audible.com; Path=/; Secure; HttpOnly; Expires=27 Sep 2043 20:45:37 GMT",
+            "gone=1; Expires=27 Sep 2003 20:45:37 GMT",
+        ];
+    });
+    proxy.client().get(URL).await.expect(200);
+    let output = proxy.cli(&["export", "audible", "--to", "json"]);
+    let cookies: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let all = cookies.as_array().expect("cookies");
+    let found = all
+        .iter()
+        .find(|cookie| cookie["name"] == "at-main" && cookie["domain"] == ".audible.com");
+    let found = found.unwrap_or_else(|| panic!("{all:?}"));
+    assert_eq!(found["value"], "\"Atza|quoted+value==\"");
+    assert_eq!(
+        (&found["secure"], &found["httpOnly"]),
+        (&json!(true), &json!(true))
+    );
+    assert!(found["expirationDate"].is_number(), "{found}");
+    assert!(all.iter().all(|cookie| cookie["name"] != "gone"));
+
+    let form = "source_token=Atnr%7Cstand-in&requested_token_type=auth_cookies&domain=.amazon.com";
+    let url = "https://www.amazon.com/ap/exchangetoken/cookies";
+    proxy.client().post(url, form).await;
+    let seen = shop.last();
+    assert_eq!(seen.path, "/ap/exchangetoken/cookies");
+    for name in ["cookie", "x-adp-token", "x-adp-signature", "authorization"] {
+        assert_eq!(seen.field(name), None, "{name}");
+    }
+    let everything = shop.recorder.everything();
+    for name in ["adp_token", "access_token", "refresh_token"] {
+        assert!(canary::find(&everything, &auth(name)).is_none(), "{name}");
+    }
+}

@@ -6,6 +6,7 @@ mod audible;
 mod audible_renewal;
 mod browsers;
 mod drafts;
+mod heartbeat;
 mod library;
 mod lwa;
 mod marketplace;

@@ -104,7 +104,7 @@ async fn what_is_not_to_persist_is_written_nowhere() {
     assert_eq!(proxy.status("app")["generation"], 1);
 }
 
-/// A second process on the same store is safe: the CLI's refresh and the proxy's are one.
+/// 5.4.14: a second process on the same store is safe: the CLI's refresh and the proxy's are one.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_proxies_share_one_refresh() {
     let (authority, site, builder) = world().await;

@@ -1,4 +1,4 @@
-//! Heartbeats, with the double as the site.
+//! Heartbeats, with the double as the site (4.3.7).
 
 use super::super::bench::{Bench, bearer};
 use super::*;

@@ -1,0 +1,66 @@
+//! Heartbeats of the real program; how they are spread, left out and ended is held to a clock of its own in the engine's
+//! tests (`a_heartbeat_is_jittered_and_left_out_while_traffic_shows_the_same`, `a_dead_or_idle_session_has_no_heartbeat`).
+
+use std::time::Duration;
+
+use crate::support::{
+    client::eventually,
+    origin::{Origin, origin},
+    proxy::{Builder, proxy},
+    tool,
+};
+
+const HOST: &str = "api.example.test";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn world() -> (Origin, Builder) {
+    let site = origin(&[HOST]).start().await;
+    let builder = proxy()
+        .site(&site)
+        .bearer("beating", HOST, "token")
+        .config(format!(
+            "[[session.beating.heartbeat]]\nurl = \"https://{HOST}/me\"\nevery = \"1s\"\n"
+        ));
+    (site, builder)
+}
+
+fn beats(site: &Origin) -> usize {
+    let seen = site.seen();
+    seen.iter().filter(|seen| seen.path == "/me").count()
+}
+
+/// 4.3.7: it is asked as often as it says, with the credential, and the log says whose request it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_beats_and_says_so() {
+    let (site, builder) = world().await;
+    let proxy = builder.start().await;
+    eventually("three heartbeats", PATIENCE, || {
+        (beats(&site) >= 3).then_some(())
+    })
+    .await;
+    assert_eq!(site.last().field("authorization"), Some("Bearer token"));
+    let said = proxy.log();
+    let ours = said
+        .lines()
+        .filter(|line| line.contains("a request of our own"));
+    assert!(ours.count() >= 2, "{said}");
+}
+
+/// 4.3.7: with `run` it beats as long as its command runs, and not after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_with_the_command_that_it_ran_for() {
+    let (site, builder) = world().await;
+    let proxy = builder.prepare();
+    let script = "while [ ! -e enough ]; do sleep 0.1; done";
+    let run = tokio::spawn(tool::run(proxy.command(&["run", "--", "sh", "-c", script])));
+    eventually("two heartbeats", PATIENCE, || {
+        (beats(&site) >= 2).then_some(())
+    })
+    .await;
+    std::fs::write(proxy.path().join("enough"), "").unwrap();
+    let output = run.await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let at_its_end = beats(&site);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(beats(&site), at_its_end);
+}
