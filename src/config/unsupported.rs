@@ -12,18 +12,11 @@ pub(super) struct Key {
 const KEYS: &[Key] = &[key("notify", "watch `staysigned status` instead")];
 
 /// Pattern of a key, a value of it, and what to do instead.
-const VALUES: &[(&str, &str, &str)] = &[
-    (
-        "session.*.sign.scheme",
-        "sigv4",
-        "bind only hosts that need no signature",
-    ),
-    (
-        "session.*.sign.scheme",
-        "hmac",
-        "bind only hosts that need no signature",
-    ),
-];
+const VALUES: &[(&str, &str, &str)] = &[(
+    "session.*.sign.scheme",
+    "hmac",
+    "bind only hosts that need no signature",
+)];
 
 const fn key(pattern: &'static str, hint: &'static str) -> Key {
     Key { pattern, hint }

@@ -42,8 +42,17 @@ impl Exchange<'_> {
             }
         };
         let render = |template: &_| current.render(recipe, template);
-        inject::seal(parts, bound, sign, bytes, current.now(), &render)
-            .map_err(|error| Error::from(Kind::Unsigned(error.to_string())).because(error))?;
+        let authority = self.origin.authority();
+        inject::seal(
+            parts,
+            bound,
+            sign,
+            &authority,
+            bytes,
+            current.now(),
+            &render,
+        )
+        .map_err(|error| Error::from(Kind::Unsigned(error.to_string())).because(error))?;
         Ok(match applied {
             Applied::Nothing => Applied::Sent,
             other => other,

@@ -17,7 +17,7 @@ use std::{mem, time::SystemTime};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{COOKIE, USER_AGENT},
+    header::{COOKIE, HOST, USER_AGENT},
     request,
     uri::PathAndQuery,
 };
@@ -220,6 +220,7 @@ pub fn seal(
     parts: &mut request::Parts,
     _: &Bound,
     sign: &Sign,
+    authority: &str,
     body: &[u8],
     now: SystemTime,
     render: &dyn Fn(&Template) -> Result<String, template::Error>,
@@ -227,10 +228,20 @@ pub fn seal(
     let signed = Signed {
         method: &parts.method,
         target: path_and_query(&parts.uri),
+        host: authority,
+        headers: &parts.headers,
         body,
         now,
     };
-    for (name, value) in sign.sign(signed, render)? {
+    let fields = sign.sign(signed, render)?;
+    // What is signed is what is sent, whatever way the client has spelt it.
+    if let Sign::SigV4(_) = sign
+        && let Ok(host) = HeaderValue::from_str(authority)
+        && let Some(sent) = parts.headers.get_mut(HOST)
+    {
+        *sent = host;
+    }
+    for (name, value) in fields {
         parts.headers.insert(name, value);
     }
     Ok(())

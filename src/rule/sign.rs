@@ -2,10 +2,11 @@
 //! changes it afterwards makes the signature void.
 
 mod adp;
+mod sigv4;
 
 use std::time::SystemTime;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 pub use self::adp::key as adp_key;
 use super::template::{self, Template};
@@ -15,6 +16,19 @@ use super::template::{self, Template};
 pub enum Sign {
     /// RSA over method, path, date, body and the device's token, as Amazon's devices do.
     Adp { token: Template, key: Template },
+    /// AWS Signature Version 4.
+    SigV4(Box<SigV4>),
+}
+
+/// What signs as AWS does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigV4 {
+    pub region: Template,
+    pub service: Template,
+    pub access_key_id: Template,
+    pub secret_access_key: Template,
+    /// Of credentials that end.
+    pub session_token: Option<Template>,
 }
 
 /// What is signed: the request as it goes over the wire.
@@ -23,6 +37,9 @@ pub struct Signed<'a> {
     pub method: &'a Method,
     /// Path and query.
     pub target: &'a str,
+    /// As the `Host` field has it.
+    pub host: &'a str,
+    pub headers: &'a HeaderMap,
     pub body: &'a [u8],
     pub now: SystemTime,
 }
@@ -36,6 +53,8 @@ pub enum Error {
     Key,
     #[error("the token that goes with the signature has a character that no field can carry")]
     Token,
+    #[error("a field that is signed has a character that no field can carry")]
+    Field,
 }
 
 // === impl Sign ===
@@ -43,14 +62,24 @@ pub enum Error {
 impl Sign {
     /// Returns the templates of what signs.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        let Self::Adp { token, key } = self;
-        [token, key].into_iter()
+        let all: [Option<&Template>; 5] = match self {
+            Self::Adp { token, key } => [Some(token), Some(key), None, None, None],
+            Self::SigV4(with) => [
+                Some(&with.region),
+                Some(&with.service),
+                Some(&with.access_key_id),
+                Some(&with.secret_access_key),
+                with.session_token.as_ref(),
+            ],
+        };
+        all.into_iter().flatten()
     }
 
     /// Returns the names of the fields that are set: a client's own are replaced, and go when there is no signature.
     pub fn fields(&self) -> &'static [HeaderName] {
         match self {
             Self::Adp { .. } => &adp::FIELDS,
+            Self::SigV4(_) => &sigv4::FIELDS,
         }
     }
 
@@ -65,7 +94,19 @@ impl Sign {
         signed: Signed<'_>,
         render: &dyn Fn(&Template) -> Result<String, template::Error>,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
-        let Self::Adp { token, key } = self;
-        adp::sign(signed, &render(token)?, &render(key)?)
+        match self {
+            Self::Adp { token, key } => adp::sign(signed, &render(token)?, &render(key)?),
+            Self::SigV4(with) => {
+                let token = with.session_token.as_ref().map(render).transpose()?;
+                let with = sigv4::With {
+                    region: &render(&with.region)?,
+                    service: &render(&with.service)?,
+                    key_id: &render(&with.access_key_id)?,
+                    secret: &render(&with.secret_access_key)?,
+                    token: token.as_deref(),
+                };
+                sigv4::sign(signed, &with)
+            }
+        }
     }
 }

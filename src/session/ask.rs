@@ -304,7 +304,7 @@ impl Session {
         }
         let kind = match &self.definition.recipe.sign {
             Some(Sign::Adp { .. }) => "audible",
-            None => "KIND",
+            Some(Sign::SigV4(_)) | None => "KIND",
         };
         format!("staysigned import {}{client} --from {kind}", self.id.name)
     }

@@ -10,6 +10,7 @@ mod refresh;
 mod rejected;
 mod replay;
 mod rotating;
+mod sigv4;
 mod user_agent;
 
 use std::{

@@ -95,9 +95,13 @@ mod tests {
     const VECTOR: &str = include_str!("../../../tests/data/vectors/adp_signature.json");
 
     fn signed<'a>(method: &'a Method, target: &'a str, body: &'a [u8]) -> Signed<'a> {
+        static NONE: std::sync::LazyLock<http::HeaderMap> =
+            std::sync::LazyLock::new(Default::default);
         Signed {
             method,
             target,
+            host: "api.example",
+            headers: &NONE,
             body,
             now: SystemTime::UNIX_EPOCH + Duration::from_micros(1_767_323_045_678_901),
         }

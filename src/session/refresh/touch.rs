@@ -139,10 +139,13 @@ impl Live {
             let applied = inject::apply(parts, bound, params)?;
             if let Some(sign) = &self.recipe.sign {
                 let render = |template: &_| Template::render(template, scope);
-                inject::seal(parts, bound, sign, b"", env.wall(), &render).map_err(|error| {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "not signed");
-                    inject::Error::Unsigned
-                })?;
+                let authority = url.origin.authority();
+                inject::seal(parts, bound, sign, &authority, b"", env.wall(), &render).map_err(
+                    |error| {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "not signed");
+                        inject::Error::Unsigned
+                    },
+                )?;
             }
             Ok(applied)
         };
