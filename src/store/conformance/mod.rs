@@ -59,10 +59,14 @@ conformance! {
     what_was_forgotten_stays_forgotten
     sessions_are_apart
     changes_are_told
+    a_change_is_told_to_those_who_listen
     a_lease_has_one_holder
+    a_lease_that_is_held_need_not_be_waited_for
     a_turn_has_one_holder_and_is_new_after_another
     a_waiter_that_gives_up_leaves_the_queue
     no_update_is_lost
+    of_those_who_commit_to_one_generation_one_does
+    what_nobody_waits_for_is_done
     fingerprints_are_equal_in_all_handles
 }
 

@@ -86,6 +86,36 @@ pub(super) async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
     }
 }
 
+/// What was before is not told, what only looks is no change, and who stops waiting misses nothing.
+pub(super) async fn a_change_is_told_to_those_who_listen(Pair { one, two, .. }: Pair) {
+    done(&one, &id(), 0, to(1)).await;
+    // So that the other handle has seen it by now.
+    held(&two, &id()).await;
+    let mut changes = one.changes();
+    one.writable().await.unwrap();
+    drop(one.lease(&id()).await.unwrap());
+    one.load(&id()).await.unwrap();
+    let short = Duration::from_millis(50);
+    let told = timeout(short, changes.next()).await;
+    assert!(told.is_err(), "{told:?}");
+    done(&one, &id(), 1, to(2)).await;
+    let told = timeout(LONG, changes.next()).await.unwrap();
+    assert_eq!(told.map(|changed| changed.id), Some(id()));
+}
+
+/// A lease that was not taken away is held at once, and stands in the others' way as before.
+pub(super) async fn a_lease_that_is_held_need_not_be_waited_for(Pair { one, two, .. }: Pair) {
+    let mut lease = one.lease(&id()).await.unwrap();
+    for _ in 0..3 {
+        assert!(!timeout(LONG, lease.hold()).await.unwrap().unwrap());
+        assert!(lease.is_held());
+    }
+    let short = Duration::from_millis(50);
+    assert!(timeout(short, two.lease(&id())).await.is_err());
+    drop(lease);
+    drop(timeout(LONG, two.lease(&id())).await.unwrap().unwrap());
+}
+
 pub(super) async fn a_turn_has_one_holder_and_is_new_after_another(Pair { one, two, .. }: Pair) {
     let is_new = async |store: &Store| {
         let mut turn = timeout(LONG, store.turn(&id())).await.unwrap().unwrap();
@@ -157,6 +187,54 @@ pub(super) async fn no_update_is_lost(Pair { one, two, .. }: Pair) {
     assert_eq!(stored.generation, Generation(100));
     assert_eq!(stored.cookies.len(), 100);
     assert_eq!(stored, held(&two, &id()).await);
+}
+
+/// The lease is for liveness; this is what keeps a holder that lost it from writing over anything.
+pub(super) async fn of_those_who_commit_to_one_generation_one_does(Pair { one, two, .. }: Pair) {
+    for expected in 0..10 {
+        let tasks: Vec<_> = (0..8)
+            .map(|n| {
+                let store = if n % 2 == 0 { one.clone() } else { two.clone() };
+                tokio::spawn(async move {
+                    let mut change = to(expected + 1);
+                    change.grant = Some(grant(&format!("{expected}-{n}")));
+                    let how = Durability::Synced;
+                    let committed = store.commit(&id(), Generation(expected), change, how).await;
+                    (n, matches!(committed.unwrap(), Committed::Done))
+                })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for task in tasks {
+            if let (n, true) = task.await.unwrap() {
+                winners.push(n);
+            }
+        }
+        let [winner] = winners[..] else {
+            panic!("{winners:?} all wrote generation {}", expected + 1);
+        };
+        for store in [&one, &two] {
+            let stored = held(store, &id()).await;
+            assert_eq!(stored.generation, Generation(expected + 1));
+            assert_eq!(stored.grant, grant(&format!("{expected}-{winner}")));
+        }
+    }
+}
+
+pub(super) async fn what_nobody_waits_for_is_done(Pair { one, two, .. }: Pair) {
+    {
+        let id = id();
+        let commit = one.commit(&id, Generation(0), to(1), Durability::Synced);
+        tokio::pin!(commit);
+        // Once polled it runs to its end.
+        let _ = futures_util::poll!(&mut commit);
+    }
+    let until = tokio::time::Instant::now() + LONG;
+    while two.load(&id()).await.unwrap().is_none() {
+        assert!(tokio::time::Instant::now() < until, "it was left undone");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(held(&two, &id()).await.generation, Generation(1));
 }
 
 pub(super) async fn fingerprints_are_equal_in_all_handles(Pair { one, two, .. }: Pair) {
