@@ -1,6 +1,7 @@
 //! Real processes, and what happens to them in the middle of a rotation: death, pauses, disks that fail, networks
 //! that are silent.
 
+mod cost;
 mod disk;
 mod full;
 mod kill;
@@ -8,6 +9,7 @@ mod network;
 mod patient;
 mod provider;
 mod rekey;
+mod shared;
 mod suspended;
 
 use crate::support::{
