@@ -14,8 +14,8 @@ use std::{fmt, sync::Arc};
 
 use minijinja::{Expression, Value};
 
-pub use self::scope::Scope;
 use self::words::Words;
+pub use self::{scope::Scope, words::FILTERS};
 
 /// Names that no field may have: the functions, and the word for the jar.
 pub const RESERVED: [&str; 4] = ["cookies", "now", "uuid", "totp"];

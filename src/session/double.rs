@@ -90,6 +90,11 @@ impl Authority {
         }
     }
 
+    /// Tells whether a token was used twice, and with it all of them are gone.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
+    }
+
     pub(super) fn then(&self, fault: Fault) {
         self.faults.lock().unwrap().push_back(fault);
     }
@@ -132,7 +137,7 @@ impl Authority {
             {
                 self.valid.lock().unwrap().clear();
             }
-            if self.revoked.load(Ordering::SeqCst) {
+            if self.is_revoked() {
                 return Outcome::Failed(Failure::Terminal("invalid_grant".to_owned()));
             }
             if self.rotates {

@@ -23,21 +23,6 @@ pub(in crate::config) struct Use {
     pub(super) template: Template,
 }
 
-const FILTERS: &[&str] = &[
-    "url_encode",
-    "url_decode",
-    "base64_encode",
-    "base64_decode",
-    "base64url_encode",
-    "base64url_decode",
-    "json",
-    "jwt",
-    "json_encode",
-    "sha256",
-    "hmac",
-    "hex",
-];
-
 /// Reads a table of fields; the order is the file's.
 pub(super) fn fields<T>(at: &At<'_>, read: impl Fn(&At<'_>) -> Option<T>) -> Vec<(String, T)> {
     let mut fields = Vec::new();
@@ -138,10 +123,12 @@ impl Read for Template {
             }
             Err(error) => {
                 let hint = match &error {
-                    template::Error::Filter(name) => match nearest(name, FILTERS.iter().copied()) {
-                        Some(filter) => format!("did you mean `{filter}`?"),
-                        None => format!("filters: {}", FILTERS.join(", ")),
-                    },
+                    template::Error::Filter(name) => {
+                        match nearest(name, template::FILTERS.into_iter()) {
+                            Some(filter) => format!("did you mean `{filter}`?"),
+                            None => format!("filters: {}", template::FILTERS.join(", ")),
+                        }
+                    }
                     template::Error::Function(_) => {
                         "functions: totp(seed), now(), uuid()".to_owned()
                     }

@@ -3,7 +3,7 @@
 use super::Error;
 
 /// The filters of the language.
-const FILTERS: [&str; 12] = [
+pub const FILTERS: [&str; 12] = [
     "url_encode",
     "url_decode",
     "base64_encode",

@@ -1,6 +1,6 @@
 //! Lost answers, crashes, late answers: a rotation is not lost as far as the server's rules allow.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use super::super::{
     bench::{Bench, bearer},
@@ -25,7 +25,7 @@ async fn a_lost_answer_is_asked_for_again_within_the_grace() {
     bench.authority.then(Fault::LoseAnswer);
     session.current().await.unwrap();
     assert_eq!(times(&bench), [0, 550]);
-    assert!(!bench.authority.revoked.load(Ordering::SeqCst));
+    assert!(!bench.authority.is_revoked());
     let stored = session.store.load(&session.id).await.unwrap().unwrap();
     assert_eq!(stored.notes.attempt, None);
 }
@@ -54,7 +54,7 @@ async fn silence_takes_a_third_of_the_grace() {
     bench.authority.then(Fault::Silence);
     session.current().await.unwrap();
     assert_eq!(times(&bench), [0, 3834, 8168]);
-    assert!(!bench.authority.revoked.load(Ordering::SeqCst));
+    assert!(!bench.authority.is_revoked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn no_answer_is_lost_while_the_grace_allows_it() {
             bench.authority.then(faults[(seed / (n + 1)) % 3].clone());
         }
         assert!(session.current().await.is_ok(), "{seed}");
-        assert!(!bench.authority.revoked.load(Ordering::SeqCst));
+        assert!(!bench.authority.is_revoked());
     }
 }
 
@@ -135,7 +135,7 @@ async fn a_crash_between_the_call_and_its_answer_is_mended_at_the_next_start() {
     let (_sessions, session) = bench.open(bearer()).await;
     let current = session.current().await.unwrap();
     assert_eq!(injected(&current), "Bearer at-2");
-    assert!(!bench.authority.revoked.load(Ordering::SeqCst));
+    assert!(!bench.authority.is_revoked());
     let stored = session.store.load(&session.id).await.unwrap().unwrap();
     assert_eq!(stored.notes.attempt, None);
     assert_eq!(

@@ -23,7 +23,7 @@ fn number(variable: &str, default: usize) -> usize {
 }
 
 fn revoked(bench: &Bench) -> bool {
-    bench.authority.revoked.load(Ordering::SeqCst)
+    bench.authority.is_revoked()
 }
 
 /// A session that is renewed only when its token has ended.

@@ -94,12 +94,7 @@ async fn the_background_refresh_comes_ahead_of_expiry() {
     pass(86_400.0).await;
     let calls = bench.authority.calls();
     assert!((26..=29).contains(&calls), "{calls}");
-    assert!(
-        !bench
-            .authority
-            .revoked
-            .load(std::sync::atomic::Ordering::SeqCst)
-    );
+    assert!(!bench.authority.is_revoked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,12 +286,7 @@ async fn a_new_credential_that_is_not_accepted_does_not_replace_the_old() {
     *bench.authority.verdict.lock().unwrap() = None;
     pass(10.0).await;
     session.refresh_now().await.unwrap();
-    assert!(
-        !bench
-            .authority
-            .revoked
-            .load(std::sync::atomic::Ordering::SeqCst)
-    );
+    assert!(!bench.authority.is_revoked());
     assert_eq!(session.status().state, "fresh");
 }
 

@@ -1,7 +1,5 @@
 //! Two processes on one store act as one.
 
-use std::sync::atomic::Ordering;
-
 use futures_util::future::join_all;
 
 use super::super::{
@@ -43,7 +41,7 @@ async fn one_refresh_among_two_processes() {
         pass(0.2).await;
     }
     assert_eq!(a.authority.redemptions(), 21);
-    assert!(!a.authority.revoked.load(Ordering::SeqCst));
+    assert!(!a.authority.is_revoked());
 }
 
 #[tokio::test(start_paused = true)]
