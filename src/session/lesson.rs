@@ -23,6 +23,9 @@ use crate::{
 /// The longest lifetime that is believed, in seconds: ten years.
 const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
 
+/// As many cookies are known to have been taught; more than a jar has.
+const MOST: usize = 4096;
+
 /// To which generation the answer was that taught each thing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Taught {
@@ -79,6 +82,43 @@ impl Taught {
         }
     }
 
+    /// Tells whether a cookie that is not held may be set by an answer to generation `seen`: not if one to a newer
+    /// generation has removed it.
+    fn lets_new(&self, key: &Key, seen: Generation) -> bool {
+        self.cookies.get(key).is_none_or(|taught| seen >= *taught)
+    }
+
+    /// Notes what another process has learnt: an answer to the generation before this one taught it, or an older one.
+    pub(super) fn note_others(
+        &mut self,
+        before: &Jar,
+        after: &Jar,
+        generation: Generation,
+        now: SystemTime,
+    ) {
+        let seen = Generation(generation.0.saturating_sub(1));
+        for cookie in after.iter(now) {
+            let key = cookie.key();
+            if before.get(&key).is_none_or(|old| old.value != cookie.value) {
+                self.cookies.insert(key, seen);
+            }
+        }
+        for cookie in before.iter(now) {
+            let key = cookie.key();
+            if after.get(&key).is_none() {
+                self.gone(key, seen);
+            }
+        }
+    }
+
+    /// Remembers a removed cookie, so that an older answer does not bring it back; within bounds.
+    fn gone(&mut self, key: Key, seen: Generation) {
+        if self.cookies.len() >= MOST {
+            self.cookies.retain(|_, taught| *taught >= seen);
+        }
+        self.cookies.insert(key, seen);
+    }
+
     /// Notes that an answer to generation `seen` taught this.
     pub(super) fn note(&mut self, lesson: &Lesson, seen: Generation) {
         let keys = lesson.put.iter().map(Cookie::key);
@@ -86,7 +126,7 @@ impl Taught {
             self.cookies.insert(key, seen);
         }
         for key in &lesson.remove {
-            self.cookies.remove(key);
+            self.gone(key.clone(), seen);
         }
         if lesson.grant.is_some() {
             self.fields = Some(seen);
@@ -183,9 +223,11 @@ impl Lesson {
         let Some(new) = after.get(&key) else {
             return false;
         };
-        if let Some(old) = before.get(&key)
-            && !taught.lets_cookie(&key, answer.seen, age(new), age(old))
-        {
+        let lets = match before.get(&key) {
+            Some(old) => taught.lets_cookie(&key, answer.seen, age(new), age(old)),
+            None => taught.lets_new(&key, answer.seen),
+        };
+        if !lets {
             return false;
         }
         let counts = definition.is_credential(&new.name);

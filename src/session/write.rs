@@ -70,16 +70,21 @@ impl Session {
                 return;
             }
             let refreshed = stored.grant.obtained_at != inner.held.grant.obtained_at;
-            let taught = if refreshed {
-                Arc::new(Taught::anew(stored.generation))
-            } else {
-                Arc::clone(&inner.taught)
-            };
             let moved = stored.generation > inner.held.generation;
             let held = Held {
                 skew: inner.held.skew,
                 learnt_at: inner.held.learnt_at.filter(|_| !moved),
                 ..Held::of(stored, &self.definition, &self.store, &self.id)
+            };
+            let taught = if refreshed {
+                Arc::new(Taught::anew(held.generation))
+            } else if moved {
+                let mut taught = Taught::clone(&inner.taught);
+                let before = &inner.held.jar;
+                taught.note_others(before, &held.jar, held.generation, self.shared.env.wall());
+                Arc::new(taught)
+            } else {
+                Arc::clone(&inner.taught)
             };
             if moved {
                 inner.held_back.clear();

@@ -265,3 +265,44 @@ async fn what_is_not_to_persist_is_in_no_store() {
     assert_eq!(sent(&session, &bench), "sid=1");
     assert!(matches!(session.store, Store::Memory(_)));
 }
+
+/// What another process learnt is as new as if it had been learnt here.
+#[tokio::test(start_paused = true)]
+async fn an_older_answer_overwrites_nothing_that_another_process_learnt() {
+    let bench = Bench::new();
+    let (_sessions, one) = bench.open(cookies(&["sid"])).await;
+    let (_more, two) = bench.peer().open(cookies(&["sid"])).await;
+    answer(&one, Generation(0), false, &["sid=1"]).await;
+    pass(0.1).await;
+    // Two requests are under way with this; the other process's answers come first.
+    let (seen, slow) = (one.generation(), two.generation());
+    assert_eq!((seen, slow), (Generation(1), Generation(1)));
+    answer(&one, seen, false, &["sid=2", "a=1"]).await;
+    answer(&one, seen.next(), false, &["sid=3", "a=; Max-Age=0"]).await;
+    pass(0.1).await;
+    answer(&two, slow, false, &["sid=2-late", "a=late", "b=1"]).await;
+    assert_eq!(sent(&two, &bench), "sid=3; b=1");
+    // Answers to the same generation are as good as each other: the later one counts.
+    let seen = two.generation();
+    answer(&two, seen, false, &["sid=4"]).await;
+    answer(&two, seen, false, &["sid=5"]).await;
+    pass(0.1).await;
+    assert_eq!(sent(&one, &bench), sent(&two, &bench));
+    assert!(sent(&one, &bench).contains("sid=5"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_answer_brings_no_removed_cookie_back() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(cookies(&[])).await;
+    answer(&session, Generation(0), false, &["sid=1", "a=1"]).await;
+    let seen = session.generation();
+    answer(&session, seen, false, &["a=2"]).await;
+    // A logout, while an older answer is still on its way.
+    answer(&session, seen.next(), false, &["sid=; Max-Age=0"]).await;
+    answer(&session, seen, false, &["sid=1-again"]).await;
+    assert_eq!(sent(&session, &bench), "a=2");
+    // A login after it is another matter.
+    answer(&session, session.generation(), false, &["sid=2"]).await;
+    assert!(sent(&session, &bench).contains("sid=2"));
+}
