@@ -68,6 +68,7 @@ impl Exchange<'_> {
         };
         let (mut attempt, mut repeated, mut renewed, mut note) =
             (Attempt::First, false, false, None);
+        let mut first = session.generation();
         loop {
             let mut parts = parts.clone();
             let mut applied = self.sign(&mut parts, session, bound, current.as_deref(), attempt)?;
@@ -102,6 +103,9 @@ impl Exchange<'_> {
             };
             self.teach(world, scope, captures, Some(session), seen, taught)
                 .await?;
+            if attempt == Attempt::First {
+                first = seen;
+            }
             let next = match (&judged.says, attempt) {
                 (Says::Nothing, _) => {
                     if applied == Applied::Sent {
@@ -114,7 +118,7 @@ impl Exchange<'_> {
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
                     if renewed {
-                        session.rejected_again(seen, self.about());
+                        session.rejected_again(first, seen, self.about());
                     } else {
                         // It was sent again because of a challenge, with what was held: the next one is served.
                         session.reject(seen, self.about()).await;

@@ -231,12 +231,19 @@ impl Session {
         })
     }
 
-    /// Reports that a request was rejected again after it was sent again with generation `seen`.
-    pub fn rejected_again(&self, seen: Generation, about: About<'_>) {
+    /// Reports that a request that was rejected with generation `first` was rejected again when it was sent again with
+    /// generation `seen`.
+    pub fn rejected_again(&self, first: Generation, seen: Generation, about: About<'_>) {
         Counters::add(&self.counters.rejected);
         Counters::add(&self.counters.rejected_again);
-        self.stubborn.note(about, self.definition.rules.cooldown);
-        self.happen(Event::RejectedAgain(seen));
+        let renewed = self.inner().taught.base > first;
+        if renewed {
+            self.stubborn.note(about, self.definition.rules.cooldown);
+            self.happen(Event::RejectedAgain(seen));
+        } else {
+            // What an answer to another request had taught was no better: no refresh has spoken yet.
+            self.happen(Event::Rejected(seen));
+        }
     }
 
     /// Reports that a request sent with generation `seen` was accepted.

@@ -239,7 +239,7 @@ async fn the_cooldown_survives_a_restart() {
         Verdict::Again(_)
     ));
     // Sent again, and rejected again: this is on the disk a moment later.
-    session.rejected_again(session.generation(), asks("/never"));
+    session.rejected_again(seen, session.generation(), asks("/never"));
     pass(0.01).await;
     drop((sessions, session));
     let (_sessions, session) = bench.open(bearer()).await;
@@ -310,7 +310,7 @@ async fn one_path_that_is_always_refused_causes_no_storm() {
         let current = session.current().await.unwrap();
         session.accepted(current.generation, asks("/fine"));
         if let Verdict::Again(newer) = session.reject(current.generation, asks("/never?x")).await {
-            session.rejected_again(newer.generation, asks("/never?y"));
+            session.rejected_again(current.generation, newer.generation, asks("/never?y"));
         }
         pass(0.02).await;
     }
@@ -319,4 +319,25 @@ async fn one_path_that_is_always_refused_causes_no_storm() {
     let current = session.current().await.unwrap();
     let verdict = session.reject(current.generation, asks("/fine")).await;
     assert!(matches!(verdict, Verdict::Again(_)));
+}
+
+/// What an answer to another request had taught was rejected too: that is no reason to believe that nothing helps.
+#[tokio::test(start_paused = true)]
+async fn a_request_is_stubborn_only_after_a_refresh() {
+    let bench = Bench::new();
+    let mut recipe = bearer();
+    recipe.cookies.enabled = true;
+    let (_sessions, session) = bench.open(recipe).await;
+    let first = session.current().await.unwrap().generation;
+    answer(&session, first, false, &["sid=2"]).await;
+    let again = match session.reject(first, about()).await {
+        Verdict::Again(newer) => newer.generation,
+        Verdict::Pass(why) => panic!("{why}"),
+    };
+    assert_eq!((again, bench.authority.calls()), (first.next(), 1));
+    session.rejected_again(first, again, about());
+    // The refresh is on its way for the next request.
+    let cured = session.reject(again, about()).await;
+    assert!(matches!(cured, Verdict::Again(_)));
+    assert_eq!(bench.authority.calls(), 2);
 }
