@@ -30,7 +30,7 @@ use crate::{
     life::{Attempt, Cause, Effect, Failure, Outcome, journal},
     rule::{Capture, Target, capture},
     secret::Secret,
-    store::{self, Durability},
+    store::{self, Durability, Lease},
 };
 
 /// The waits before a token whose use was not answered is sent again, while the server's grace lasts.
@@ -167,14 +167,10 @@ impl Session {
             wait: Duration::ZERO,
             overtaken: false,
         };
-        match self.prepare(&mut lease, &attempt).await {
-            Ok(()) => {}
-            Err(Outcome::Failed(failure)) => return Err(failure),
-            Err(_) => return Err(Failure::Store("it was refreshed meanwhile".to_owned())),
-        }
+        self.may_spend(&mut lease, &attempt).await?;
         self.record(name::STARTED, "asked by a client".to_owned());
         let began = Instant::now();
-        let answered = self.ask_for(&relay, &token, &attempt).await;
+        let answered = self.ask_for(&relay, &token, (&mut lease, &attempt)).await;
         let answered = match answered {
             Ok(answered) => answered,
             Err(failure) => {
@@ -201,12 +197,21 @@ impl Session {
         })
     }
 
+    /// Looks again, and journals, before each call.
+    async fn may_spend(&self, lease: &mut Lease, attempt: &Attempt) -> Result<(), Failure> {
+        match self.prepare(lease, attempt).await {
+            Ok(()) => Ok(()),
+            Err(Outcome::Failed(failure)) => Err(failure),
+            Err(_) => Err(Failure::Store("it was refreshed meanwhile".to_owned())),
+        }
+    }
+
     /// Sends the client's request, and again while it was not answered and the server's grace lasts.
     async fn ask_for(
         &self,
         relay: &Relay,
         token: &Secret,
-        attempt: &Attempt,
+        (lease, attempt): (&mut Lease, &Attempt),
     ) -> Result<Answered, Failure> {
         let began = Instant::now();
         let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
@@ -232,6 +237,11 @@ impl Session {
                 (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,
                 _ => return Err(failure),
             }
+            // The process may have been suspended meanwhile, and the token be spent by another.
+            if began.elapsed() >= grace {
+                return Err(failure);
+            }
+            self.may_spend(lease, attempt).await?;
         }
     }
 

@@ -313,3 +313,41 @@ async fn a_session_that_only_its_clients_renew() {
     assert!(session.ready().is_some());
     assert_eq!(session.status().state, "fresh");
 }
+
+/// A process that was suspended between two calls finds that another one has spent the token meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_another_has_spent_meanwhile_is_not_sent_again() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(false)).await;
+    bench.authority.then(Fault::LoseRequest);
+    let presented = standin(&session);
+    let relaying = tokio::spawn({
+        let session = Arc::clone(&session);
+        async move { session.relay(asks(&session, &presented)).await }
+    });
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        bench.authority.calls(),
+        2,
+        "one call, and its answer is lost"
+    );
+    let stored = bench.store.load(&session.id).await.unwrap().unwrap();
+    let mut grant = stored.grant.clone();
+    grant
+        .fields
+        .insert(REFRESH_TOKEN.to_owned(), "rt-of-another".into());
+    let change = store::Change {
+        generation: stored.generation.next(),
+        grant: Some(grant),
+        ..store::Change::default()
+    };
+    let how = Durability::Written;
+    bench
+        .peer()
+        .store
+        .commit(&session.id, stored.generation, change, how)
+        .await
+        .unwrap();
+    assert!(relaying.await.unwrap().is_err());
+    assert_eq!(bench.authority.calls(), 2);
+}
