@@ -42,6 +42,8 @@ pub(super) struct Authority {
     pub(super) calls: AtomicUsize,
     pub(super) redemptions: AtomicUsize,
     pub(super) reachable: AtomicBool,
+    /// When it cannot be reached, nothing says so.
+    pub(super) swallows: AtomicBool,
     pub(super) revoked: AtomicBool,
     pub(super) verdict: Mutex<Option<String>>,
     faults: Mutex<VecDeque<Fault>>,
@@ -74,6 +76,7 @@ impl Authority {
             calls: AtomicUsize::new(0),
             redemptions: AtomicUsize::new(0),
             reachable: AtomicBool::new(true),
+            swallows: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
             verdict: Mutex::default(),
             faults: Mutex::default(),
@@ -314,6 +317,14 @@ impl Refresh for Double {
 
     fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
         let reachable = self.authority.reachable.load(Ordering::SeqCst);
-        async move { reachable }.boxed()
+        let swallows = self.authority.swallows.load(Ordering::SeqCst);
+        async move {
+            if swallows && !reachable {
+                // As long as a system tries to connect.
+                sleep(Duration::from_secs(130)).await;
+            }
+            reachable
+        }
+        .boxed()
     }
 }

@@ -21,8 +21,10 @@ use crate::{
     store::Lease,
 };
 
-/// How often a host that could not be reached is tried, without sending anything.
-const PROBE: Duration = Duration::from_secs(5);
+/// The pause between two tries to reach a host, without sending anything, and how long one may take: nothing may come
+/// back at all, and once the host is there, the next try must be over within five seconds.
+const PROBE: Duration = Duration::from_millis(2500);
+const PROBE_TAKES: Duration = Duration::from_secs(2);
 
 /// What a session's small lock guards.
 pub(super) struct Inner {
@@ -190,7 +192,8 @@ impl Session {
             if !unsent {
                 return false;
             }
-            if Arc::clone(&self.refresh).probe().await {
+            let probe = Arc::clone(&self.refresh).probe();
+            if tokio::time::timeout(PROBE_TAKES, probe).await == Ok(true) {
                 return true;
             }
         }

@@ -125,9 +125,9 @@ fn aways() -> [(&'static str, Failure, bool, f64); 5] {
     };
     let html = Failure::NotAnAnswer("HTML".to_owned());
     [
-        ("no DNS", unsent("no such host"), false, 5.5),
-        ("SYN dropped", unsent("timed out"), false, 5.5),
-        ("RST", unsent("connection refused"), false, 5.5),
+        ("no DNS", unsent("no such host"), false, 5.0),
+        ("SYN dropped", unsent("timed out"), false, 5.0),
+        ("RST", unsent("connection refused"), false, 5.0),
         ("502", in_doubt, true, 65.0),
         ("HTML with 200", html, true, 65.0),
     ]
@@ -142,6 +142,9 @@ async fn a_server_that_is_away_for_eight_hours_costs_nothing() {
         session.current().await.unwrap();
         *authority.away.lock().unwrap() = Some(failure);
         authority.reachable.store(reachable, Ordering::SeqCst);
+        authority
+            .swallows
+            .store(what == "SYN dropped", Ordering::SeqCst);
         // Tools go on asking all the time.
         let asking = Arc::clone(&session);
         let asking = tokio::spawn(async move {
@@ -190,7 +193,7 @@ async fn an_origin_that_always_says_no_to_500_a_second_is_asked_once_more_at_mos
         match rejected(&current).await {
             Verdict::Again(newer) => {
                 pass(0.02).await;
-                session.rejected_again(newer.generation, about());
+                session.rejected_again(current.generation, newer.generation, about());
                 1
             }
             Verdict::Pass(_) => 0,
