@@ -1,12 +1,13 @@
-//! How a simulated process crashes: at one await of one of its tasks, and all the others with it.
+//! How a simulated process crashes: at one await of one of its tasks, and all the others with it; and how it is
+//! suspended.
 
 use std::{
     pin::pin,
     sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    task::Poll,
+    task::{Poll, Waker},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,9 @@ pub(super) struct Fuse {
     burnt: CancellationToken,
     /// How often tasks are polled until it burns; zero: it is not lit.
     left: AtomicI64,
+    suspended: AtomicBool,
+    /// Who goes on when the process does.
+    waiting: Mutex<Vec<Waker>>,
 }
 
 // === impl Fuse ===
@@ -30,6 +34,22 @@ impl Fuse {
     /// Ends all tasks when they have been polled so often.
     pub(super) fn light(&self, polls: i64) {
         self.left.store(polls + 1, Ordering::Relaxed);
+    }
+
+    /// Stops all tasks where they are, or lets them go on.
+    pub(super) fn suspend(&self, suspended: bool) {
+        self.suspended.store(suspended, Ordering::Relaxed);
+        for waker in self.waiting.lock().unwrap().drain(..) {
+            waker.wake();
+        }
+    }
+
+    fn holds(&self, waker: &Waker) -> bool {
+        let suspended = self.suspended.load(Ordering::Relaxed);
+        if suspended {
+            self.waiting.lock().unwrap().push(waker.clone());
+        }
+        suspended
     }
 
     pub(super) fn is_burnt(&self) -> bool {
@@ -47,7 +67,7 @@ impl Fuse {
                 {
                     self.burn();
                 }
-                if self.is_burnt() {
+                if self.is_burnt() || self.holds(cx.waker()) {
                     return Poll::Pending;
                 }
                 task.as_mut().poll(cx)

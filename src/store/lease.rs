@@ -35,8 +35,10 @@ const PULSES: u32 = 6;
 #[derive(Debug)]
 pub struct Lease {
     // In this order: the next task in this process may try the file only when it is free.
-    file: Option<Held>,
-    _turn: OwnedMutexGuard<()>,
+    pub(super) file: Option<Held>,
+    pub(super) _turn: OwnedMutexGuard<()>,
+    #[cfg(test)]
+    pub(super) simulated: Option<super::rough::Simulated>,
 }
 
 /// The leases of one store handle.
@@ -68,6 +70,10 @@ impl Lease {
     /// Says whether the lease was not taken away meanwhile, as it is from a process that was suspended for long.
     /// To be asked right before what must not be done twice.
     pub fn is_held(&self) -> bool {
+        #[cfg(test)]
+        if let Some(simulated) = &self.simulated {
+            return !simulated.is_taken();
+        }
         let Some(held) = &self.file else { return true };
         held.is_there()
     }
@@ -76,6 +82,12 @@ impl Lease {
     pub async fn hold(&mut self) -> Result<bool, Error> {
         if self.is_held() {
             return Ok(false);
+        }
+        #[cfg(test)]
+        if let Some(simulated) = self.simulated.take() {
+            let (store, id) = (simulated.store, simulated.id);
+            *self = store.lease(&id).await?;
+            return Ok(true);
         }
         if let Some(held) = &mut self.file {
             // The old file is nobody's any more, so that its lock stands in nobody's way.
@@ -117,7 +129,12 @@ impl Leases {
                     .map_err(|e| failed(&folder.path, &e))?,
             ),
         };
-        Ok(Lease { file, _turn: turn })
+        Ok(Lease {
+            file,
+            _turn: turn,
+            #[cfg(test)]
+            simulated: None,
+        })
     }
 
     fn turn(&self, id: &SessionId) -> Arc<AsyncMutex<()>> {

@@ -90,10 +90,17 @@ impl Memory {
         &self.shared.rough
     }
 
+    /// Takes the leases of another handle away, in simulations.
+    #[cfg(test)]
+    pub(crate) fn take_away(&self, from: &Self) {
+        self.shared.rough.take_away(from.handle);
+    }
+
     /// Waits as a disk would, in simulations.
-    pub(super) async fn pause(&self) {
+    pub(super) async fn pause(&self) -> Result<(), Error> {
         #[cfg(test)]
-        self.shared.rough.pause().await;
+        self.shared.rough.pause().await?;
+        Ok(())
     }
 
     /// Says whether it takes writes: always, but in simulations.
@@ -144,6 +151,10 @@ impl Memory {
     }
 
     pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+        #[cfg(test)]
+        if let Some(lease) = self.shared.rough.lease(self, id, self.handle).await {
+            return Ok(lease);
+        }
         self.shared.leases.lease(id).await
     }
 

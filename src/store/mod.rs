@@ -167,7 +167,7 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.load(id).await,
             Self::Memory(store) => {
-                store.pause().await;
+                store.pause().await?;
                 Ok(store.load(id))
             }
         }
@@ -193,10 +193,11 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.commit(id, expected, change, how).await,
             Self::Memory(store) => {
-                store.pause().await;
+                store.pause().await?;
                 store.write()?;
                 let committed = store.commit(id, expected, change);
-                store.pause().await;
+                // What is written is written.
+                store.pause().await.ok();
                 Ok(committed)
             }
         }
@@ -228,7 +229,10 @@ impl Store {
     pub async fn writable(&self) -> Result<(), Error> {
         match self {
             Self::Sqlite(store) => store.writable().await,
-            Self::Memory(store) => store.write(),
+            Self::Memory(store) => {
+                store.pause().await?;
+                store.write()
+            }
         }
     }
 

@@ -1,8 +1,21 @@
 //! What a simulation makes of the store in memory: its calls wait as real ones do, and writes fail at times.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use super::Error;
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify},
+    time::{Instant, sleep},
+};
+
+use super::{Error, Lease, Memory, SessionId};
 
 /// Switched off until [`Rough::begin`].
 #[derive(Debug, Default)]
@@ -11,6 +24,37 @@ pub struct Rough {
     /// SplitMix64.
     seed: AtomicU64,
     full: AtomicBool,
+    locked: AtomicBool,
+    leases: Mutex<HashMap<SessionId, Holder>>,
+    /// Tells of leases that were taken away.
+    away: Notify,
+}
+
+/// Who has the lease of a session, or had it last.
+#[derive(Debug, Default)]
+struct Holder {
+    lock: Arc<AsyncMutex<()>>,
+    handle: u64,
+    taken: Arc<AtomicBool>,
+}
+
+/// How long a locked database is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A lease that can be taken away.
+#[derive(Debug)]
+pub struct Simulated {
+    pub(super) store: Memory,
+    pub(super) id: SessionId,
+    taken: Arc<AtomicBool>,
+}
+
+// === impl Simulated ===
+
+impl Simulated {
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
 }
 
 // === impl Rough ===
@@ -22,20 +66,78 @@ impl Rough {
         self.on.store(true, Ordering::Relaxed);
     }
 
+    /// Waits for a lease that can be taken away, for a handle of this store; `None`: it is switched off.
+    pub(super) async fn lease(&self, store: &Memory, id: &SessionId, handle: u64) -> Option<Lease> {
+        if !self.on.load(Ordering::Relaxed) {
+            return None;
+        }
+        loop {
+            let mut away = pin!(self.away.notified());
+            away.as_mut().enable();
+            let lock = {
+                let mut leases = self.leases.lock().unwrap();
+                Arc::clone(&leases.entry(id.clone()).or_default().lock)
+            };
+            let turn = tokio::select! {
+                biased;
+                turn = Arc::clone(&lock).lock_owned() => turn,
+                () = away => continue,
+            };
+            let mut leases = self.leases.lock().unwrap();
+            let holder = leases.entry(id.clone()).or_default();
+            if Arc::ptr_eq(&holder.lock, &lock) {
+                (holder.handle, holder.taken) = (handle, Arc::default());
+                return Some(Lease {
+                    file: None,
+                    _turn: turn,
+                    simulated: Some(Simulated {
+                        store: store.clone(),
+                        id: id.clone(),
+                        taken: Arc::clone(&holder.taken),
+                    }),
+                });
+            }
+        }
+    }
+
+    /// Takes the leases of a process away, as others do when it shows no sign of life.
+    pub(super) fn take_away(&self, handle: u64) {
+        for holder in self.leases.lock().unwrap().values_mut() {
+            if holder.handle == handle && holder.lock.try_lock().is_err() {
+                holder.taken.store(true, Ordering::Relaxed);
+                holder.lock = Arc::default();
+            }
+        }
+        self.away.notify_waiters();
+    }
+
     /// Lets writes fail, or succeed again.
     pub fn fill(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
     }
 
-    pub(super) async fn pause(&self) {
+    /// Lets every call wait for another's lock, until it is given up.
+    pub fn lock(&self, locked: bool) {
+        self.locked.store(locked, Ordering::Relaxed);
+    }
+
+    pub(super) async fn pause(&self) -> Result<(), Error> {
         if !self.on.load(Ordering::Relaxed) {
-            return;
+            return Ok(());
         }
         let step = 0x9e37_79b9_7f4a_7c15;
         let seed = self.seed.fetch_add(step, Ordering::Relaxed);
         for _ in 0..1 + (seed ^ (seed >> 29)) % 3 {
             tokio::task::yield_now().await;
         }
+        let began = Instant::now();
+        while self.locked.load(Ordering::Relaxed) {
+            if began.elapsed() >= BUSY {
+                return Err(Error::Read("database is locked".into()));
+            }
+            sleep(BUSY / 50).await;
+        }
+        Ok(())
     }
 
     pub(super) fn write(&self) -> Result<(), Error> {

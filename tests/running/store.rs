@@ -22,7 +22,7 @@ async fn world() -> (Authority, Origin, Builder) {
     (authority, site, builder)
 }
 
-/// A wrong or missing key is a clear refusal that deletes nothing.
+/// A wrong or missing key is a clear refusal that deletes nothing (5.4.11).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_deletes_nothing() {
     let (authority, site, builder) = world().await;

@@ -55,7 +55,7 @@ async fn works(client: Client, url: &str, round: u32) {
     );
 }
 
-/// Promise 2, OAuth with the usual grace: no family is revoked, whichever moment it was.
+/// Promise 2, OAuth with the usual grace: no family is revoked, whichever moment it was (5.4.14, in mid-burst).
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_kills_lose_no_rotating_token() {
     let mut dice = Dice::new();

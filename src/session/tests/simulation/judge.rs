@@ -1,5 +1,7 @@
 //! What calls that were refused say about the engine: whose fault a reuse was, and how much its server had forgiven.
 
+use std::time::Duration;
+
 use super::{
     fate::Fate,
     server::Server,
@@ -9,6 +11,27 @@ use super::{
 // === impl World ===
 
 impl World {
+    /// A process is suspended: what it was told and has not stored may be as good as lost, and so may what it is just
+    /// being told.
+    pub(super) fn suspended(&self, process: usize, stored: usize) {
+        let mut inner = self.inner();
+        let now = self.now_in(&inner);
+        inner.suspended[process] = true;
+        let mut late = false;
+        for call in inner
+            .calls
+            .iter_mut()
+            .filter(|call| call.process == process)
+        {
+            match call.delivered {
+                Some((_, pair)) if pair.refresh > stored => (call.lost, late) = (true, true),
+                None if now - call.sent < Duration::from_secs(60) => late = true,
+                Some(_) | None => {}
+            }
+        }
+        inner.unsavable |= late;
+    }
+
     /// The one excuse for a reuse: nothing newer had come when the token was sent. An answer to an earlier call than
     /// the one that brought it is not newer, and one that the server does not take any more is none.
     pub(super) fn judge_reuse(&self, call: usize, before: &Server) {

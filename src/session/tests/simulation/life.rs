@@ -11,6 +11,7 @@ use super::{
     Random,
     fate::{Fate, fate},
     process::{Answer, Process, Seen, request},
+    refresher::capture,
     server::{Rules, Server},
     wire::{World, number},
 };
@@ -25,6 +26,9 @@ use crate::{
 const WEATHER: Duration = Duration::from_secs(45);
 const CALM: Duration = Duration::from_secs(80);
 
+/// After so long without a pulse a process loses its leases.
+const SUSPENDED: Duration = Duration::from_secs(30);
+
 /// Forced refreshes closer than the cooldown look vain, as they should.
 const COOLDOWN: Duration = Duration::from_secs(35);
 
@@ -36,6 +40,10 @@ struct Weather {
     crashes: bool,
     full_disks: bool,
     clocks: bool,
+    /// Clients refresh by themselves; whether those that ask at once share one.
+    relays: Option<bool>,
+    /// Processes are suspended for a while.
+    pauses: bool,
 }
 
 pub(super) struct Life {
@@ -61,6 +69,8 @@ impl Life {
             crashes: random.below(2) == 0,
             full_disks: random.below(4) == 0,
             clocks: random.below(3) == 0,
+            relays: [None, None, Some(true), Some(false)][random.below(4) as usize],
+            pauses: random.below(4) == 0,
         };
         let lifetime = random.millis(15_000, 60_000);
         let env = Env::simulated(
@@ -69,6 +79,7 @@ impl Life {
         );
         let mut recipe = bearer();
         recipe.refresh.grace = rules.grace();
+        recipe.captures = weather.relays.into_iter().map(capture).collect();
         let host = "https://auth.example".parse().unwrap();
         let server = Server::new(rules, lifetime);
         let world = World::new(env.clone(), server, random.millis(1, 400), host, tells);
@@ -97,6 +108,10 @@ impl Life {
         let process = Process::start(which, &self.world, store, &self.env, &self.recipe);
         let mut process = process.await;
         process.serve(2 - which, &mut self.random, &self.seen);
+        if self.weather.relays.is_some() {
+            let token = format!("rt-{}", self.stored().await);
+            process.refresh_too(token, &mut self.random);
+        }
         self.processes[which] = Some(process);
     }
 
@@ -118,13 +133,16 @@ impl Life {
             crashes,
             full_disks,
             clocks,
+            pauses,
+            relays: _,
         } = self.weather;
-        match self.random.below(8) {
+        match self.random.below(9) {
             0 | 1 => self.void(),
             2 | 3 if faults > 0 => self.storm(faults),
             4 | 5 if crashes => self.crash().await,
             6 if full_disks => self.fill_the_disk().await,
             7 if clocks => self.jump(),
+            8 if pauses => self.suspend().await,
             _ => {}
         }
     }
@@ -220,13 +238,41 @@ impl Life {
 
     async fn fill_the_disk(&mut self) {
         let time = self.random.millis(500, 20_000);
-        self.world
-            .note(|| format!("store: cannot be written for {time:?}"));
+        let full = self.random.below(2) == 0;
+        let how = if full { "full" } else { "locked" };
+        self.world.note(|| format!("store: {how} for {time:?}"));
         self.world.trouble();
-        self.store.rough().fill(true);
+        let rough = self.store.rough();
+        let spoil = |on| if full { rough.fill(on) } else { rough.lock(on) };
+        spoil(true);
         sleep(time).await;
-        self.store.rough().fill(false);
+        spoil(false);
         self.world.trouble();
+    }
+
+    /// A process is stopped, and goes on later, as if nothing had been: what it holds is taken from it meanwhile.
+    async fn suspend(&mut self) {
+        let which = self.random.below(2) as usize;
+        let time = self.random.millis(500, 90_000);
+        let Some(process) = &self.processes[which] else {
+            return;
+        };
+        self.world
+            .note(|| format!("process {which}: is suspended for {time:?}"));
+        self.world.trouble();
+        process.fuse.suspend(true);
+        let fuse = Arc::clone(&process.fuse);
+        // What it was told, or is just being told, may come too late for the grace.
+        self.world.suspended(which, self.stored().await);
+        sleep(time.min(SUSPENDED)).await;
+        if time > SUSPENDED {
+            self.store.take_away(&self.handles[which]);
+            sleep(time - SUSPENDED).await;
+        }
+        self.world.note(|| format!("process {which}: goes on"));
+        self.world.trouble();
+        self.world.inner().suspended[which] = false;
+        fuse.suspend(false);
     }
 
     fn jump(&mut self) {

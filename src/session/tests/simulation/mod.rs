@@ -6,9 +6,11 @@
 //! repeats one and tells what happened.
 
 mod fate;
+mod jar;
 mod judge;
 mod life;
 mod process;
+mod refresher;
 mod server;
 mod wire;
 
@@ -50,14 +52,18 @@ impl Random {
     }
 }
 
-/// Lives one life, in a runtime of its own: its time is its own too.
-fn live(seed: u64, tells: bool) -> Result<String, String> {
+/// Lives a life in a runtime of its own: its time is its own too.
+fn in_its_own_time<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(async { Life::begin(seed, tells).live().await })
+    runtime.block_on(life)
+}
+
+fn live(seed: u64, tells: bool) -> Result<String, String> {
+    in_its_own_time(async { Life::begin(seed, tells).live().await })
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -67,11 +73,16 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn a_life_costs_no_session_that_the_rules_allow_to_keep() {
+    lives(SEEDS, live);
+}
+
+/// Lives as many as are wanted (else a few), or the one that is.
+fn lives(few: u64, live: fn(u64, bool) -> Result<String, String>) {
     if let Some(seed) = number("STAYSIGNED_SEED") {
         let log = live(seed, true).unwrap_or_else(|wrong| panic!("{wrong}"));
         return println!("{log}");
     }
-    let seeds = number("STAYSIGNED_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("STAYSIGNED_SEEDS").unwrap_or(few);
     let next = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get());

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     super::{asks, injected},
     Random,
+    refresher::Refresher,
     wire::{Wire, World, number},
 };
 use crate::{
@@ -96,6 +97,19 @@ impl Process {
             self.clients
                 .spawn(Arc::clone(&self.fuse).guard(client.run()));
         }
+    }
+
+    /// One of its clients refreshes by itself.
+    pub(super) fn refresh_too(&mut self, token: String, random: &mut Random) {
+        let client = Refresher {
+            process: self.number,
+            session: Arc::clone(&self.session),
+            world: Arc::clone(&self.world),
+            random: Random(random.next()),
+            token,
+        };
+        self.clients
+            .spawn(Arc::clone(&self.fuse).guard(client.run()));
     }
 
     pub(super) async fn stop_clients(&mut self) {
@@ -193,6 +207,6 @@ pub(super) async fn request(
         session.accepted(again.generation, about);
         return Answer::Accepted;
     }
-    session.rejected_again(again.generation, about);
+    session.rejected_again(current.generation, again.generation, about);
     Answer::Refused("it was sent again")
 }

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     fate::Fate,
+    refresher::answered,
     server::{Pair, Server},
 };
 use crate::{
@@ -72,6 +73,8 @@ pub(super) struct Inner {
     pub(super) wrong: Option<String>,
     /// Reuses that must not have happened, if what this call brought was not lost by a crash.
     pub(super) reuses: Vec<(usize, String)>,
+    /// Processes that hear nothing.
+    pub(super) suspended: [bool; 2],
     log: Vec<String>,
 }
 
@@ -106,6 +109,7 @@ impl World {
                 unsavable: false,
                 wrong: None,
                 reuses: Vec::new(),
+                suspended: [false; 2],
                 log: Vec::new(),
             }),
             slept: Moved::default(),
@@ -273,6 +277,16 @@ impl World {
 // === impl Wire ===
 
 impl Wire {
+    async fn ask(&self, token: &str) -> Outcome {
+        let (world, process) = (&self.world, self.process);
+        let call = world.begin(process, number(token, "rt-"));
+        let fate = world.inner().calls[call].fate;
+        world.note(|| format!("process {process}: call {call} with {token}: {fate:?}"));
+        let outcome = self.call(call).await;
+        world.note(|| format!("process {process}: call {call}: {outcome:?}"));
+        outcome
+    }
+
     async fn call(&self, call: usize) -> Outcome {
         let world = &self.world;
         let fate = world.inner().calls[call].fate;
@@ -306,7 +320,11 @@ impl Wire {
         }
         let (back, answer) = oneshot::channel();
         tokio::spawn(Arc::clone(world).carry(call, fate, back));
-        match answer.await {
+        let answer = answer.await;
+        while world.inner().suspended[self.process] {
+            sleep(Duration::from_millis(50)).await;
+        }
+        match answer {
             Err(_) => in_doubt("reset", false),
             Ok(Err(())) => Outcome::Failed(Failure::Terminal("invalid_grant".to_owned())),
             Ok(Ok(pair)) => {
@@ -335,21 +353,7 @@ impl Refresh for Wire {
     fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
             let token = spend.grant.field("refresh_token").unwrap();
-            let call = self
-                .world
-                .begin(self.process, number(token.expose(), "rt-"));
-            let fate = self.world.inner().calls[call].fate;
-            self.world.note(|| {
-                format!(
-                    "process {}: call {call} with {}: {fate:?}",
-                    self.process,
-                    token.expose()
-                )
-            });
-            let outcome = self.call(call).await;
-            self.world
-                .note(|| format!("process {}: call {call}: {outcome:?}", self.process));
-            outcome
+            self.ask(token.expose()).await
         }
         .boxed()
     }
@@ -362,8 +366,17 @@ impl Refresh for Wire {
         unreachable!("there is no heartbeat here")
     }
 
-    fn relay(self: Arc<Self>, _: auth::Request) -> BoxFuture<'static, Result<Answered, Failure>> {
-        unreachable!("no client here refreshes by itself")
+    fn relay(
+        self: Arc<Self>,
+        asked: auth::Request,
+    ) -> BoxFuture<'static, Result<Answered, Failure>> {
+        async move {
+            let token = String::from_utf8(asked.body.expose().clone()).unwrap();
+            let outcome = self.ask(&token).await;
+            let lifetime = self.world.inner().server.lifetime;
+            answered(outcome, lifetime, self.world.env.wall())
+        }
+        .boxed()
     }
 
     fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {

@@ -101,7 +101,7 @@ async fn everything_is_there_with_another_key() {
     assert!(matches!(error, Error::WrongKey(_)), "{error}");
 }
 
-/// A process that was killed has left both files; whichever is the store's key is found and put in its place.
+/// 5.4.11: a process that was killed has left both files; whichever is the store's key is found and put in its place.
 #[tokio::test]
 async fn one_of_two_keys_opens_whatever_was_cut_off() {
     for committed in [false, true] {

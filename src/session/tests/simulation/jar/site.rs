@@ -1,0 +1,205 @@
+//! A site that gives another cookie with its answers, and what it takes of earlier ones.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::time::{Instant, sleep};
+
+use super::{super::Random, TROUBLED, client::number};
+use crate::{
+    auth,
+    env::Env,
+    grant::Generation,
+    jar::{Bounds, Cookie, Jar},
+    life::Failure,
+    limits::Limits,
+    origin::Origin,
+    session::{
+        Current,
+        refresh::{Answered, Outcome, Pulse, Refresh, Renewed, Spend},
+    },
+};
+
+/// Which earlier values a site takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Manner {
+    /// The one before the newest; an older one ends the session. It is asked in turn.
+    Strict,
+    /// Those that were replaced less than so long ago; it is asked by many at once.
+    Window(Duration),
+}
+
+/// One value of the cookie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value {
+    pub(super) login: usize,
+    pub(super) replaced: Option<Instant>,
+    /// The generation of the request whose answer brought it.
+    pub(super) seen: Generation,
+}
+
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) env: Env,
+    pub(super) origin: Origin,
+    pub(super) manner: Manner,
+    /// One answer in so many brings another value.
+    pub(super) rotates: u64,
+    pub(super) tells: bool,
+    pub(super) began: Instant,
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) values: Vec<Value>,
+    /// The login whose values count, and whether its session has ended.
+    pub(super) login: usize,
+    pub(super) ended: bool,
+    pub(super) ends: usize,
+    pub(super) trouble: Option<Instant>,
+    /// The store has failed: numbers of generations may come twice.
+    pub(super) failed: bool,
+    pub(super) wrong: Option<String>,
+    pub(super) log: Vec<String>,
+}
+
+// === impl Site ===
+
+impl Site {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
+        if self.tells {
+            let line = format!("{:>9.3} {}", self.began.elapsed().as_secs_f64(), text());
+            self.state().log.push(line);
+        }
+    }
+
+    pub(super) fn wrong(&self, text: String) {
+        self.note(|| format!("WRONG {text}"));
+        self.state().wrong.get_or_insert(text);
+    }
+
+    pub(super) fn trouble(&self) {
+        self.state().trouble = Some(Instant::now());
+    }
+
+    pub(super) fn is_troubled(&self) -> bool {
+        let at = self.state().trouble;
+        at.is_some_and(|at| at.elapsed() < TROUBLED)
+    }
+
+    fn value(&self, seen: Generation) -> usize {
+        let mut state = self.state();
+        let login = state.login;
+        let newest = state.values.last_mut();
+        if let Some(newest) = newest.filter(|newest| newest.login == login) {
+            newest.replaced = Some(Instant::now());
+        }
+        state.values.push(Value {
+            login,
+            replaced: None,
+            seen,
+        });
+        state.values.len() - 1
+    }
+
+    fn log_in(&self) -> usize {
+        {
+            let mut state = self.state();
+            (state.login, state.ended) = (state.login + 1, false);
+        }
+        self.value(Generation(0))
+    }
+
+    /// Tells whether two values came of one login.
+    pub(super) fn is_of_one_login(&self, one: &Current, two: &Current) -> bool {
+        let now = self.env.wall();
+        let (one, two) = (number(one, now), number(two, now));
+        let values = &self.state().values;
+        values[one].login == values[two].login
+    }
+
+    /// A request with a value: whether it is accepted, and what its answer sets.
+    pub(super) fn visit(
+        &self,
+        value: usize,
+        seen: Generation,
+        random: &mut Random,
+    ) -> (bool, Option<String>) {
+        let good = {
+            let mut state = self.state();
+            let known = state.values[value];
+            let newest = state.values.len() - 1;
+            let good = !state.ended
+                && known.login == state.login
+                && match self.manner {
+                    Manner::Strict => value + 1 >= newest,
+                    Manner::Window(time) => known.replaced.is_none_or(|at| at.elapsed() < time),
+                };
+            let stolen = matches!(self.manner, Manner::Strict) && known.login == state.login;
+            state.ended |= stolen && !good;
+            good
+        };
+        if !good {
+            let deletes = random.below(3) == 0;
+            return (false, deletes.then(|| "sid=; Max-Age=0; Path=/".to_owned()));
+        }
+        let set = (random.below(self.rotates) == 0).then(|| set_cookie(self.value(seen)));
+        (true, set)
+    }
+}
+
+fn set_cookie(value: usize) -> String {
+    format!("sid=v{value}; Path=/; Secure")
+}
+
+impl Refresh for Site {
+    fn refresh(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Outcome> {
+        async move {
+            sleep(Duration::from_millis(150)).await;
+            let value = self.log_in();
+            self.note(|| format!("site: a login brings v{value}"));
+            sleep(Duration::from_millis(150)).await;
+            let mut jar = Jar::new(Bounds::from(&Limits::default()));
+            let now = self.env.wall();
+            let _ = jar.store(&self.origin, "/", set_cookie(value).as_bytes(), now);
+            let cookies: Vec<Cookie> = jar.iter(now).cloned().collect();
+            Outcome::Renewed(Renewed {
+                cookies,
+                ..Renewed::default()
+            })
+        }
+        .boxed()
+    }
+
+    fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn beat(
+        self: Arc<Self>,
+        _: usize,
+        _: Spend,
+    ) -> BoxFuture<'static, Result<(Answered, Pulse), Failure>> {
+        unreachable!("there is no heartbeat here")
+    }
+
+    fn relay(self: Arc<Self>, _: auth::Request) -> BoxFuture<'static, Result<Answered, Failure>> {
+        unreachable!("no client here refreshes by itself")
+    }
+
+    fn host(&self) -> Option<&Origin> {
+        Some(&self.origin)
+    }
+
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        async { true }.boxed()
+    }
+}
