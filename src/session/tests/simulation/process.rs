@@ -171,6 +171,8 @@ impl Client {
                         ));
                     }
                 }
+                // It was suspended itself, and goes on just now.
+                Answer::Stuck if world.is_troubled(Duration::from_secs(1)) => {}
                 Answer::Stuck => world.wrong(format!("process {}: a client waits", self.process)),
             }
         }

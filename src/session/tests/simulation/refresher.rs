@@ -117,7 +117,7 @@ impl Refresher {
                 return None;
             }
             Err(_) => {
-                world.wrong(format!("process {}: a client waits", self.process));
+                self.wrong("a client waits".to_owned());
                 return None;
             }
         };
