@@ -16,6 +16,10 @@ const STEPS: [Duration; 4] = [
     Duration::from_secs(4),
 ];
 
+/// How long after its first use a token is sent again quickly where the grace has no end: what an earlier process has
+/// begun is gone on with.
+const SOON: Duration = Duration::from_secs(10);
+
 /// The shortest of them.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -124,7 +128,7 @@ impl Doubt {
             uptime: flight.uptime.unwrap_or(now.uptime),
             chance: 0,
         };
-        let first = flight == self.since || grace.is_some() && self.in_grace(began, grace);
+        let first = flight == self.since || self.in_grace(began, grace.or(Some(SOON)));
         if answered && !first {
             return (doubt, None);
         }
@@ -211,6 +215,11 @@ mod tests {
         assert_eq!(wait, Some(STEPS[0]));
         let (_, wait) = doubt.unanswered(at(9_000), false, now(9_900), grace);
         assert_eq!(wait, None);
+        // Where the grace has no end, what an earlier process has begun is gone on with, and is rare in the long run.
+        for (began, expected) in [(1_000, Some(STEPS[0])), (11_000, None)] {
+            let (_, wait) = doubt.unanswered(at(began), true, now(began + 100), None);
+            assert_eq!(wait, expected, "{began}");
+        }
     }
 
     #[test]

@@ -8,12 +8,14 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    About, Busy, Counters, Current, Session, Turn, Unusable, Verdict, history::name, runner::millis,
+    About, Busy, Counters, Current, Session, Turn, Unusable, Verdict,
+    history::name,
+    runner::{Inner, millis},
 };
 use crate::{
     grant::Generation,
     life::{Event, Reason, State, What},
-    rule::{ClientAuth, Recipe, RefreshKind, sign::Sign},
+    rule::{ClientAuth, GrantType, Recipe, RefreshKind, sign::Sign},
     store::{self, SessionId},
 };
 
@@ -83,7 +85,7 @@ impl Session {
             if let Some(current) = self.ready() {
                 return Ok(current);
             }
-            if let Some(unusable) = self.unusable() {
+            if let Some(unusable) = self.unusable(deadline) {
                 // It may have come between the two looks.
                 return self.ready().ok_or(unusable);
             }
@@ -93,11 +95,12 @@ impl Session {
         }
     }
 
-    /// Returns why nothing can be sent; `None` while a refresh may change that.
-    fn unusable(&self) -> Option<Unusable> {
+    /// Returns why nothing can be sent; `None` while a refresh may change that before the deadline.
+    fn unusable(&self, deadline: Instant) -> Option<Unusable> {
         let inner = self.inner();
         match &inner.life.state {
             State::Refreshing { .. } => None,
+            State::Degraded { .. } if self.tries_again_by(&inner, deadline) => None,
             State::Degraded { retry, .. } => {
                 let now = self.now();
                 let wait = retry.at(now).duration_since(now.wall);
@@ -180,8 +183,8 @@ impl Session {
         if self.stubborn.holds(about, self.definition.rules.cooldown) {
             return Verdict::Pass("it was rejected with a new credential too");
         }
-        let patience = self.shared.limits.refresh_wait + self.definition.rules.timeout;
-        let deadline = Instant::now() + patience;
+        let next_by = Instant::now() + self.shared.limits.refresh_wait;
+        let deadline = next_by + self.definition.rules.timeout;
         let mut moved = self.moved.subscribe();
         self.happen(Event::Rejected(seen));
         loop {
@@ -189,7 +192,7 @@ impl Session {
             if let Some(newer) = self.newer(seen) {
                 return Verdict::Again(newer);
             }
-            if let Some(reason) = self.no_help() {
+            if let Some(reason) = self.no_help(next_by) {
                 // It may have come between the two looks.
                 return match self.newer(seen) {
                     Some(newer) => Verdict::Again(newer),
@@ -211,11 +214,20 @@ impl Session {
         self.ready().filter(|current| current.generation > seen)
     }
 
-    /// Returns why a rejection is passed on; `None` while a refresh may change that.
-    fn no_help(&self) -> Option<&'static str> {
+    /// Tells whether a refresh that failed is tried again in time for somebody who waits until then.
+    fn tries_again_by(&self, inner: &Inner, deadline: Instant) -> bool {
+        let now = self.now();
+        let next = inner.life.due_at(now, &self.definition.rules);
+        let wait = next.map(|next| next.duration_since(now.wall).unwrap_or_default());
+        wait.is_some_and(|wait| Instant::now() + wait < deadline)
+    }
+
+    /// Returns why a rejection is passed on; `None` while a refresh that begins by then may change that.
+    fn no_help(&self, next_by: Instant) -> Option<&'static str> {
         let inner = self.inner();
         Some(match &inner.life.state {
             State::Refreshing { .. } => return None,
+            State::Degraded { .. } if self.tries_again_by(&inner, next_by) => return None,
             State::NeedsLogin { .. } => "the session needs a login",
             State::Degraded { .. } => "the refresh failed",
             State::Empty(held) | State::Incomplete(held) | State::Fresh(held) => {
@@ -308,6 +320,15 @@ impl Session {
                 None => format!("sign in with {from}, then "),
             };
             return format!("{first}staysigned refresh {name}{client}");
+        }
+        // What it signs in with stands in the configuration: that is mended, and then tried once more.
+        let by_itself = match refresh {
+            RefreshKind::Steps(_) | RefreshKind::Command(_) => true,
+            RefreshKind::Oauth2(oauth2) => oauth2.grant_type != GrantType::RefreshToken,
+            RefreshKind::None | RefreshKind::Touch(_) | RefreshKind::Import(_) => false,
+        };
+        if by_itself {
+            return format!("staysigned refresh {}{client}", self.id.name);
         }
         let kind = match &self.definition.recipe.sign {
             Some(Sign::Adp { .. }) => "audible",
