@@ -204,6 +204,16 @@ impl Kind {
                 "the upstream's answer has a credential that cannot be masked",
                 Some("limits.token_answer says how large such an answer may be"),
             ),
+            Self::Uncured(why) => {
+                return Answer {
+                    side: Upstream,
+                    status: StatusCode::BAD_GATEWAY,
+                    error: "http_response_incomplete",
+                    message: format!("the upstream's answer is no good, and {why}"),
+                    hint: Some("see `staysigned status`"),
+                    retry_after: None,
+                };
+            }
             Self::NeedsLogin(hint) => {
                 return Answer {
                     side: Proxy,

@@ -60,6 +60,8 @@ pub enum Kind {
     Unsigned(String),
     /// The answer after a refresh was rejected too, and the rule says `again = "fail"`.
     StillRejected,
+    /// As that, when there was no renewal that could have helped; says why.
+    Uncured(&'static str),
     NeedsLogin(String),
     Degraded(Duration),
     /// The value to inject cannot be made.

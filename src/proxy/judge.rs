@@ -15,7 +15,7 @@ use crate::{
     limits::Limits,
     message::decode,
     rule::{
-        Recipe, Source,
+        Again, Recipe, Source,
         capture::{self, Answer},
         inject::Applied,
         matcher::Captured,
@@ -43,6 +43,13 @@ pub(super) enum Says {
     Challenged,
     /// The credential is no longer good.
     Rejected(Hit),
+}
+
+impl Says {
+    /// Tells whether the client must not take it for an answer: its rule says `again = "fail"`.
+    pub(super) fn fails(&self) -> bool {
+        matches!(self, Self::Rejected(hit) if hit.again == Again::Fail)
+    }
 }
 
 /// Judges an answer to a request of a session.

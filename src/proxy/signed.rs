@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     rule::{
-        Again, OnDead, Recipe,
+        OnDead, Recipe,
         inject::{self, Applied, Attempt},
         matcher::{Bound, Captured},
         rejected::{self, Asked},
@@ -123,7 +123,7 @@ impl Exchange<'_> {
                         // It was sent again because of a challenge, with what was held: the next one is served.
                         session.reject(seen, self.about()).await;
                     }
-                    if hit.again == Again::Fail {
+                    if judged.says.fails() {
                         return Err(Kind::StillRejected.into());
                     }
                     judge::confirm(&self, session, hit).await;
@@ -138,12 +138,18 @@ impl Exchange<'_> {
             let next = match next {
                 Verdict::Again(next) => next,
                 Verdict::Pass(why) => {
-                    return give(self, judged.response, Some(why)).await;
+                    return match judged.says.fails() {
+                        true => Err(Kind::Uncured(why).into()),
+                        false => give(self, judged.response, Some(why)).await,
+                    };
                 }
             };
             let complete = spare.is_complete();
             let Some(again) = spare.again() else {
                 let why = "the session was refreshed, but the request's body was too large to keep";
+                if judged.says.fails() {
+                    return Err(Kind::Uncured(why).into());
+                }
                 return give(self, judged.response, Some(why)).await;
             };
             if complete {

@@ -139,6 +139,7 @@ fn errors_are_documented() {
         let status = match status {
             "NETWORK_AUTHENTICATION_REQUIRED" => "511",
             "SERVICE_UNAVAILABLE" => "503",
+            "BAD_GATEWAY" => "502",
             other => panic!("{other}: say its number here"),
         };
         wanted.push((
