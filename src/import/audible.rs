@@ -7,10 +7,10 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Error, Found, Material, Options, cipher,
+    Error, Material, Options, cipher,
     collect::{self, Collector, Draft, Twice},
     json::{Top, kind_of, top},
-    tokens,
+    once, tokens,
 };
 use crate::{rule::sign::adp_key, secret::Secret};
 
@@ -49,8 +49,16 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     let is_json = matches!(start, Some(b'{' | b'['));
     let entries = match is_json.then(|| top(text)) {
         Some(Ok(Top::Object(entries))) => entries,
-        Some(Ok(Top::Array(_))) => return Err(Error::OtherKind(Found::Json)),
+        Some(Ok(Top::Array(_))) => return Err(Error::Shape),
         Some(Err(error)) => return Err(error),
+        // Encrypted bytes are no text.
+        None if std::str::from_utf8(text).is_ok() => {
+            return Err(if text.trim_ascii().is_empty() {
+                Error::Empty
+            } else {
+                Error::Shape
+            });
+        }
         None => return plain(&decrypted(&Sealed::of_bytes(text)?, options)?, options),
     };
     let has = |name: &str| entries.iter().any(|(key, _)| key == name);
@@ -58,7 +66,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
         return plain(&decrypted(&Sealed::of_json(&entries)?, options)?, options);
     }
     if !has("adp_token") && !has("device_private_key") && !has("access_token") {
-        return Err(Error::OtherKind(Found::Json));
+        return Err(Error::Shape);
     }
     plain(&entries, options)
 }
@@ -86,6 +94,7 @@ impl Sealed {
     }
 
     fn of_json(entries: &Entries) -> Result<Self, Error> {
+        once::keys(entries)?;
         let part = |name: &str, length: Option<usize>| {
             let failed = |problem: &str| Error::Entry {
                 place: format!("key {name:?}"),
@@ -229,8 +238,8 @@ fn agree(market: Option<&str>, by_username: bool, options: &Options) -> Result<(
         if let (Some(file), Some(session)) = (file, options.value(name))
             && file != session
         {
-            return Err(Error::Entry {
-                place: format!("key {place:?}"),
+            return Err(Error::OtherSession {
+                place,
                 problem: format!(
                     "the file is for {name} = \"{file}\" and the session for \"{session}\"; write values = {{ {name} = \"{file}\" }}"
                 ),

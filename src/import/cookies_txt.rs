@@ -7,7 +7,7 @@
 //! that begin with `#` are comments. Any other line refuses the file, and all such lines are named.
 
 use super::{
-    Error, Found, Lines, Material, Options,
+    Error, Lines, Material, Options,
     collect::{Collector, Draft, Twice, expiry},
 };
 
@@ -16,7 +16,7 @@ pub(crate) const SESSION: f64 = 2_147_483_647.0;
 
 pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        return Err(Error::OtherKind(Found::Json));
+        return Err(Error::Shape);
     }
     let mut collector = Collector::new(options);
     let (mut bad, mut spaced) = (Vec::new(), Vec::new());

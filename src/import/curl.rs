@@ -7,7 +7,7 @@
 use std::{iter::Peekable, str::Chars};
 
 use super::{
-    Error, Found, Material, Options,
+    Error, Material, Options,
     collect::Collector,
     header::{add_pairs, bearer, secret},
 };
@@ -63,7 +63,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     let program = words.next().ok_or(Error::Empty)?;
     let name = program.rsplit(['/', '\\']).next().unwrap_or_default();
     if !matches!(name, "curl" | "curl.exe") {
-        return Err(Error::OtherKind(Found::Something));
+        return Err(Error::Shape);
     }
     let said = Said::of(words)?;
     let given = options.domain.clone();

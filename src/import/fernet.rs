@@ -9,7 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Error, Found, Material, Options, cipher,
+    Error, Material, Options, cipher,
     json::{Top, top},
     tokens,
 };
@@ -38,7 +38,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
         return read_one(text, &keys, options);
     }
     let Top::Object(entries) = top(text.as_bytes())? else {
-        return Err(Error::OtherKind(Found::Json));
+        return Err(Error::Shape);
     };
     let mut opened = Vec::new();
     let mut empty = Vec::new();
@@ -47,10 +47,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
         let is_token = ["access_token", "refresh_token", "id_token", "token"];
         match sealed {
             Some(sealed) => {
-                let plain = open(sealed, &keys).map_err(|problem| Error::Entry {
-                    place: format!("key {key:?}"),
-                    problem: problem.to_owned(),
-                })?;
+                let plain = open(sealed, &keys, &format!("key {key:?}"))?;
                 // "There is none", written as what is encrypted all the same.
                 if plain.is_empty() {
                     empty.push(key);
@@ -77,13 +74,10 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
 }
 
 fn read_one(text: &str, keys: &[Key], options: &Options) -> Result<Material, Error> {
-    let plain = open(text, keys).map_err(|problem| Error::Entry {
-        place: "the token".to_owned(),
-        problem: problem.to_owned(),
-    })?;
+    let plain = open(text, keys, "the token")?;
     if plain.trim_start().starts_with('{') {
         let Top::Object(entries) = top(plain.as_bytes())? else {
-            return Err(Error::OtherKind(Found::Json));
+            return Err(Error::Shape);
         };
         return tokens::read(&entries, options.now);
     }
@@ -118,24 +112,30 @@ fn keys(options: &Options) -> Result<Vec<Key>, Error> {
 }
 
 /// Opens a token with the first key that fits; says else what is wrong.
-fn open(token: &str, keys: &[Key]) -> Result<Zeroizing<String>, &'static str> {
+fn open(token: &str, keys: &[Key], place: &str) -> Result<Zeroizing<String>, Error> {
+    let failed = |problem: &str| Error::Entry {
+        place: place.to_owned(),
+        problem: problem.to_owned(),
+    };
     let bytes = BASE64
         .decode(token.trim())
-        .map_err(|_| "it is not URL-safe base64")?;
+        .map_err(|_| failed("it is not URL-safe base64"))?;
     if bytes.first() != Some(&0x80) {
-        return Err("it is no Fernet token of the one version there is");
+        return Err(failed("it is no Fernet token of the one version there is"));
     }
     if bytes.len() < LEAST {
-        return Err("it is cut off");
+        return Err(failed("it is cut off"));
     }
     let (signed, signature) = bytes.split_at(bytes.len() - 32);
     let key = keys.iter().find(|key| {
         let signing = hmac::Key::new(hmac::HMAC_SHA256, &key[..16]);
         hmac::verify(&signing, signed, signature).is_ok()
     });
-    let key = key.ok_or("no key fits, or it was changed; nothing was deleted")?;
+    let key = key.ok_or_else(|| Error::Key {
+        place: place.to_owned(),
+    })?;
     let plain = cipher::open(&key[16..], &signed[9..25], &signed[25..])
-        .ok_or("its text has no valid padding")?;
-    let plain = std::str::from_utf8(&plain).map_err(|_| "its text is not UTF-8")?;
+        .ok_or_else(|| failed("its text has no valid padding"))?;
+    let plain = std::str::from_utf8(&plain).map_err(|_| failed("its text is not UTF-8"))?;
     Ok(Zeroizing::new(plain.to_owned()))
 }

@@ -4,7 +4,7 @@
 //! Other fields and a request line are left out with a warning, so that a whole request head can be pasted.
 
 use super::{
-    Error, Found, Material, Options,
+    Error, Material, Options,
     collect::{Collector, Draft, Twice, shown},
     tokens,
 };
@@ -16,6 +16,9 @@ use crate::{
 
 pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     let mut collector = Collector::new(options);
+    if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[' | b'<')) {
+        return Err(Error::Shape);
+    }
     let (mut token, mut user_agent) = (None, None);
     let (mut cookies, mut left_out) = (false, Vec::new());
     for (n, line) in text.split(|b| *b == b'\n').enumerate() {
@@ -55,7 +58,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     if !cookies && token.is_none() {
         return Err(match left_out.is_empty() {
             true => Error::Empty,
-            false => Error::OtherKind(Found::Something),
+            false => Error::Shape,
         });
     }
     material

@@ -9,11 +9,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, error::Category};
 
 use super::{
-    Error, Found, Material, Options,
+    Error, Material, Options,
     collect::{Collector, Draft, Twice, expiry},
+    once::{self, Once, TWICE},
     tokens,
 };
 use crate::{
@@ -45,35 +46,30 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
 
 pub(super) fn read_storage_state(text: &[u8], options: &Options) -> Result<Material, Error> {
     let Top::Object(entries) = top(text)? else {
-        return Err(Error::OtherKind(Found::Something));
+        return Err(Error::Shape);
     };
     match cookies_of(&entries) {
         Some(cookies) => read_state(&entries, cookies, options),
-        None => Err(Error::OtherKind(Found::Something)),
+        None => Err(Error::Shape),
     }
 }
 
 pub(super) fn top(text: &[u8]) -> Result<Top, Error> {
     let text = std::str::from_utf8(text).map_err(|_| Error::Encoding)?;
     if !text.trim_start().starts_with(['{', '[']) {
-        return Err(Error::OtherKind(
-            if text.starts_with('#') || text.contains('\t') {
-                Found::CookiesTxt
-            } else if text.trim().is_empty() {
-                return Err(Error::Empty);
-            } else {
-                Found::Something
-            },
-        ));
+        return Err(match text.trim().is_empty() {
+            true => Error::Empty,
+            false => Error::Shape,
+        });
     }
     serde_json::from_str(text).map_err(|error| Error::Syntax {
         line: error.line(),
         column: error.column(),
         // The parser's own words quote nothing of the text.
-        problem: if error.is_eof() {
-            "it ends too early".to_owned()
-        } else {
-            "it is not well-formed there".to_owned()
+        problem: match (error.classify(), error.to_string().split_once(TWICE)) {
+            (Category::Eof, _) => "it ends too early".to_owned(),
+            (Category::Data, Some((key, _))) => format!("{key}{TWICE}"),
+            _ => "it is not well-formed there".to_owned(),
         },
     })
 }
@@ -94,6 +90,7 @@ fn read_state(
     cookies: &[Value],
     options: &Options,
 ) -> Result<Material, Error> {
+    once::keys(entries)?;
     let mut collector = Collector::new(options);
     add_all(&mut collector, "cookies", cookies, options)?;
     let origins = entries.iter().find(|(key, _)| key == "origins");
@@ -291,15 +288,16 @@ impl<'de> Visitor<'de> for Outermost {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Top, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+        // Its own keys are looked at by who knows what they mean.
+        while let Some((key, Once(value))) = map.next_entry()? {
+            entries.push((key, value));
         }
         Ok(Top::Object(entries))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Top, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = seq.next_element()? {
+        while let Some(Once(entry)) = seq.next_element()? {
             entries.push(entry);
         }
         Ok(Top::Array(entries))

@@ -17,7 +17,9 @@ mod fernet;
 mod har;
 mod header;
 mod json;
+mod once;
 mod recording;
+mod sniff;
 mod supabase;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ mod tokens;
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::SystemTime};
 
-pub use self::browser::Browser;
+pub use self::{browser::Browser, sniff::Found};
 use crate::{
     jar::{Bounds, Cookie},
     origin::{self, Host, Scheme},
@@ -132,6 +134,13 @@ pub enum Error {
     },
     #[error("{place}: {problem}")]
     Entry { place: String, problem: String },
+    #[error("{place}: no key fits, or it was changed; nothing was deleted")]
+    Key { place: String },
+    #[error("key {place:?}: {problem}")]
+    OtherSession {
+        place: &'static str,
+        problem: String,
+    },
     #[error("it is encrypted")]
     NeedsPassword,
     #[error("the password is wrong, or the file is damaged")]
@@ -144,8 +153,11 @@ pub enum Error {
     NeedsDomain,
     #[error(transparent)]
     Browser(#[from] browser::Error),
-    #[error("it is {0}")]
-    OtherKind(Found),
+    /// Within this module alone: [`OtherKind`](Self::OtherKind) says then what it is.
+    #[error("it is not in the shape that was expected")]
+    Shape,
+    #[error("it is {found}")]
+    OtherKind { wanted: Kind, found: Found },
     #[error("it has {count} cookies{of}, more than limits.{limit} ({most})")]
     TooMany {
         count: usize,
@@ -158,14 +170,6 @@ pub enum Error {
 /// Lines that cannot be read, each with its number and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines(pub Vec<(usize, String)>);
-
-/// What a text is instead of what it was said to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    Json,
-    CookiesTxt,
-    Something,
-}
 
 /// Reads `text` as `kind`.
 pub fn read(kind: Kind, text: &[u8], options: &Options) -> Result<Material, Error> {
@@ -187,6 +191,25 @@ pub fn read(kind: Kind, text: &[u8], options: &Options) -> Result<Material, Erro
         Kind::Supabase => supabase::read(text, options),
         Kind::Fernet => fernet::read(text, options),
     }
+    .map_err(|error| named(error, kind, text))
+}
+
+/// Says what a text is that is not what it was said to be.
+fn named(error: Error, wanted: Kind, text: &[u8]) -> Error {
+    let found = match sniff::sniff(text) {
+        Found::Kind(found) if found == wanted => Found::Something,
+        // It may stand in any of these, and does not.
+        Found::Kind(
+            Kind::Json | Kind::StorageState | Kind::CookiesTxt | Kind::Header | Kind::Supabase,
+        ) if wanted == Kind::Supabase => Found::Something,
+        found => found,
+    };
+    let known = !matches!(found, Found::Something | Found::Bytes);
+    match error {
+        Error::Shape => Error::OtherKind { wanted, found },
+        Error::Encoding | Error::Lines(_) if known => Error::OtherKind { wanted, found },
+        other => other,
+    }
 }
 
 /// Reads the value of `--domain`, with or without a leading dot.
@@ -204,6 +227,46 @@ impl Options {
 }
 
 // === impl Kind ===
+
+impl Kind {
+    /// The most bytes that a text of this kind may have.
+    pub const fn largest(self) -> u64 {
+        match self {
+            // It has what was downloaded, too.
+            Self::Har => 64 << 20,
+            _ => 16 << 20,
+        }
+    }
+
+    /// What it looks like.
+    const fn shape(self) -> &'static str {
+        match self {
+            Self::CookiesTxt => {
+                "cookies-txt has lines of seven fields with a tab between: domain, TRUE or FALSE (subdomains), path, TRUE or FALSE (secure), expiry, name, value"
+            }
+            Self::Json => {
+                "json is an array of cookies, an object with \"cookies\", {\"name\": \"value\"} or a token answer"
+            }
+            Self::StorageState => {
+                "storage-state is an object with \"cookies\", as Playwright writes it"
+            }
+            Self::Audible => {
+                "name a file that the audible library or audible-cli has written, plain or encrypted"
+            }
+            Self::Supabase => {
+                "copy the entry sb-…-auth-token of the browser's local storage, or the cookies of that name"
+            }
+            Self::Fernet => {
+                "fernet is a token that begins with gAAAA, or an object with such tokens"
+            }
+            Self::Header => "header is `Cookie: a=b; c=d`, `a=b; c=d` or `Authorization: Bearer …`",
+            Self::Curl => "curl is a command line: in the browser's network tools, Copy as cURL",
+            Self::Har => {
+                "har is an object with log.entries: in the browser's network tools, Save all as HAR"
+            }
+        }
+    }
+}
 
 impl FromStr for Kind {
     type Err = Error;
@@ -254,14 +317,15 @@ impl Error {
                 "Chrome: allow \"generate HAR with sensitive data\" in the settings of its developer tools, and export that; Firefox leaves nothing out"
             }
             Self::NeedsDomain => "add --domain HOST, the host that the cookies are for",
-            Self::OtherKind(Found::Json) => "use --from json",
-            Self::OtherKind(Found::CookiesTxt) => "use --from cookies-txt",
-            Self::OtherKind(Found::Something) => {
-                "json is an array of cookies, an object with \"cookies\", {\"name\": \"value\"} or a token answer; header is `Cookie: a=b; c=d`, `a=b; c=d` or `Authorization: Bearer …`"
-            }
+            Self::Shape => "is it the right file?",
+            Self::OtherKind { wanted, found } => found.hint().unwrap_or(wanted.shape()),
             Self::TooMany { .. } => "add --domain HOST to take the cookies for that host alone",
             Self::Browser(error) => error.hint(),
-            Self::Entry { .. } => return None,
+            Self::Entry { .. } => "mend it there, or export it again",
+            Self::Key { .. } => {
+                "--key names the key that it was encrypted with, or several with commas between"
+            }
+            Self::OtherSession { .. } => return None,
         })
     }
 }
@@ -278,15 +342,5 @@ impl fmt::Display for Lines {
             0 => Ok(()),
             more => write!(f, "; and {more} more lines"),
         }
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json => "JSON",
-            Self::CookiesTxt => "a cookies.txt",
-            Self::Something => "not in the shape that was expected",
-        })
     }
 }

@@ -4,8 +4,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{
-    Error, Found,
+    Error,
     json::{Top, top},
+    once,
 };
 use crate::origin::{Authority, Origin, Scheme};
 
@@ -43,12 +44,13 @@ pub(super) fn read(text: &[u8]) -> Result<Vec<Exchange>, Error> {
 /// Returns the entries of a recording.
 pub(super) fn entries(text: &[u8]) -> Result<Vec<Value>, Error> {
     let Top::Object(entries) = top(text)? else {
-        return Err(Error::OtherKind(Found::Json));
+        return Err(Error::Shape);
     };
+    once::keys(&entries)?;
     let log = entries.into_iter().find(|(key, _)| key == "log");
     match log.and_then(|(_, mut log)| Some(log.get_mut("entries")?.take())) {
         Some(Value::Array(entries)) => Ok(entries),
-        _ => Err(Error::OtherKind(Found::Json)),
+        _ => Err(Error::Shape),
     }
 }
 

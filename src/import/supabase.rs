@@ -9,9 +9,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{
-    Error, Found, Material, Options,
+    Error, Material, Options,
     json::{Top, top},
-    tokens,
+    once, tokens,
 };
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -27,7 +27,7 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
     let pairs = if text.trim_start().starts_with(['{', '[']) {
         match top(text.as_bytes())? {
             Top::Object(entries) if tokens::are_in(&entries) => return of(&entries, options),
-            Top::Object(entries) => of_object(&entries),
+            Top::Object(entries) => of_object(&entries)?,
             // What older helpers keep: access token, refresh token, and tokens of others.
             Top::Array(items) if items.first().is_some_and(Value::is_string) => {
                 return of(&listed(&items), options);
@@ -42,7 +42,8 @@ pub(super) fn read(text: &[u8], options: &Options) -> Result<Material, Error> {
 }
 
 /// A dump of the local storage, a storage state, or cookies by name.
-fn of_object(entries: &[(String, Value)]) -> Vec<(String, String)> {
+fn of_object(entries: &[(String, Value)]) -> Result<Vec<(String, String)>, Error> {
+    once::keys(entries)?;
     let mut pairs = Vec::new();
     for (key, value) in entries {
         match (key.as_str(), value) {
@@ -56,7 +57,7 @@ fn of_object(entries: &[(String, Value)]) -> Vec<(String, String)> {
             _ => {}
         }
     }
-    pairs
+    Ok(pairs)
 }
 
 fn cookie(entry: &Value) -> Option<(String, String)> {
@@ -93,7 +94,7 @@ fn assembled(pairs: &[(String, String)]) -> Result<String, Error> {
     names.sort_unstable();
     names.dedup();
     let name = match names.as_slice() {
-        [] => return Err(Error::OtherKind(Found::Something)),
+        [] => return Err(Error::Shape),
         [name] => *name,
         several => {
             return Err(Error::Entry {

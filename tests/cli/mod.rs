@@ -2,6 +2,8 @@
 
 /// The admin side, as a program and a browser meet it.
 mod admin;
+/// Material that cannot be read.
+mod broken;
 mod demo;
 mod forms;
 mod help;

@@ -21,7 +21,7 @@ use crate::{
     },
     config::{Config, Source},
     import::{
-        self, From, Material, Options,
+        self, From, Kind, Material, Options,
         browser::{self, Keyring, Places},
     },
     jar::Bounds,
@@ -30,9 +30,6 @@ use crate::{
     secret::Secret,
     server::Secrets,
 };
-
-/// More than this is no file of cookies.
-const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// How long somebody has to unlock the desktop's keyring.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -109,7 +106,7 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     let found = context.load()?;
     which.check(found.config())?;
     let text = match from {
-        From::Text(_) => read(file.as_deref())?,
+        From::Text(kind) => read(file.as_deref(), kind)?,
         From::Browser(_) => Zeroizing::default(),
     };
     let recipes = &found.config().recipes;
@@ -223,25 +220,40 @@ pub(super) fn secret(
     }
 }
 
-pub(super) fn read(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Error> {
+/// Reads the text; one that is too large not at all, or no further than that is known.
+pub(super) fn read(file: Option<&Path>, kind: Kind) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let largest = kind.largest();
     let mut text = Zeroizing::new(Vec::new());
     let (name, result) = match file.filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            let read =
-                File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+            let read = File::open(path).and_then(|file| {
+                if file.metadata()?.len() > largest {
+                    return Ok(true);
+                }
+                file.take(largest + 1).read_to_end(&mut text)?;
+                Ok(false)
+            });
             (path.display().to_string(), read)
         }
         None => {
             if io::stdin().is_terminal() {
                 output::note("Paste it, then ^D on a line of its own:");
             }
-            let read = io::stdin().take(LARGEST + 1).read_to_end(&mut text);
-            ("standard input".to_owned(), read)
+            let read = io::stdin().take(largest + 1).read_to_end(&mut text);
+            ("standard input".to_owned(), read.map(|_| false))
         }
     };
-    result.map_err(|e| Error::because(format!("cannot read {name}"), e))?;
-    if text.len() as u64 > LARGEST {
-        return Err(Error::failed(format!("{name} is larger than 64 MiB")));
+    let known = result.map_err(|e| Error::because(format!("cannot read {name}"), e))?;
+    if known || text.len() as u64 > largest {
+        let hint = match kind {
+            Kind::Har => "record anew, no more than the page that you are signed in to",
+            _ => "is it the right file?",
+        };
+        let text = format!(
+            "nothing was imported: {name} is larger than {} MiB",
+            largest >> 20
+        );
+        return Err(Error::failed(text).hint(hint.to_owned()));
     }
     Ok(text)
 }

@@ -16,7 +16,7 @@ use crate::{
         output::{self, Paint},
     },
     config::Place,
-    import::{Error::Sanitized, draft},
+    import::{Error::Sanitized, Kind, draft},
     provider,
 };
 
@@ -87,7 +87,7 @@ pub(in crate::cli) fn run(context: &Context, args: Args) -> Result<u8, Error> {
 
 /// Prints a draft, and says what to look at.
 fn draft(file: &Path) -> Result<u8, Error> {
-    let text = import::read(Some(file))?;
+    let text = import::read(Some(file), Kind::Har)?;
     let draft = draft::draft(&text).map_err(|error| {
         let hint = match error {
             Sanitized => error.hint(),

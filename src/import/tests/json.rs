@@ -340,17 +340,19 @@ fn bad_files() {
             "",
             "it holds no cookie and no token",
         ),
+        (
+            r#"[{"name": "a", "name": "b", "value": "c"}]"#,
+            "a.test",
+            "it is no whole JSON: line 1, column 21: key \"name\" is there twice",
+        ),
     ] {
         assert_eq!(refused(Kind::Json, text, domain), expected, "{text}");
     }
     let deep = "[".repeat(100_000);
     assert!(refused(Kind::Json, &deep, "").starts_with("it is no whole JSON"));
-    assert_eq!(
-        refused(Kind::StorageState, "[]", ""),
-        "it is not in the shape that was expected"
-    );
+    assert_eq!(refused(Kind::StorageState, "[]", ""), "it is JSON");
     assert_eq!(
         refused(Kind::StorageState, r#"{"a": "1"}"#, ""),
-        "it is not in the shape that was expected"
+        "it is JSON"
     );
 }

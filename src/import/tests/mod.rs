@@ -1,12 +1,14 @@
 //! Every dialect of every format, and every way in which a file can be wrong.
 
 mod audible;
+mod broken;
 mod cookies_txt;
 mod curl;
 mod fernet;
 mod har;
 mod header;
 mod json;
+mod others;
 mod supabase;
 
 use std::time::{Duration, UNIX_EPOCH};

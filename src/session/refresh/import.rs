@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{Live, Renewed, Spend};
 use crate::{
     import::{
-        self, Error, From, Material, Options,
+        self, Error, From, Kind, Material, Options,
         browser::{self, Keyring, Places},
     },
     jar::{Bounds, Cookie},
@@ -15,9 +15,6 @@ use crate::{
     origin::Scheme,
     rule::{Import, UserAgent, user_agent},
 };
-
-/// No file with material is larger.
-const LARGEST: u64 = 64 * 1024 * 1024;
 
 // === impl Live ===
 
@@ -152,22 +149,22 @@ impl Reading {
                 };
                 browser::read(&ask, &self.options)
             }
-            From::Text(kind) => import::read(kind, &self.file()?, &self.options),
+            From::Text(kind) => import::read(kind, &self.file(kind)?, &self.options),
         };
         read.map_err(failure)
     }
 
-    fn file(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    fn file(&self, kind: Kind) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let Some(path) = &self.import.file else {
             return Err(Failure::Misconfigured("it names no file".to_owned()));
         };
         let mut text = Zeroizing::new(Vec::new());
-        let shown = path.display();
+        let (shown, largest) = (path.display(), kind.largest());
         fs::File::open(path)
-            .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text))
+            .and_then(|file| file.take(largest + 1).read_to_end(&mut text))
             .map_err(|error| Failure::NotAnAnswer(format!("{shown} cannot be read: {error}")))?;
-        if text.len() as u64 > LARGEST {
-            let why = format!("{shown} is larger than 64 MiB");
+        if text.len() as u64 > largest {
+            let why = format!("{shown} is larger than {} MiB", largest >> 20);
             return Err(Failure::Misconfigured(why));
         }
         Ok(text)
@@ -188,7 +185,10 @@ fn failure(error: Error) -> Failure {
         | Error::Syntax { .. }
         | Error::Entry { .. }
         | Error::Sanitized
-        | Error::OtherKind(_) => Failure::NotAnAnswer(text),
+        | Error::Shape
+        | Error::Key { .. }
+        | Error::OtherSession { .. }
+        | Error::OtherKind { .. } => Failure::NotAnAnswer(text),
         Error::Browser(_)
         | Error::Kind(_)
         | Error::NeedsPassword
