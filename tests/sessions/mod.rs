@@ -3,6 +3,7 @@
 mod capture;
 mod crash;
 mod kinds;
+mod login;
 mod mirror;
 mod oidc;
 mod pace;
