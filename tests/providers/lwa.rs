@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     canary::canary,
-    origin::{self, Origin, Reply},
+    origin::{self, Builder, Origin, Reply},
     routes,
 };
 
@@ -42,6 +42,8 @@ pub struct User {
     pub access: Vec<String>,
     /// Whether its newest access token is taken.
     pub good: bool,
+    /// Whether a request with its newest access token was taken.
+    pub used: bool,
     pub revoked: bool,
     pub delay: Duration,
     pub calls: u64,
@@ -49,7 +51,7 @@ pub struct User {
     pub brings: Brings,
 }
 
-#[derive(Clone, Copy, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Brings {
     #[default]
     Same,
@@ -85,20 +87,33 @@ impl Amazon {
     }
 
     pub async fn start(&self) -> (Origin, Origin) {
-        let (lwa, ads) = (self.clone(), self.clone());
-        let lwa = origin::origin(&[LWA]).handler(move |request| {
-            let this = lwa.clone();
-            async move { Ok(this.token(request).await) }
-        });
-        let ads = origin::origin(&[ADS]).handler(move |request| {
-            let this = ads.clone();
+        let lwa = self.lwa(origin::origin(&[LWA]));
+        (lwa.start().await, self.ads().start().await)
+    }
+
+    /// The token endpoint, on a site that may have others.
+    pub fn lwa(&self, site: Builder) -> Builder {
+        let this = self.clone();
+        site.handler(move |request| {
+            let this = this.clone();
+            async move {
+                if request.uri().path() != "/auth/o2/token" {
+                    return Err(request);
+                }
+                Ok(this.token(request).await)
+            }
+        })
+    }
+
+    pub fn ads(&self) -> Builder {
+        let this = self.clone();
+        origin::origin(&[ADS]).handler(move |request| {
+            let this = this.clone();
             async move { Ok(this.with(|state| state.api(&request))) }
-        });
-        (lwa.start().await, ads.start().await)
+        })
     }
 
     async fn token(&self, request: Request<Incoming>) -> Reply {
-        assert_eq!(request.uri().path(), "/auth/o2/token");
         let body = request.into_body().collect().await.expect("a form");
         let body = body.to_bytes();
         let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
@@ -143,6 +158,7 @@ impl User {
         let access = format!("Atza|{}", canary("access"));
         self.access.push(access.clone());
         self.good = true;
+        self.used = false;
         let mut answer =
             json!({ "access_token": access, "token_type": "bearer", "expires_in": 3600 });
         if self.brings == Brings::New {
@@ -167,6 +183,10 @@ impl State {
             users.find(|(_, user)| user.good && user.access.last().is_some_and(|a| a == bearer));
         let name = user.map(|(name, _)| (*name).to_owned());
         self.asked.push((name.clone(), headers));
+        let user = name.as_deref().and_then(|name| self.users.get_mut(name));
+        if let Some(user) = user {
+            user.used = true;
+        }
         match (name, self.api.is_empty()) {
             (_, false) => {
                 let (status, text) = self.api.remove(0);

@@ -42,6 +42,8 @@ pub struct State {
     pub ahead: u64,
     /// What its next answer sets.
     pub sets: Vec<&'static str>,
+    /// No request was taken since a token was renewed.
+    pub unused: bool,
 }
 
 impl Marketplace {
@@ -65,9 +67,14 @@ impl Marketplace {
     }
 
     pub fn site(&self) -> Builder {
-        let this = self.clone();
         let names = ["api.audible.com", "www.audible.com", "api.amazon.com"];
-        origin::origin(&names).handler(move |request| {
+        self.on(origin::origin(&names))
+    }
+
+    /// All of it on a site that may have others.
+    pub fn on(&self, site: Builder) -> Builder {
+        let this = self.clone();
+        site.handler(move |request| {
             let this = this.clone();
             async move {
                 let mut reply = this.answer(request).await;
@@ -109,17 +116,20 @@ impl Marketplace {
                 403,
                 &json!({ "message": "Request could not be authenticated" }),
             ),
-            (None, None) => routes::json(200, &json!({ "target": target })),
+            (None, None) => {
+                self.with(|state| state.unused = false);
+                routes::json(200, &json!({ "target": target }))
+            }
         }
     }
 
     fn token(&self, body: &[u8]) -> Reply {
         let form: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
         self.with(|state| {
-            state.stubborn = false;
             state.forms.push(form);
             if !state.tokens.is_empty() {
                 let (status, kind, body) = state.tokens.remove(0);
+                state.renewed(status == 200);
                 let mut reply = routes::text(body);
                 *reply.status_mut() = status.try_into().unwrap();
                 reply
@@ -127,6 +137,7 @@ impl Marketplace {
                     .insert(header::CONTENT_TYPE, kind.parse().unwrap());
                 return reply;
             }
+            state.renewed(true);
             let token = format!("Atna|renewedOfManyLetters-{}", state.forms.len());
             routes::json(
                 200,
@@ -145,6 +156,11 @@ impl State {
         for line in self.sets.drain(..) {
             fields.append(header::SET_COOKIE, line.parse().unwrap());
         }
+    }
+
+    fn renewed(&mut self, yes: bool) {
+        self.stubborn &= !yes;
+        self.unused |= yes;
     }
 }
 

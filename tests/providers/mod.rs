@@ -14,10 +14,11 @@ mod mistakes;
 mod mubi;
 mod oreilly;
 mod own;
-mod profiles;
+pub mod profiles;
 mod supabase;
 mod supabase_clients;
 mod supabase_down;
+mod together;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 

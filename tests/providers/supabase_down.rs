@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::supabase::Bench;
 use crate::support::{
-    client::eventually,
     project::{Fault, Project},
     proxy::proxy,
 };
 
 fn fail(project: &Project, faults: &[Fault]) {
-    project.with(|state| state.faults.extend(faults.iter().cloned()));
+    project.with(|state| state.faults.extend(faults));
 }
 
 /// 3.4.10: while GoTrue is away the answer that was rejected is passed on, and it is asked again after a wait; the wait
@@ -19,7 +18,7 @@ fn fail(project: &Project, faults: &[Fault]) {
 async fn the_authorization_server_is_away() {
     for fault in [Fault::Status(503, None), Fault::Html, Fault::Reset] {
         let bench = Bench::usual().await;
-        fail(&bench.project, &vec![fault.clone(); 200]);
+        fail(&bench.project, &vec![fault; 200]);
         bench.revoke();
         let answer = bench.get(&bench.site, "/rest/v1/todos").await.expect(401);
         assert_eq!(answer.json()["code"], "PGRST301", "{fault:?}");

@@ -2,12 +2,13 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::support::{
     authority::{Authority, session},
     client::Client,
+    dice::Dice,
     oauth::Policy,
     proxy::{Proxy, proxy},
     rotating::{Manner, Rotating},
@@ -16,30 +17,6 @@ use crate::support::{
 use super::{Crowd, cookie_session, import};
 
 const KILLS: u32 = 50;
-
-/// Random but told: the seed of a failed run is in its output.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let mut seed = [0; 8];
-        aws_lc_rs::rand::fill(&mut seed).expect("random bytes");
-        let seed = u64::from_le_bytes(seed);
-        println!("seed {seed}");
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn millis(&mut self, limit: u64) -> Duration {
-        Duration::from_micros(self.below(limit * 1000))
-    }
-}
 
 /// The first answer after a restart, within the time that a lost token answer may take.
 async fn works(client: Client, url: &str, round: u32) {

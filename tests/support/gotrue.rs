@@ -63,6 +63,7 @@ pub struct Access {
     /// By the server's clock.
     pub ends: f64,
     pub revoked: bool,
+    pub used: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -196,24 +197,34 @@ impl Rules {
     }
 
     /// What an access token opens at GoTrue.
-    pub fn user(&self, bearer: Option<&str>) -> Result<Value, Refused> {
-        let access = bearer.ok_or(MISSING)?;
-        let access = self
-            .access
-            .get(access)
-            .filter(|a| self.is_good(a))
-            .ok_or(BAD)?;
-        let session = &self.sessions[access.session];
+    pub fn user(&mut self, bearer: Option<&str>) -> Result<Value, Refused> {
+        let token = bearer.ok_or(MISSING)?;
+        let access = self.access.get(token).filter(|a| self.is_good(a));
+        let session = &self.sessions[access.ok_or(BAD)?.session];
         if session.ended {
             return Err(GONE);
         }
-        Ok(user(&session.id))
+        let user = user(&session.id);
+        self.verifies(bearer);
+        Ok(user)
     }
 
     /// What an access token opens elsewhere: the signature and its end count, and nothing else.
-    pub fn verifies(&self, bearer: Option<&str>) -> bool {
+    pub fn verifies(&mut self, bearer: Option<&str>) -> bool {
         let access = bearer.and_then(|token| self.access.get(token));
-        access.is_some_and(|access| self.is_good(access))
+        let good = access.is_some_and(|access| self.is_good(access));
+        let access = bearer.filter(|_| good);
+        if let Some(access) = access.and_then(|token| self.access.get_mut(token)) {
+            access.used = true;
+        }
+        good
+    }
+
+    /// Ends what was used; whoever has just been given a token finds it good.
+    pub fn revoke_used(&mut self) {
+        for access in self.access.values_mut() {
+            access.revoked |= access.used;
+        }
     }
 
     pub fn revoke_access(&mut self) {
@@ -274,6 +285,7 @@ impl Rules {
             session: number,
             ends,
             revoked: false,
+            used: false,
         };
         self.access.insert(token.clone(), access);
         self.issued.push(token.clone());

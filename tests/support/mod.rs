@@ -8,6 +8,7 @@ pub mod cgi;
 pub mod child;
 pub mod client;
 pub mod content;
+pub mod dice;
 pub mod frames;
 pub mod gotrue;
 pub mod netns;

@@ -38,6 +38,7 @@ pub type Gate = Arc<dyn Fn(&Seen) -> bool + Send + Sync>;
 
 /// A running origin; it ends when this is dropped.
 pub struct Origin {
+    site: Arc<Builder>,
     pub address: SocketAddr,
     pub names: Vec<String>,
     pub scheme: &'static str,
@@ -52,6 +53,7 @@ pub struct Builder {
     identity: Option<Identity>,
     handlers: Vec<Handler>,
     gate: Option<Gate>,
+    place: SocketAddr,
 }
 
 /// All that an origin received.
@@ -94,6 +96,7 @@ pub fn origin(names: &[&str]) -> Builder {
         identity: None,
         handlers: Vec::new(),
         gate: None,
+        place: SocketAddr::from(([127, 0, 0, 1], 0)),
     }
 }
 
@@ -103,6 +106,12 @@ impl Builder {
     /// Offers only these protocols.
     pub fn alpn(mut self, alpn: &[&'static str]) -> Self {
         self.alpn = alpn.to_vec();
+        self
+    }
+
+    /// Listens here, where it can come back after an end.
+    pub fn place(mut self, place: SocketAddr) -> Self {
+        self.place = place;
         self
     }
 
@@ -120,6 +129,17 @@ impl Builder {
     {
         self.handlers
             .push(Arc::new(move |request| Box::pin(handler(request))));
+        self
+    }
+
+    /// Asked before all that were added so far.
+    pub fn before<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        self.handlers
+            .insert(0, Arc::new(move |request| Box::pin(handler(request))));
         self
     }
 
@@ -150,12 +170,14 @@ impl Builder {
     }
 
     async fn listen(self, scheme: &'static str) -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let listener = TcpListener::bind(self.place).await.expect("bind");
         let address = listener.local_addr().expect("address");
         let recorder = Arc::new(Recorder::default());
         let names = self.names.clone();
-        let task = tokio::spawn(accept(listener, Arc::new(self), recorder.clone()));
+        let site = Arc::new(self);
+        let task = tokio::spawn(accept(listener, site.clone(), recorder.clone()));
         Origin {
+            site,
             address,
             names,
             scheme,
@@ -175,6 +197,19 @@ impl Origin {
 
     pub fn port(&self) -> u16 {
         if self.scheme == "https" { 443 } else { 80 }
+    }
+
+    /// Ends it with all its connections, as `kill -9` does.
+    pub async fn stop(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    /// Listens again where it did; what it knows is kept by its handlers.
+    pub async fn resume(&mut self) {
+        let listener = TcpListener::bind(self.address).await.expect("bind again");
+        let (site, recorder) = (self.site.clone(), self.recorder.clone());
+        self.task = tokio::spawn(accept(listener, site, recorder));
     }
 
     pub fn seen(&self) -> Vec<Arc<Seen>> {

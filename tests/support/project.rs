@@ -24,7 +24,7 @@ pub const APP: &str = "app.example.test";
 pub const APIKEY: &str = "sb_publishable_0123456789abcdefghijkl";
 
 /// What goes wrong at `/auth/v1/token`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Fault {
     /// Nothing done; with `Retry-After`.
     Status(u16, Option<u64>),

@@ -209,7 +209,11 @@ pub fn importers() -> Vec<Importer> {
             )
             .with(
                 Twice,
-                session.replacen("refresh", "access", 1),
+                session.replacen(
+                    "\\\"access_token\\\":",
+                    "\\\"access_token\\\": \\\"x\\\", \\\"access_token\\\":",
+                    1,
+                ),
                 Refused(&["access_token", "twice"]),
             ),
         Importer::text("fernet", "tokens", &["--key", "env:KEY"], fernet.clone())
