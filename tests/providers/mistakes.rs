@@ -72,9 +72,7 @@ fn check_explains_a_recipes_mistakes() {
             "\"oauth2\"",
         ),
         (
-            format!(
-                "params = {{ tenant = {{ required = true }} }}\nbind = [{{ host = \"{{{{ tenant }}}}.example.com\" }}]\n[cookies]\n"
-            ),
+            "params = { tenant = { required = true } }\nbind = [{ host = \"{{ tenant }}.example.com\" }]\n[cookies]\n".to_owned(),
             "config.toml:",
             "values = { tenant = \"…\" }",
         ),
