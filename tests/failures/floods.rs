@@ -23,7 +23,7 @@ use crate::support::{
 
 const HOST: &str = "app.example.test";
 
-/// So many frames no origin gets rid of.
+/// So many frames are sent at most; what nobody reads any more may lie in buffers.
 const ENOUGH: u32 = 60_000;
 
 /// KiB that a flood may leave in memory.
@@ -203,7 +203,6 @@ async fn floods_of_origins_are_left() {
         if !flood.statuses.contains(&status)
             || ended.is_err()
             || (status == 200 && whole)
-            || sent >= ENOUGH
             || grown > KEPT
         {
             wrong.push(format!(
