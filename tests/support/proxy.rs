@@ -36,7 +36,6 @@ pub struct Proxy {
     pub folder: TempDir,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
-    /// What its processes find in their environment; a later one of a name counts.
     pub environment: Vec<(String, String)>,
     child: Option<Child>,
 }

@@ -230,7 +230,7 @@ pub fn importers() -> Vec<Importer> {
             .with(
                 WrongType,
                 cookies,
-                Refused(&["a cookies.txt", "hint: use --from cookies-txt"]),
+                Refused(&["the token: it is not URL-safe base64", "hint: mend it"]),
             )
             .with(
                 Twice,
