@@ -384,7 +384,7 @@ fn what_is_no_recording_is_an_error_with_a_hint() {
     let folder = proxy().prepare();
     for (text, words) in [
         (bare.as_str(), "left them out"),
-        ("{\"log\":{}}", "JSON"),
+        ("{\"log\":{}}", "not in the shape"),
         ("", "a HAR file"),
     ] {
         let output = tool::feed(
