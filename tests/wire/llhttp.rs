@@ -274,7 +274,13 @@ async fn of_response(proxy: &Proxy) -> &'static str {
     ))
     .await;
     let all = wire.rest().await;
-    let Some((head, body)) = all.split_once("\r\n\r\n") else {
+    let mut rest = all.as_str();
+    while rest.starts_with("HTTP/1.1 1")
+        && let Some((_, behind)) = rest.split_once("\r\n\r\n")
+    {
+        rest = behind;
+    }
+    let Some((head, body)) = rest.split_once("\r\n\r\n") else {
         // The break came with the head.
         return "cuts";
     };
