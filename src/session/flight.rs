@@ -149,7 +149,7 @@ impl Session {
             }
             refresh::Outcome::Failed(failure) => {
                 self.counters.attempt(failure.name(), took);
-                if !self.goes_on_after(&failure)
+                if (!self.goes_on_after(&failure) || self.is_past_grace(attempt))
                     && let Some(renewed) = calls.fallback()
                 {
                     return self.renewed(renewed, attempt, took).await;

@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::{Session, calls::Calls, refresh::Renewed};
+use super::{Session, calls::Calls, refresh::Renewed, write::doubt};
 use crate::{life::Attempt, store::Lease};
 
 /// How long an answer that nobody waits for any more is still worth having.
 const LATE: Duration = Duration::from_secs(120);
+
+/// How often a store that cannot be read is asked again.
+const UNREADABLE: Duration = Duration::from_secs(1);
 
 /// A good answer that came late.
 #[derive(Debug)]
@@ -47,14 +50,29 @@ impl Session {
             },
         };
         // A flight that had the lease first may have taken it.
-        if self.take_up(false).await.is_ok()
-            && let Some(late) = self.late_answer(spends.as_deref())
-        {
+        let mut known = self.take_up(false).await.is_ok();
+        while !known && began.elapsed() < LATE {
+            // Who has the lease is the only one who may spend that token: it is kept until the store says what it has.
+            if stop.run_until_cancelled(sleep(UNREADABLE)).await.is_none() {
+                break;
+            }
+            known = self.take_up(false).await.is_ok();
+        }
+        if known && let Some(late) = self.late_answer(spends.as_deref()) {
             let better = stop.run_until_cancelled(calls.best()).await.flatten();
             let renewed = better.unwrap_or(late.renewed);
             let _ = self.renewed(renewed, &late.attempt, began.elapsed()).await;
         }
         self.let_go_of(Some(lease));
+    }
+
+    /// Tells whether the server's grace for the token is over, whichever process sent it first: then an answer to an
+    /// earlier call is worth more than to send it again.
+    pub(super) fn is_past_grace(&self, attempt: &Attempt) -> bool {
+        let grace = self.definition.rules.grace;
+        let doubt = doubt(&self.inner().held.notes, attempt.spends.as_deref());
+        grace.is_some_and(|grace| !grace.is_zero())
+            && doubt.is_some_and(|doubt| !doubt.in_grace(self.now(), grace))
     }
 
     /// Returns what came late for this refresh token.

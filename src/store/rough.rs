@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex as AsyncMutex, Notify},
+    sync::Mutex as AsyncMutex,
     time::{Instant, sleep},
 };
 
@@ -26,8 +25,6 @@ pub struct Rough {
     full: AtomicBool,
     locked: AtomicBool,
     leases: Mutex<HashMap<SessionId, Holder>>,
-    /// Tells of leases that were taken away.
-    away: Notify,
 }
 
 /// Who has the lease of a session, or had it last.
@@ -40,6 +37,9 @@ struct Holder {
 
 /// How long a locked database is waited for.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// A lease that another has is tried for so often.
+const TRIED: Duration = Duration::from_millis(20);
 
 /// A lease that can be taken away.
 #[derive(Debug)]
@@ -72,16 +72,14 @@ impl Rough {
             return None;
         }
         loop {
-            let mut away = pin!(self.away.notified());
-            away.as_mut().enable();
             let lock = {
                 let mut leases = self.leases.lock().unwrap();
                 Arc::clone(&leases.entry(id.clone()).or_default().lock)
             };
-            let turn = tokio::select! {
-                biased;
-                turn = Arc::clone(&lock).lock_owned() => turn,
-                () = away => continue,
+            // Tried again and again, as the lock of a file is: nobody is given it who stands still.
+            let Ok(turn) = Arc::clone(&lock).try_lock_owned() else {
+                sleep(TRIED).await;
+                continue;
             };
             let mut leases = self.leases.lock().unwrap();
             let holder = leases.entry(id.clone()).or_default();
@@ -108,7 +106,6 @@ impl Rough {
                 holder.lock = Arc::default();
             }
         }
-        self.away.notify_waiters();
     }
 
     /// Lets writes fail, or succeed again.

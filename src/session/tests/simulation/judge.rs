@@ -8,6 +8,9 @@ use super::{
     wire::{Call, Inner, World},
 };
 
+/// After so long no call is waited for.
+const GIVEN_UP: Duration = Duration::from_secs(10);
+
 // === impl World ===
 
 impl World {
@@ -30,6 +33,17 @@ impl World {
             }
         }
         inner.unsavable |= late;
+    }
+
+    /// A database that was locked can be read again: what came late meanwhile, to a call that was given up, waits for
+    /// a lease that another process may have, and that one spends the token first.
+    pub(super) fn unlocked(&self, since: Duration) {
+        for call in &mut self.inner().calls {
+            let late = call
+                .delivered
+                .is_some_and(|(at, _)| at >= since && at - call.sent > GIVEN_UP);
+            call.lost |= late;
+        }
     }
 
     /// The one excuse for a reuse: nothing newer had come when the token was sent. An answer to an earlier call than
@@ -68,6 +82,7 @@ impl World {
                     && pair.refresh > token
                     && other.sent >= asked
                     && !crossed
+                    && !other.overtaken
                     && !(in_grace && in_doubt)
                     && before.takes(pair.refresh, now);
                 let text = || {

@@ -244,9 +244,13 @@ impl Life {
         self.world.trouble();
         let rough = self.store.rough();
         let spoil = |on| if full { rough.fill(on) } else { rough.lock(on) };
+        let since = self.world.now();
         spoil(true);
         sleep(time).await;
         spoil(false);
+        if !full {
+            self.world.unlocked(since);
+        }
         self.world.trouble();
     }
 

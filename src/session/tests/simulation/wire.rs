@@ -1,5 +1,4 @@
-//! The world of a simulated life: one authorization server, the origin that takes its tokens, and the network in
-//! between, on which anything can be lost, late, or come twice.
+//! The world of a simulated life: a server, the origin that takes its tokens, and the network in between.
 
 use std::{
     collections::VecDeque,
@@ -41,9 +40,10 @@ pub(super) struct Call {
     pub(super) delivered: Option<(Duration, Pair)>,
     /// That process crashed before it could store it.
     pub(super) lost: bool,
+    /// The server acted on a later call with the same token before.
+    pub(super) overtaken: bool,
 }
 
-/// What everybody shares.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) env: Env,
@@ -78,7 +78,6 @@ pub(super) struct Inner {
     log: Vec<String>,
 }
 
-/// A process's side of it.
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) world: Arc<World>,
@@ -156,16 +155,17 @@ impl World {
 
     /// Tells whether a call came not long ago.
     pub(super) fn was_called(&self, ago: Duration) -> bool {
+        let now = self.now();
         let inner = self.inner();
-        let now = self.now_in(&inner);
         inner.calls.last().is_some_and(|call| now - call.sent < ago)
     }
 
     /// Returns when a refresh token was asked for.
     pub(super) fn asked_for(&self, token: usize) -> Duration {
         let inner = self.inner();
-        let brought = inner.brought(token);
-        brought.map(|call| call.sent).unwrap_or_default()
+        inner
+            .brought(token)
+            .map_or(Duration::ZERO, |call| call.sent)
     }
 
     /// Tells whether something went wrong not long ago.
@@ -203,6 +203,7 @@ impl World {
             acted: 0,
             delivered: None,
             lost: false,
+            overtaken: false,
         });
         inner.calls.len() - 1
     }
@@ -214,11 +215,11 @@ impl World {
             let now = self.now_in(&inner);
             let token = inner.calls[call].token;
             let before = inner.server.clone();
-            // It has overtaken nobody: what a later call brought is void now, and nobody can know.
-            let overtaken = |other: &Call| {
-                other.token == token && other.sent > inner.calls[call].sent && other.acted > 0
-            };
-            inner.unsavable |= inner.calls.iter().any(overtaken);
+            // What a later call brought is void now.
+            let later = &inner.calls[call + 1..];
+            let overtaken = later.iter().any(|o| o.token == token && o.acted > 0);
+            inner.calls[call].overtaken |= overtaken;
+            inner.unsavable |= overtaken;
             inner.calls[call].acted += 1;
             let result = inner.server.redeem(token, now);
             let ended = inner.server.revoked && !before.revoked;
@@ -393,7 +394,7 @@ impl Refresh for Wire {
     }
 }
 
-/// Returns the number in a simulated token.
+/// The number in a simulated token.
 pub(super) fn number(token: &str, prefix: &str) -> usize {
     token.strip_prefix(prefix).unwrap().parse().unwrap()
 }

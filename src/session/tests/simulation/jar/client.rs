@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderMap, header::SET_COOKIE};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     super::{super::asks, Random},
@@ -111,6 +111,7 @@ impl Client {
             false => self.random.millis(5, 200),
         })
         .await;
+        let brought = set.as_deref().and_then(brought);
         let mut headers = HeaderMap::new();
         headers.extend(set.map(|set| (SET_COOKIE, set.parse().unwrap())));
         let answer = session::Answer {
@@ -123,6 +124,9 @@ impl Client {
         };
         // What cannot be stored is used all the same.
         let _ = self.session.learn(answer).await;
+        if let Some(value) = brought {
+            site.state().values[value].learnt = Some(Instant::now());
+        }
         self.look();
         Some(accepted)
     }
@@ -153,4 +157,10 @@ pub(super) fn number(current: &Current, now: SystemTime) -> usize {
     let cookie = current.jar.named("sid", now).unwrap();
     let text = std::str::from_utf8(cookie.value.expose()).unwrap();
     text.strip_prefix('v').unwrap().parse().unwrap()
+}
+
+/// Returns the number of the value that a field sets.
+fn brought(set: &str) -> Option<usize> {
+    let value = set.strip_prefix("sid=v")?.split(';').next()?;
+    value.parse().ok()
 }

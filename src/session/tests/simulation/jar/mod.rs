@@ -175,7 +175,8 @@ impl Life {
         self.ended = Instant::now();
         self.site.note(|| "site: ends the session".to_owned());
         let mut state = self.site.state();
-        state.ends += usize::from(!state.ended);
+        let login = state.login;
+        state.ends.insert(login);
         state.ended = true;
     }
 
@@ -239,9 +240,10 @@ impl Life {
             let _ = &process.sessions;
         }
         let state = self.site.state();
+        let ends = state.ends.len();
         let quiet = self.loses == 0 && !self.crashes && !self.disks;
-        let too_many = (quiet && logins > 1 + state.ends)
-            .then(|| format!("{logins} logins for {} ends of the session", state.ends));
+        let too_many = (quiet && logins > 1 + ends)
+            .then(|| format!("{logins} logins for {ends} ends of the session"));
         let log = state.log.join("\n");
         match state.wrong.clone().or(too_many) {
             Some(wrong) => Err(format!("seed {}: {wrong}\n{log}", self.seed)),

@@ -1,6 +1,7 @@
 //! A site that gives another cookie with its answers, and what it takes of earlier ones.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -23,6 +24,9 @@ use crate::{
     },
 };
 
+/// How long a request is on its way at most.
+const TRAVEL: Duration = Duration::from_millis(200);
+
 /// Which earlier values a site takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Manner {
@@ -39,6 +43,8 @@ pub(super) struct Value {
     pub(super) replaced: Option<Instant>,
     /// The generation of the request whose answer brought it.
     pub(super) seen: Generation,
+    /// When its answer was learnt.
+    pub(super) learnt: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -59,12 +65,28 @@ pub(super) struct State {
     /// The login whose values count, and whether its session has ended.
     pub(super) login: usize,
     pub(super) ended: bool,
-    pub(super) ends: usize,
+    /// The logins whose sessions ended without a fault of ours.
+    pub(super) ends: BTreeSet<usize>,
     pub(super) trouble: Option<Instant>,
     /// The store has failed: numbers of generations may come twice.
     pub(super) failed: bool,
     pub(super) wrong: Option<String>,
     pub(super) log: Vec<String>,
+}
+
+// === impl State ===
+
+impl State {
+    /// Tells whether a newer value was known when this one was sent: one whose answer had come, and was to a newer
+    /// generation. Of two answers to one generation the one that came last is taken: no one knows which is newer.
+    fn has_newer(&self, value: usize) -> bool {
+        let known = self.values[value];
+        self.values[value + 1..].iter().any(|newer| {
+            newer.login == known.login
+                && newer.seen > known.seen
+                && newer.learnt.is_some_and(|at| at.elapsed() > TRAVEL)
+        })
+    }
 }
 
 // === impl Site ===
@@ -106,6 +128,7 @@ impl Site {
             login,
             replaced: None,
             seen,
+            learnt: None,
         });
         state.values.len() - 1
     }
@@ -145,6 +168,9 @@ impl Site {
                 };
             let stolen = matches!(self.manner, Manner::Strict) && known.login == state.login;
             state.ended |= stolen && !good;
+            if !good && matches!(self.manner, Manner::Window(_)) && !state.has_newer(value) {
+                state.ends.insert(known.login);
+            }
             good
         };
         if !good {
