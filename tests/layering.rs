@@ -12,7 +12,7 @@ const RANKS: &[&[&str]] = &[
     &["grant", "jar", "message"],
     &["rule"],
     &["auth", "life", "provider"],
-    &["store"],
+    &["store", "http1"],
     &["ca", "upstream"],
     &["import", "export"],
     &["session"],

@@ -308,6 +308,7 @@ async fn proxy(folder: &Path, origin: std::net::SocketAddr) -> Arc<Proxy> {
         kept: Total::new(limits.replay_total),
         limits,
         added: Default::default(),
+        alone: Default::default(),
         stop: Stop::default(),
     })
 }

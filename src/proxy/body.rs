@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::timer::Busy;
-use crate::upstream::{self, Incoming};
+use crate::{
+    http1::{self, Spelling, request::Upgraded},
+    upstream::{self, Incoming},
+};
 
 /// A response body.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub enum ResponseBody {
 pub struct Begun {
     pub frames: std::collections::VecDeque<Frame<Bytes>>,
     pub rest: Option<Incoming>,
+    /// How the head was written.
+    pub spelling: Spelling,
 }
 
 /// A response body with the exchange that it belongs to: when it is dropped, the exchange is over.
@@ -38,6 +43,28 @@ pub struct Counted {
     /// Something was handed on, and nothing was asked for since.
     held: bool,
     busy: Busy,
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    /// Returns how the response's head was written.
+    pub fn spelling(&self) -> &Spelling {
+        match self {
+            Self::Whole(_) => &http1::PLAIN,
+            Self::Streamed(body) => body.spelling(),
+            Self::Begun(begun) => &begun.spelling,
+        }
+    }
+
+    /// Returns the connection of a response that changed over to another protocol.
+    pub fn take_upgraded(&mut self) -> Option<Upgraded> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Streamed(body) => body.take_upgraded(),
+            Self::Begun(begun) => begun.rest.as_mut()?.take_upgraded(),
+        }
+    }
 }
 
 // === impl Counted ===
@@ -68,6 +95,11 @@ impl Counted {
                 (None, None) => Poll::Ready(None),
             },
         }
+    }
+
+    /// Returns how the response's head was written.
+    pub fn spelling(&self) -> &Spelling {
+        self.body.spelling()
     }
 }
 

@@ -8,7 +8,6 @@ use http::{
     header::{CONNECTION, EXPECT, SET_COOKIE, VIA},
     request::Parts,
 };
-use hyper::{body::Incoming as ClientIncoming, upgrade::OnUpgrade};
 
 use super::{
     Proxy, Unmatched, World,
@@ -24,22 +23,23 @@ use super::{
     sending::Spare,
     teach::Taught,
     timer::Activity,
-    upgrade::{self, Extended},
+    upgrade::{self, Extended, OnUpgrade},
     whole::Arrived,
 };
 use crate::{
     grant::Generation,
+    http1::Spelling,
     message::{framing, hop, status, target},
     origin::Origin,
     rule::{Recipe, SetCookie, matcher::Found},
     session::About,
-    upstream::{Alpn, Gate, Peer, Reach, Route},
+    upstream::{Alpn, Gate, Peer, Reach, RequestBody, Route},
 };
 
 /// Serves one request. Every one ends in exactly one line of the log.
 pub async fn run(
     scope: Arc<Scope>,
-    request: Request<ClientIncoming>,
+    request: Request<RequestBody>,
     stake: Arc<Stake>,
 ) -> Response<ResponseBody> {
     let started = Instant::now();
@@ -93,6 +93,8 @@ pub(super) struct Exchange<'s> {
     absolute: bool,
     pub websocket: bool,
     on_upgrade: Option<OnUpgrade>,
+    /// How the client wrote its request.
+    pub spelling: Spelling,
     /// The WebSocket was asked for over HTTP/2.
     pub extended: Option<Extended>,
     /// Opens when the upstream wants the body that the client holds back.
@@ -123,12 +125,12 @@ impl<'s> Exchange<'s> {
     /// Checks the target, finds out who is concerned, and sends.
     async fn begin(
         scope: &'s Scope,
-        request: Request<ClientIncoming>,
+        request: Request<RequestBody>,
         waited: &'s Waited,
         stake: &'s Stake,
     ) -> Result<Response<ResponseBody>, Error> {
         let proxy = &*scope.proxy;
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         let extended = Extended::take(&mut parts, &scope.activity);
         if parts.method == Method::CONNECT {
             return Err(Kind::BadRequest("CONNECT has no place here").into());
@@ -226,7 +228,8 @@ impl<'s> Exchange<'s> {
             wants,
             absolute,
             websocket,
-            on_upgrade: parts.extensions.remove::<OnUpgrade>(),
+            on_upgrade: OnUpgrade::take(&mut parts, &mut body),
+            spelling: body.spelling(),
             extended,
             gate: expects.then(Arc::default),
             informs: (parts.version == Version::HTTP_11).then(|| scope.activity.clone()),

@@ -9,7 +9,10 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Begun, ResponseBody};
-use crate::upstream::{self, Incoming};
+use crate::{
+    http1::Spelling,
+    upstream::{self, Incoming},
+};
 
 /// What was read of a body, and the rest.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub struct Peeked {
     pub complete: bool,
     frames: VecDeque<Frame<Bytes>>,
     rest: Option<Incoming>,
+    spelling: Spelling,
 }
 
 /// Reads until `limit` bytes are there, the body ends, or `wait` is over.
@@ -47,12 +51,14 @@ pub async fn peek(
             None => complete = true,
         }
     }
+    let spelling = body.spelling().clone();
     let rest = (!complete).then_some(body);
     Ok(Peeked {
         bytes: bytes.freeze(),
         complete,
         frames,
         rest,
+        spelling,
     })
 }
 
@@ -61,6 +67,7 @@ pub async fn whole(
     body: ResponseBody,
     limit: usize,
 ) -> Result<Option<(Bytes, ResponseBody)>, upstream::Error> {
+    let spelling = body.spelling().clone();
     let (mut frames, mut rest) = match body {
         ResponseBody::Whole(bytes) => {
             let fits = bytes.len() <= limit;
@@ -86,7 +93,12 @@ pub async fn whole(
             None => rest = None,
         }
     }
-    let body = ResponseBody::Begun(Box::new(Begun { frames, rest }));
+    let begun = Begun {
+        frames,
+        rest,
+        spelling,
+    };
+    let body = ResponseBody::Begun(Box::new(begun));
     Ok((bytes.len() <= limit).then(|| (bytes.freeze(), body)))
 }
 
@@ -124,6 +136,7 @@ impl Peeked {
         ResponseBody::Begun(Box::new(Begun {
             frames: self.frames,
             rest: self.rest,
+            spelling: self.spelling,
         }))
     }
 }

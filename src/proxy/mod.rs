@@ -9,13 +9,14 @@ mod connect;
 mod cork;
 mod error;
 mod exchange;
+mod http1;
 mod identity;
 mod inspect;
 mod intercept;
 mod interim;
 mod judge;
 pub mod meter;
-mod outlive;
+pub mod outlive;
 mod owner;
 mod relay;
 mod requests;
@@ -72,6 +73,8 @@ pub struct Proxy {
     pub kept: Arc<Total>,
     /// What it adds to requests.
     pub added: meter::Added,
+    /// The exchanges that go on without their clients.
+    pub alone: outlive::Alone,
     pub stop: Stop,
 }
 

@@ -15,13 +15,20 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use super::{body::ResponseBody, exchange, requests::Scope};
+use crate::upstream::RequestBody;
 
 /// How long an answer may take that no client waits for.
 const ALONE: Duration = Duration::from_secs(30);
+
+/// How many of them go on at once: what clients leave behind must not pile up.
+const AT_ONCE: usize = 32;
+
+/// The room for exchanges that go on without their clients.
+#[derive(Debug)]
+pub struct Alone(Arc<Semaphore>);
 
 /// An exchange that is not lost with its client.
 pub(super) struct Outliving {
@@ -47,10 +54,18 @@ impl Stake {
     }
 }
 
+// === impl Alone ===
+
+impl Default for Alone {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
 // === impl Outliving ===
 
 impl Outliving {
-    pub(super) fn new(scope: Arc<Scope>, request: Request<Incoming>) -> Self {
+    pub(super) fn new(scope: Arc<Scope>, request: Request<RequestBody>) -> Self {
         let stake = Arc::<Stake>::default();
         Self {
             // In a box: an idle connection holds no room for an exchange.
@@ -85,12 +100,13 @@ impl Drop for Outliving {
         if let Some(exchange) = self.exchange.take()
             && self.stake.0.load(Ordering::Relaxed)
             && let Ok(runtime) = Handle::try_current()
+            && let Ok(room) = self.scope.proxy.alone.0.clone().try_acquire_owned()
         {
-            let tasks = &self.scope.proxy.stop.tasks;
-            tasks.spawn_on(
-                async move { drop(timeout(ALONE, exchange).await) },
-                &runtime,
-            );
+            let alone = async move {
+                let _room = room;
+                drop(timeout(ALONE, exchange).await);
+            };
+            self.scope.proxy.stop.tasks.spawn_on(alone, &runtime);
         }
     }
 }

@@ -9,7 +9,7 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING},
     request::Parts,
 };
-use hyper::body::{Body as _, Incoming as ClientIncoming};
+use http_body::Body as _;
 
 use super::{
     World,
@@ -34,6 +34,7 @@ use crate::{
     },
     secret::Secret,
     session::{Relay, Relayed, Session},
+    upstream::RequestBody,
 };
 
 /// The field that a refresh spends (RFC 6749 §6).
@@ -69,7 +70,7 @@ impl Exchange<'_> {
         scope: &Scope,
         found: &Found<'_>,
         parts: &mut Parts,
-        body: ClientIncoming,
+        body: RequestBody,
     ) -> Result<Received, Error> {
         if found.captures.iter().any(|c| c.capture.mask) {
             // Its answer is read here, whatever the client could read.

@@ -9,12 +9,8 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::server::TlsStream;
 
@@ -23,16 +19,17 @@ use super::{
     body::{Counted, ResponseBody},
     cork::Corked,
     error::{Error, Kind},
-    interim::Announcing,
+    http1,
     outlive::Outliving,
     respond,
     stage::Stage,
     timer::{Activity, Busy, Expired, Timer, Watched},
 };
 use crate::{
+    http1::BoxError,
     origin::Origin,
     upstream::{
-        Peer, Reach,
+        Peer, Reach, RequestBody,
         calm::Calm,
         io::Io,
         streams::{Multiplexed, Streams},
@@ -86,7 +83,7 @@ enum Who {
 
 impl Who {
     /// Returns what the request belongs to, or why its client is not served.
-    fn scope(self, request: &Request<Incoming>) -> Result<Arc<Scope>, Error> {
+    fn scope(self, request: &Request<RequestBody>) -> Result<Arc<Scope>, Error> {
         match self {
             Self::Known(scope) => Ok(scope),
             Self::EachTells(proxy, reach, activity) => {
@@ -104,16 +101,14 @@ impl Who {
     }
 
     /// Answers one request.
-    async fn answer(self, request: Request<Incoming>, busy: Busy) -> Answered {
+    async fn answer(self, request: Request<RequestBody>, busy: Busy) -> Response<Counted> {
         let response = match self.scope(&request) {
             Ok(scope) => Outliving::new(scope, request).await,
             Err(error) => respond::error(&error).map(ResponseBody::Whole),
         };
-        Ok(response.map(|body| Counted::new(body, busy)))
+        response.map(|body| Counted::new(body, busy))
     }
 }
-
-type Answered = Result<Response<Counted>, Infallible>;
 
 /// Serves requests in absolute form, on a connection whose client may not be known yet.
 pub fn serve_plain<S: Io + 'static>(
@@ -142,30 +137,11 @@ pub fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Stage {
 }
 
 fn http1<S: Io + 'static>(who: Who, proxy: Arc<Proxy>, activity: Arc<Activity>, io: S) -> Stage {
-    let service = service_fn({
-        let (activity, draining) = (activity.clone(), proxy.stop.draining.clone());
-        move |request| {
-            let (who, activity) = (who.clone(), activity.clone());
-            activity.interim.begin();
-            let draining = draining.clone();
-            async move {
-                let mut answered = who.answer(request, activity.busy()).await;
-                activity.interim.end();
-                if draining.load(Ordering::Acquire)
-                    && let Ok(response) = &mut answered
-                {
-                    say_goodbye(response);
-                }
-                answered
-            }
-        }
-    });
+    let answer = move |request, busy| who.clone().answer(request, busy);
     let io = Watched::new(io, activity.clone());
-    let io = TokioIo::new(Announcing::new(io, activity.clone()));
-    let connection = http1_builder(&proxy)
-        .serve_connection(io, service)
-        .with_upgrades();
-    let end = http1::UpgradeableConnection::graceful_shutdown;
+    let connection = http1::serve(io, proxy.clone(), activity.clone(), answer);
+    let closing = activity.clone();
+    let end = move |_: Pin<&mut _>| closing.close();
     Stage::last(drive(
         Box::pin(connection),
         end,
@@ -182,7 +158,11 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     let who = Who::Known(Arc::new(scope));
     let service = service_fn({
         let activity = activity.clone();
-        move |request| who.clone().answer(request, activity.busy())
+        move |request: Request<Incoming>| {
+            let answer = who.clone();
+            let answer = answer.answer(request.map(RequestBody::Http2), activity.busy());
+            async { Ok::<_, Infallible>(answer.await) }
+        }
     });
     let connection = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
@@ -208,27 +188,6 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     ))
 }
 
-fn http1_builder(proxy: &Proxy) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .preserve_header_case(true)
-        .auto_date_header(false)
-        .max_buf_size(proxy.limits.head_bytes.max(8192));
-    // The default, 100, needs no allocation for each request.
-    if proxy.limits.fields != 100 {
-        builder.max_headers(proxy.limits.fields);
-    }
-    builder
-}
-
-/// Has the client send no other request on this connection (RFC 9112 §9.6).
-fn say_goodbye(response: &mut Response<Counted>) {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-}
-
 /// What is waited for before a connection is told that the proxy stops, for [`Stop::GRACE`] at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Patience {
@@ -239,15 +198,16 @@ enum Patience {
 }
 
 /// Drives a connection with its clocks, and lets it end gracefully when the proxy drains.
-async fn drive<C>(
+async fn drive<C, E>(
     mut connection: Pin<Box<C>>,
-    end: fn(Pin<&mut C>),
+    end: impl FnOnce(Pin<&mut C>),
     patience: Patience,
     activity: Arc<Activity>,
     proxy: Arc<Proxy>,
 ) -> Result<(), Error>
 where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
 {
     /// How long an idle connection has to say goodbye.
     const GOODBYE: Duration = Duration::from_secs(5);
@@ -311,6 +271,6 @@ where
     }
 }
 
-fn client_failed(error: hyper::Error) -> Error {
+fn client_failed(error: impl Into<BoxError>) -> Error {
     Error::from(Kind::RequestBody).because(error)
 }

@@ -1,7 +1,7 @@
 //! The signature of a request: the last thing that is done to it, over its bytes as they are about to be sent.
 
 use http::request::Parts;
-use hyper::body::{Body as _, Incoming as ClientIncoming};
+use http_body::Body as _;
 
 use super::{
     error::{Error, Kind},
@@ -14,7 +14,7 @@ use crate::{
         matcher::Bound,
     },
     session::Current,
-    upstream::Body,
+    upstream::{Body, RequestBody},
 };
 
 impl Exchange<'_> {
@@ -61,6 +61,6 @@ impl Exchange<'_> {
 }
 
 /// Tells whether a session signs bodies, and there is one.
-pub(super) fn wants_whole(recipe: &Recipe, body: &ClientIncoming) -> bool {
+pub(super) fn wants_whole(recipe: &Recipe, body: &RequestBody) -> bool {
     recipe.sign.is_some() && !body.is_end_stream()
 }

@@ -5,20 +5,16 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::{Arc, atomic::AtomicUsize},
-    task::Poll,
     time::Instant,
 };
 
-use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts,
-};
-use hyper::body::Incoming as ClientIncoming;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use tokio::time::sleep;
 
 use super::{error::Error, exchange::Exchange, interim::Informed, whole::Whole};
 use crate::{
     message::{framing, hop, target},
-    upstream::{self, Body, ClientBody, Incoming, Keep, Sent},
+    upstream::{self, Body, ClientBody, Hears, Incoming, Keep, Outgoing, RequestBody, Sent},
 };
 
 /// How long a body with `Expect: 100-continue` is held back (RFC 9110 §10.1.1: "a client SHOULD NOT wait indefinitely").
@@ -36,7 +32,7 @@ pub(super) enum Spare {
 
 impl Exchange<'_> {
     /// Takes the client's body, and keeps a copy while it streams if it may be needed again.
-    pub(super) fn body(&self, body: ClientIncoming, keep: bool) -> (Body, Spare) {
+    pub(super) fn body(&self, body: RequestBody, keep: bool) -> (Body, Spare) {
         if http_body::Body::is_end_stream(&body) {
             return (Body::Empty, Spare::Empty);
         }
@@ -54,22 +50,16 @@ impl Exchange<'_> {
     /// Sends a request on its way; again if nothing speaks against it ([`Self::may_repeat`]).
     pub(super) async fn once(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         body: Body,
         spare: &Spare,
     ) -> Result<Response<Incoming>, Error> {
         let second = self.is_repeatable(spare).then(|| parts.clone());
-        let mut request = Some(Request::from_parts(parts, body));
-        let failed = match self.dispatch(&mut request).await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
-        };
-        match second {
-            Some(parts) if self.may_repeat(&failed, spare) => {
-                request = Some(Request::from_parts(parts, Body::Empty));
-                Ok(self.dispatch(&mut request).await?)
+        match (self.dispatch(&mut parts, body).await, second) {
+            (Err(failed), Some(mut second)) if self.may_repeat(&failed, spare) => {
+                Ok(self.dispatch(&mut second, Body::Empty).await?)
             }
-            _ => Err(failed.into()),
+            (answered, _) => Ok(answered?),
         }
     }
 
@@ -84,16 +74,17 @@ impl Exchange<'_> {
         matches!(spare, Spare::Empty) && target::is_idempotent(&self.method)
     }
 
-    /// Sends a request, which is taken when it is written, and returns the head of its answer.
+    /// Sends a request and returns the head of its answer.
     pub(super) async fn dispatch(
         &self,
-        request: &mut Option<Request<Body>>,
+        parts: &mut Parts,
+        body: Body,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let began = Instant::now();
         if let Some(stake) = self.stake {
             stake.raise();
         }
-        let answer = self.ask(request).await;
+        let answer = self.ask(parts, body).await;
         self.waited.since(began);
         if let (Some(stake), Err(_)) = (self.stake, &answer) {
             stake.settle();
@@ -103,15 +94,10 @@ impl Exchange<'_> {
 
     async fn ask(
         &self,
-        request: &mut Option<Request<Body>>,
+        parts: &mut Parts,
+        body: Body,
     ) -> Result<Response<Incoming>, upstream::Error> {
-        let mut response = if self.websocket
-            && let Some(request) = request.take()
-        {
-            Box::pin(self.peer.send_upgrade(request)).await?
-        } else {
-            self.listen(request).await?
-        };
+        let mut response = self.listen(parts, body).await?;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched && !(self.websocket && hop::is_websocket(response.headers())) {
             return Err(upstream::Error::invalid("a protocol that nobody asked for"));
@@ -137,39 +123,39 @@ impl Exchange<'_> {
     /// Sends, and hears what the upstream says before it answers.
     async fn listen(
         &self,
-        request: &mut Option<Request<Body>>,
+        parts: &mut Parts,
+        body: Body,
     ) -> Result<Response<Incoming>, upstream::Error> {
-        let informed = Arc::new(Informed {
+        let hears: Arc<dyn Hears> = Arc::new(Informed {
             client: self.informs.clone(),
             hides_cookies: self.hides_cookies,
             gate: self.gate.clone(),
             limit: self.proxy.limits.head_bytes,
             bytes: AtomicUsize::new(0),
         });
-        if let Some(request) = request {
-            let informed = informed.clone();
-            hyper::ext::on_informational(request, move |answer| {
-                informed.hear(answer.status(), answer.headers());
-            });
+        let request = Outgoing {
+            head: parts,
+            spelling: &self.spelling,
+            hears: Some(&hears),
+        };
+        let mut body = Some(body);
+        if self.websocket {
+            return Box::pin(self.peer.send_upgrade(request, &mut body)).await;
         }
-        let mut send = pin!(self.peer.send(request, self.wants));
-        let mut held = self
-            .gate
-            .as_ref()
-            .map(|gate| (gate, Box::pin(sleep(CONTINUE))));
+        let mut send = pin!(self.peer.send(request, &mut body, self.wants));
+        let Some(gate) = &self.gate else {
+            return send.await;
+        };
+        let mut wait = Some(Box::pin(sleep(CONTINUE)));
         poll_fn(|cx| {
-            if let Some((gate, wait)) = &mut held
-                && wait.as_mut().poll(cx).is_ready()
+            if wait
+                .as_mut()
+                .is_some_and(|wait| wait.as_mut().poll(cx).is_ready())
             {
                 gate.open();
-                held = None;
+                wait = None;
             }
-            match send.as_mut().poll(cx) {
-                Poll::Pending if informed.is_flood() => Poll::Ready(Err(upstream::Error::invalid(
-                    "informational answers without an end",
-                ))),
-                answer => answer,
-            }
+            send.as_mut().poll(cx)
         })
         .await
     }

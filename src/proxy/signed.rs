@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, request::Parts};
+use http::{Response, request::Parts};
 
 use super::{
     World,
@@ -86,8 +86,7 @@ impl Exchange<'_> {
                 .as_ref()
                 .map_or_else(|| session.generation(), |c| c.generation);
             // The request as it came is still here: one more turn makes it anew.
-            let mut request = Some(Request::from_parts(parts, body));
-            let response = match self.dispatch(&mut request).await {
+            let response = match self.dispatch(&mut parts, body).await {
                 Ok(response) => response,
                 Err(failed) if !repeated && self.may_repeat(&failed, &spare) => {
                     (body, repeated) = (Body::Empty, true);

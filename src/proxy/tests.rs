@@ -65,6 +65,7 @@ async fn proxy(clients: Clients, recipes: Vec<Recipe>, led: SocketAddr) -> Arc<P
         kept: Total::new(limits.replay_total),
         limits,
         added: Default::default(),
+        alone: Default::default(),
         stop: Stop::default(),
     })
 }

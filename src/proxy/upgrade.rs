@@ -13,13 +13,22 @@ use http::{
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-use hyper::{ext::Protocol, upgrade::OnUpgrade};
+use hyper::ext::Protocol;
 use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
 
 use super::{
     Proxy,
+    body::ResponseBody,
     timer::{Activity, Busy},
     tunnel,
+};
+use crate::{
+    http1::{BoxError, request::Upgraded},
+    upstream::{
+        RequestBody,
+        io::{Chunked, Io},
+    },
 };
 
 /// What is put behind a key before it is hashed (RFC 6455 §1.3).
@@ -75,19 +84,51 @@ pub fn ask(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
+/// Where the client's connection comes from once it has changed over.
+pub enum OnUpgrade {
+    Http1(oneshot::Receiver<Upgraded>),
+    Http2(hyper::upgrade::OnUpgrade),
+}
+
+// === impl OnUpgrade ===
+
+impl OnUpgrade {
+    /// Takes it out of a request that asks for another protocol.
+    pub fn take(parts: &mut Parts, body: &mut RequestBody) -> Option<Self> {
+        match body.take_upgraded() {
+            Some(upgraded) => Some(Self::Http1(upgraded)),
+            None => parts.extensions.remove().map(Self::Http2),
+        }
+    }
+
+    /// Waits for the client's connection.
+    async fn connection(self) -> Result<Box<dyn Io>, BoxError> {
+        Ok(match self {
+            Self::Http1(upgraded) => {
+                let (io, read) = upgraded.await?;
+                Box::new(Chunked::with_prefix(io, read))
+            }
+            Self::Http2(stream) => Box::new(TokioIo::new(stream.await?)),
+        })
+    }
+}
+
 /// Relays once both sides have changed over, and answers in the client's protocol; does nothing if the upstream did not
 /// agree.
-pub fn relay<B>(
+pub fn relay(
     proxy: &Proxy,
     client: Option<OnUpgrade>,
     extended: Option<Extended>,
-    response: &mut Response<B>,
+    response: &mut Response<ResponseBody>,
 ) {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
     let Some(client) = client else { return };
-    let upstream = hyper::upgrade::on(&mut *response);
+    let Some((upstream, read)) = response.body_mut().take_upgraded() else {
+        return;
+    };
+    let upstream = Chunked::with_prefix(upstream, read);
     let (idle, stop) = (proxy.limits.tunnel_idle, proxy.stop.now.clone());
     if extended.is_some() {
         *response.status_mut() = StatusCode::OK;
@@ -98,19 +139,17 @@ pub fn relay<B>(
     let busy = extended.map(|extended| extended.busy);
     proxy.stop.tasks.spawn(async move {
         let _busy = busy;
-        let (client, upstream) = match tokio::try_join!(client, upstream) {
-            Ok(both) => both,
+        let client = match client.connection().await {
+            Ok(client) => client,
             Err(error) => {
                 tracing::debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = &*error as &dyn std::error::Error,
                     "the upgrade did not happen"
                 );
                 return;
             }
         };
-        if let Err(error) =
-            tunnel::relay(TokioIo::new(client), TokioIo::new(upstream), idle, &stop).await
-        {
+        if let Err(error) = tunnel::relay(client, upstream, idle, &stop).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "upgraded connection ended"

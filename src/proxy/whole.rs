@@ -9,7 +9,6 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming as ClientIncoming;
 
 use super::{
     error::{Error, Kind},
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     message::{decode, hop},
-    upstream::{Body, ClientBody},
+    upstream::{Body, ClientBody, RequestBody},
 };
 
 static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -35,7 +34,7 @@ pub(super) struct Whole {
 
 /// A client's body: still to come, or read already.
 pub(super) enum Arrived {
-    Coming(ClientIncoming),
+    Coming(RequestBody),
     Whole(Box<Whole>),
 }
 
@@ -44,7 +43,7 @@ impl Exchange<'_> {
     pub(super) async fn whole(
         &self,
         headers: &HeaderMap,
-        body: ClientIncoming,
+        body: RequestBody,
     ) -> Result<Whole, Error> {
         let limits = &self.proxy.limits;
         let most = limits.whole_body;

@@ -165,6 +165,7 @@ impl Server {
             limits: config.limits.clone(),
             kept: Total::new(config.limits.replay_total),
             added: Default::default(),
+            alone: Default::default(),
             stop: Stop::default(),
         });
         let facts = Facts {

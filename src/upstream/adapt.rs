@@ -1,55 +1,9 @@
-//! A request in the form of the upstream's protocol (RFC 9113 §8.3.1, §8.2.3).
+//! A request in the form of HTTP/2 (RFC 9113 §8.3.1).
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri, Version,
-    header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
-    uri::PathAndQuery,
-};
-use http_body::Body as _;
+use http::{HeaderMap, Request, Uri, Version, header::HOST, uri::PathAndQuery};
 
 use super::body::Body;
 use crate::origin::Origin;
-
-/// Gives a request its HTTP/1.1 form: origin-form target, `Host` first if it had none, one `Cookie` field, and the framing
-/// of a body that the library would leave out because few requests of its method have one.
-pub(super) fn to_http1(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
-    *request.version_mut() = Version::HTTP_11;
-    let rare = matches!(*request.method(), Method::GET | Method::HEAD);
-    if rare && has_unknown_length(&request) {
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
-    }
-    let has_host = request.headers().contains_key(HOST);
-    let crumbs = request.headers().get_all(COOKIE).iter().nth(1).is_some();
-    if has_host && !crumbs {
-        return request;
-    }
-    let old = std::mem::take(request.headers_mut());
-    let mut headers = HeaderMap::with_capacity(old.len() + 1);
-    if !has_host && let Ok(host) = HeaderValue::try_from(origin.authority()) {
-        headers.insert(HOST, host);
-    }
-    let cookie = crumbs.then(|| join(&old)).flatten();
-    let mut name = None;
-    for (next, value) in old {
-        name = next.or(name);
-        let Some(name) = &name else { continue };
-        match &cookie {
-            Some(cookie) if name == COOKIE => drop(headers.insert(COOKIE, cookie.clone())),
-            _ => drop(headers.append(name.clone(), value)),
-        }
-    }
-    *request.headers_mut() = headers;
-    request
-}
-
-/// Tells whether a request has a body and nothing says how long it is.
-fn has_unknown_length(request: &Request<Body>) -> bool {
-    let body = request.body();
-    !body.is_end_stream()
-        && body.size_hint().exact().is_none()
-        && !request.headers().contains_key(CONTENT_LENGTH)
-}
 
 /// Gives a request its HTTP/2 form: scheme and authority in the target, no `Host`.
 pub(super) fn to_http2(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
@@ -82,18 +36,6 @@ pub(super) fn to_http2(mut request: Request<Body>, origin: &Origin) -> Request<B
     request
 }
 
-/// Joins the crumbs of an HTTP/2 `Cookie` (RFC 9113 §8.2.3).
-fn join(headers: &HeaderMap) -> Option<HeaderValue> {
-    let crumbs: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let mut cookie = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok()?;
-    cookie.set_sensitive(true);
-    Some(cookie)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,19 +54,6 @@ mod tests {
             .iter()
             .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
             .collect()
-    }
-
-    #[test]
-    fn crumbs_become_one_cookie_in_place() {
-        let origin = "https://example.com".parse().unwrap();
-        let adapted = to_http1(
-            request(&[("a", "1"), ("cookie", "x=1"), ("b", "2"), ("cookie", "y=2")]),
-            &origin,
-        );
-        assert_eq!(
-            lines(&adapted),
-            ["host: example.com", "a: 1", "cookie: x=1; y=2", "b: 2"]
-        );
     }
 
     #[test]

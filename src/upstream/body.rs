@@ -2,7 +2,7 @@
 //! upstream's to the client, which carries its connection and gives it back at its end.
 
 use std::{
-    error::Error as StdError,
+    fmt,
     pin::Pin,
     sync::{
         Arc,
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming as HyperBody;
+use tokio::sync::oneshot;
 
 use super::{
     connection::Lease,
@@ -24,6 +25,7 @@ use super::{
     patience::Timed,
     silence::Silence,
 };
+use crate::http1::{self, BoxError, Spelling, request::Upgraded};
 
 /// A request body on its way out.
 #[derive(Debug, Default)]
@@ -41,10 +43,17 @@ pub enum Body {
     Timed(Timed),
 }
 
+/// A request's body as its connection has it.
+#[derive(Debug)]
+pub enum RequestBody {
+    Http1(http1::server::Body),
+    Http2(HyperBody),
+}
+
 /// A client's request body.
 #[derive(Debug)]
 pub struct ClientBody {
-    inner: HyperBody,
+    inner: RequestBody,
     silence: Silence,
     gate: Option<Arc<Gate>>,
 }
@@ -60,12 +69,20 @@ pub struct Gate {
 /// before.
 #[derive(Debug)]
 pub struct Incoming {
-    inner: HyperBody,
-    lease: Option<Lease>,
+    source: Source,
+    spelling: Spelling,
     silence: Silence,
 }
 
-pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+/// Where a response body comes from.
+enum Source {
+    Http1(Lease),
+    Http2(HyperBody),
+    /// It is over.
+    Ended,
+    /// There is none: the connection speaks another protocol now.
+    Upgraded(Upgraded),
+}
 
 // === impl Gate ===
 
@@ -85,10 +102,59 @@ impl Gate {
     }
 }
 
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// Returns how the request's head was written.
+    pub fn spelling(&self) -> Spelling {
+        match self {
+            Self::Http1(body) => body.spelling().clone(),
+            Self::Http2(_) => Spelling::default(),
+        }
+    }
+
+    /// Returns where the client's connection comes from once it has changed over to another protocol.
+    pub fn take_upgraded(&mut self) -> Option<oneshot::Receiver<Upgraded>> {
+        match self {
+            Self::Http1(body) => body.take_upgraded(),
+            Self::Http2(_) => None,
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
 // === impl ClientBody ===
 
 impl ClientBody {
-    pub fn new(inner: HyperBody, silence: Duration) -> Self {
+    pub fn new(inner: RequestBody, silence: Duration) -> Self {
         Self {
             inner,
             silence: Silence::new(silence),
@@ -121,7 +187,7 @@ impl ClientBody {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.silence.broken();
-                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+                Poll::Ready(frame)
             }
             Poll::Pending => {
                 ready!(self.silence.poll(cx));
@@ -180,10 +246,32 @@ impl HttpBody for Body {
 // === impl Incoming ===
 
 impl Incoming {
-    pub(super) fn new(inner: HyperBody, lease: Option<Lease>, silence: Duration) -> Self {
+    pub(super) fn http1(lease: Lease, spelling: Spelling, silence: Duration) -> Self {
+        let source = if lease.is_complete() {
+            lease.give_back();
+            Source::Ended
+        } else {
+            Source::Http1(lease)
+        };
         Self {
-            inner,
-            lease,
+            source,
+            spelling,
+            silence: Silence::new(silence),
+        }
+    }
+
+    pub(super) fn http2(body: HyperBody, silence: Duration) -> Self {
+        Self {
+            source: Source::Http2(body),
+            spelling: Spelling::default(),
+            silence: Silence::new(silence),
+        }
+    }
+
+    pub(super) fn upgraded(upgraded: Upgraded, spelling: Spelling, silence: Duration) -> Self {
+        Self {
+            source: Source::Upgraded(upgraded),
+            spelling,
             silence: Silence::new(silence),
         }
     }
@@ -191,6 +279,40 @@ impl Incoming {
     /// Lets a stream of events be silent for longer.
     pub fn set_silence(&mut self, limit: Duration) {
         self.silence = Silence::new(limit);
+    }
+
+    /// Returns how the response's head was written.
+    pub fn spelling(&self) -> &Spelling {
+        &self.spelling
+    }
+
+    /// Returns the connection of a response that changed over to another protocol.
+    pub fn take_upgraded(&mut self) -> Option<Upgraded> {
+        match std::mem::replace(&mut self.source, Source::Ended) {
+            Source::Upgraded(upgraded) => Some(upgraded),
+            source => {
+                self.source = source;
+                None
+            }
+        }
+    }
+
+    /// Notes that nothing more comes; the connection goes back to the pool.
+    fn end(&mut self) {
+        if let Source::Http1(lease) = std::mem::replace(&mut self.source, Source::Ended) {
+            lease.give_back();
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1(_) => "Http1",
+            Self::Http2(_) => "Http2",
+            Self::Ended => "Ended",
+            Self::Upgraded(_) => "Upgraded",
+        })
     }
 }
 
@@ -203,44 +325,52 @@ impl HttpBody for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        // The connection has no task of its own: whoever wants the body drives it.
-        let frame = match &mut this.lease {
-            Some(lease) => lease.poll_frame(&mut this.inner, cx),
-            None => Pin::new(&mut this.inner).poll_frame(cx),
+        let frame = match &mut this.source {
+            Source::Http1(lease) => lease.poll_frame(cx).map_err(Error::http1),
+            Source::Http2(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|error| Error::http(error, Sent::Maybe)),
+            Source::Ended | Source::Upgraded(_) => Poll::Ready(None),
         };
         match frame {
             Poll::Ready(Some(Ok(frame))) => {
                 this.silence.broken();
-                if this.inner.is_end_stream()
-                    && let Some(lease) = this.lease.take()
-                {
-                    lease.give_back(cx);
+                if matches!(&this.source, Source::Http1(lease) if lease.is_complete()) {
+                    this.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.lease = None;
-                Poll::Ready(Some(Err(Error::http(error, Sent::Maybe))))
+                this.source = Source::Ended;
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
-                if let Some(lease) = this.lease.take() {
-                    lease.give_back(cx);
-                }
+                this.end();
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 ready!(this.silence.poll(cx));
-                this.lease = None;
+                this.source = Source::Ended;
                 Poll::Ready(Some(Err(Error::new(Kind::Silence, Sent::Maybe))))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.source {
+            Source::Http1(lease) => lease.is_complete(),
+            Source::Http2(body) => body.is_end_stream(),
+            Source::Ended | Source::Upgraded(_) => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.source {
+            Source::Http1(lease) => lease
+                .remaining()
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Http2(body) => body.size_hint(),
+            Source::Ended | Source::Upgraded(_) => SizeHint::with_exact(0),
+        }
     }
 }

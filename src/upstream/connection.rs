@@ -1,40 +1,33 @@
-//! An HTTP/1.1 connection: driven by whoever has taken it, on loan to a response body, given back at its end.
+//! An HTTP/1.1 connection: polled by whoever has taken it, on loan to a response body, given back at its end.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body as _, Frame};
-use hyper::{
-    body::Incoming as HyperBody,
-    client::conn::{TrySendError, http1},
-};
+use http_body::Frame;
 use tokio::time::Instant;
 
 use super::{
     Counted,
     body::Body,
-    hush::Hush,
-    peer::{Io, Peer},
+    io::{Filling, Stream},
+    peer::Peer,
+};
+use crate::http1::{
+    Bounds, Error,
+    client::{Connection, Upgraded},
 };
 
 /// An HTTP/1.1 connection that nobody uses, or that one exchange has taken.
 #[derive(Debug)]
-pub(super) struct Http1(Box<Connection>);
+pub(super) struct Http1(Box<Open>);
 
 #[derive(Debug)]
-struct Connection {
-    sender: http1::SendRequest<Body>,
-    driver: http1::Connection<Io, Body>,
-    /// Whether the driver has ended.
-    ended: bool,
-    hush: Hush,
+struct Open {
+    connection: Connection<Filling<Stream>, Body>,
     idle_since: Instant,
     _counted: Counted,
 }
@@ -49,84 +42,30 @@ pub(super) struct Lease {
 // === impl Http1 ===
 
 impl Http1 {
-    pub(super) fn new(
-        sender: http1::SendRequest<Body>,
-        driver: http1::Connection<Io, Body>,
-        counted: Counted,
-    ) -> Self {
-        Self(Box::new(Connection {
-            sender,
-            driver,
-            ended: false,
-            hush: Hush::default(),
+    pub(super) fn new(io: Filling<Stream>, bounds: Bounds, counted: Counted) -> Self {
+        Self(Box::new(Open {
+            connection: Connection::new(io, bounds),
             idle_since: Instant::now(),
             _counted: counted,
         }))
     }
 
-    /// Sends a request and drives the connection until the answer's head is there.
-    pub(super) fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<HyperBody>, TrySendError<Request<Body>>>> {
-        let answer = self.0.sender.try_send_request(request);
-        let Connection {
-            driver,
-            ended,
-            hush,
-            ..
-        } = &mut *self.0;
-        async move {
-            let mut answer = pin!(answer);
-            poll_fn(|cx| {
-                hush.drive(cx, |cx| {
-                    drive(driver, ended, cx);
-                    let answer = answer.as_mut().poll(cx);
-                    if let Poll::Ready(Ok(response)) = &answer
-                        && response.body().is_end_stream()
-                    {
-                        // Nothing will poll this body: one more look lets the connection end the exchange.
-                        drive(driver, ended, cx);
-                    }
-                    answer
-                })
-            })
-            .await
-        }
+    pub(super) fn get(&mut self) -> &mut Connection<Filling<Stream>, Body> {
+        &mut self.0.connection
     }
 
-    /// Takes one look at the socket: a close that has arrived is seen before a request is written.
-    pub(super) async fn is_open(&mut self) -> bool {
-        poll_fn(|cx| {
-            self.drive(cx);
-            Poll::Ready(self.is_ready())
-        })
-        .await
+    /// Returns the body of a request of which nothing was sent.
+    pub(super) fn unsent(self) -> Option<Body> {
+        self.0.connection.unsent()
+    }
+
+    pub(super) fn into_upgraded(self) -> Upgraded {
+        let (io, read) = self.0.connection.into_parts();
+        (Box::new(io), read)
     }
 
     pub(super) fn idle_for(&self) -> Duration {
         self.0.idle_since.elapsed()
-    }
-
-    /// Tells whether another request can be sent. A request body that is still on its way would leave the
-    /// connection in the middle of a message.
-    fn is_ready(&self) -> bool {
-        !self.0.ended && self.0.sender.is_ready()
-    }
-
-    /// Lets the connection read and write.
-    fn drive(&mut self, cx: &Context<'_>) {
-        let Connection {
-            driver,
-            ended,
-            hush,
-            ..
-        } = &mut *self.0;
-        let driven: Poll<()> = hush.drive(cx, |cx| {
-            drive(driver, ended, cx);
-            Poll::Pending
-        });
-        debug_assert!(driven.is_pending());
     }
 }
 
@@ -137,54 +76,28 @@ impl Lease {
         Self { connection, peer }
     }
 
-    /// Polls a body together with the connection that it comes from.
     pub(super) fn poll_frame(
         &mut self,
-        body: &mut HyperBody,
-        cx: &Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let Connection {
-            driver,
-            ended,
-            hush,
-            ..
-        } = &mut *self.connection.0;
-        hush.drive(cx, |cx| {
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-                return Poll::Ready(frame);
-            }
-            drive(driver, ended, cx);
-            Pin::new(&mut *body).poll_frame(cx)
-        })
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.connection.get().poll_body(cx)
     }
 
-    /// Gives the connection back to the pool, if it is ready for another request.
-    pub(super) fn give_back(mut self, cx: &Context<'_>) {
-        self.connection.drive(cx);
-        self.keep_if_ready();
+    /// Returns how many bytes are still to come, where that is known.
+    pub(super) fn remaining(&self) -> Option<u64> {
+        self.connection.0.connection.remaining()
     }
 
-    /// As `give_back`, when the connection was driven to the end of its exchange already.
-    pub(super) fn keep_if_ready(mut self) {
-        if self.connection.is_ready() {
+    /// Tells whether all of the body has been read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.connection.0.connection.is_complete()
+    }
+
+    /// Gives the connection back to the pool, if it can carry another request.
+    pub(super) fn give_back(mut self) {
+        if self.connection.get().is_reusable() {
             self.connection.0.idle_since = Instant::now();
             self.peer.keep(self.connection);
-        }
-    }
-}
-
-/// Polls a connection that has not ended.
-fn drive(driver: &mut http1::Connection<Io, Body>, ended: &mut bool, cx: &mut Context<'_>) {
-    if *ended {
-        return;
-    }
-    if let Poll::Ready(result) = Pin::new(driver).poll(cx) {
-        *ended = true;
-        if let Err(error) = result {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "upstream connection ended"
-            );
         }
     }
 }

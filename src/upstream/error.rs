@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt, net::SocketAddr};
 
+use crate::http1;
+
 /// Whether a failed request can have reached the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -130,7 +132,23 @@ impl Error {
         source.get_ref()?.downcast_ref()
     }
 
-    /// Sorts an error of the HTTP library.
+    /// Sorts an error of HTTP/1.1.
+    pub(super) fn http1(error: http1::Error) -> Self {
+        let kind = match &error {
+            http1::Error::Head(_) | http1::Error::Body(_) => Kind::Protocol,
+            http1::Error::Incomplete | http1::Error::Io(_) => Kind::Incomplete,
+            http1::Error::Sending(_) => Kind::RequestBody,
+        };
+        Self::new(kind, Sent::Maybe).because(error)
+    }
+
+    /// Notes that nothing of the request was written.
+    pub(super) fn on_unsent(mut self) -> Self {
+        self.sent = Sent::No;
+        self
+    }
+
+    /// Sorts an error of the HTTP/2 library.
     pub(super) fn http(error: hyper::Error, sent: Sent) -> Self {
         let kind = if error.is_user() {
             Kind::RequestBody

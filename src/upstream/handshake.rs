@@ -1,39 +1,24 @@
-//! The beginning of an HTTP connection, and for HTTP/2 the task that drives it.
+//! The beginning of an HTTP/2 connection, and the task that drives it.
 
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
-    Limits, Shared,
+    Shared,
     body::Body,
     calm::Calm,
     error::{Error, Sent},
-    peer::Io,
+    io::{Filling, Listening, Stream},
     streams::Streams,
 };
 
-/// Begins an HTTP/1.1 connection, which its user drives.
-pub(super) async fn http1(
-    io: Io,
-    limits: &Limits,
-) -> Result<(http1::SendRequest<Body>, http1::Connection<Io, Body>), Error> {
-    let mut builder = http1::Builder::new();
-    builder
-        .preserve_header_case(true)
-        .max_buf_size(limits.head_bytes.max(8192));
-    if limits.fields != 100 {
-        builder.max_headers(limits.fields);
-    }
-    builder
-        .handshake(io)
-        .await
-        .map_err(|e| Error::http(e, Sent::No))
-}
-
 /// Begins an HTTP/2 connection, which one task drives with all its streams.
-pub(super) async fn http2(io: Io, shared: &Shared) -> Result<http2::SendRequest<Body>, Error> {
+pub(super) async fn http2(
+    io: Filling<Stream>,
+    shared: &Shared,
+) -> Result<http2::SendRequest<Body>, Error> {
     let limits = &shared.limits;
     let streams = Streams::default();
     let handshake = http2::Builder::new(streams.clone())
@@ -43,7 +28,7 @@ pub(super) async fn http2(io: Io, shared: &Shared) -> Result<http2::SendRequest<
         .initial_connection_window_size(4 * 1024 * 1024)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_while_idle(false)
-        .handshake(TokioIo::new(Calm::of_server(io.into_inner())));
+        .handshake(TokioIo::new(Calm::of_server(Listening(io))));
     let (sender, connection) = handshake.await.map_err(|e| Error::http(e, Sent::No))?;
     hyper::rt::Executor::execute(&streams, async {
         if let Err(error) = connection.await {

@@ -3,8 +3,8 @@
 //! rustls asks for 4 KiB at a time, which makes four system calls of every full record. [`Chunked`] sits between
 //! the socket and TLS and reads 64 KiB at once, but only once a read has filled what was asked for: a connection
 //! that carries small messages, or none, has no buffer at all. [`Filling`] sits on top of TLS and hands on several
-//! records at once, so that the other side writes them at once, and it goes on listening when the upstream has
-//! stopped reading: an upstream that rejects an upload and hangs up has said why.
+//! records at once, so that the other side writes them at once. [`Listening`] goes on reading when the upstream has
+//! stopped: one that rejects an upload and hangs up has said why.
 
 use std::{
     io,
@@ -43,6 +43,10 @@ pub struct Chunked<S> {
 /// Reads until the buffer is full or nothing more is there.
 #[derive(Debug)]
 pub struct Filling<S>(pub S);
+
+/// Goes on reading when the other side has stopped.
+#[derive(Debug)]
+pub struct Listening<S>(pub S);
 
 /// A connection to the next hop: the origin itself, or the way through a proxy.
 pub enum Hop {
@@ -147,7 +151,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filling<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Filling<S> {
+writes_through!(Filling, 0);
+
+// === impl Listening ===
+
+impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, out)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::body::{Body, BoxError, ClientBody};
+use super::body::{Body, ClientBody};
+use crate::http1::BoxError;
 
 /// A body that leaves a copy of itself behind.
 #[derive(Debug)]

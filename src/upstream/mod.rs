@@ -19,6 +19,7 @@ mod patience;
 mod peer;
 mod reach;
 pub mod roots;
+mod send;
 mod silence;
 pub mod streams;
 pub(crate) mod through;
@@ -39,17 +40,19 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    body::{Body, ClientBody, Gate, Incoming},
+    body::{Body, ClientBody, Gate, Incoming, RequestBody},
     error::{Error, Kind, Sent},
     keep::{Keep, Total},
     mark::Marks,
     peer::Peer,
     reach::Reach,
+    send::{Hears, Outgoing},
     silence::Silence,
     tls::Alpn,
 };
 use self::{dial::Dialer, egress::Egress};
 use crate::{
+    http1::Spelling,
     limits::Limits,
     origin::{Host, Origin},
 };
@@ -172,7 +175,15 @@ impl Upstream {
         route: &Route,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        self.peer(route).send(&mut Some(request), Alpn::Http1).await
+        let (mut head, body) = request.into_parts();
+        let outgoing = Outgoing {
+            head: &mut head,
+            spelling: &Spelling::default(),
+            hears: None,
+        };
+        let mut body = Some(body);
+        let peer = self.peer(route);
+        peer.send(outgoing, &mut body, Alpn::Http1).await
     }
 
     /// Connects and hangs up: tells whether the origin's host can be reached, and sends nothing.

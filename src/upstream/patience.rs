@@ -18,7 +18,8 @@ use http::Request;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::sleep;
 
-use super::body::{Body, BoxError};
+use super::body::Body;
+use crate::http1::BoxError;
 
 /// A request body that tells when it has ended.
 #[derive(Debug)]

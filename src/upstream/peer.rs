@@ -9,36 +9,40 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering},
     },
+    task::{Context, Waker},
     time::Duration,
 };
 
-use http::{Request, Response};
-use http_body::Body as _;
-use hyper::client::conn::{TrySendError, http2};
-use hyper_util::rt::TokioIo;
+use http::Response;
+use hyper::client::conn::http2;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Reach, Route, Shared, adapt,
+    Reach, Route, Shared,
     body::{Body, Incoming},
-    connection::{Http1, Lease},
-    error::{Error, Kind, Sent},
+    connection::Http1,
+    error::{Error, Kind},
     handshake,
     io::{Filling, Stream},
-    patience::Patience,
+    send::Outgoing,
     server_name,
     tls::Alpn,
 };
-use crate::origin::{Origin, Scheme};
+use crate::{
+    http1::Bounds,
+    origin::{Origin, Scheme},
+};
 
 /// An origin for one client. Clones of the `Arc` share its connections.
 #[derive(Debug)]
 pub struct Peer {
-    origin: Origin,
+    pub(super) origin: Origin,
+    /// What `Host` is.
+    pub(super) authority: String,
     reach: Reach,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     tls: Arc<ClientConfig>,
     /// The one that was used last at the back.
     idle: Mutex<VecDeque<Http1>>,
@@ -56,8 +60,6 @@ const UNKNOWN: u8 = 0;
 const ONLY_HTTP1: u8 = 1;
 const ONLY_HTTP2: u8 = 2;
 
-pub(super) type Io = TokioIo<Filling<Stream>>;
-
 /// A connection as the handshake left it.
 enum Fresh {
     Http1(Http1),
@@ -70,6 +72,7 @@ impl Peer {
     pub(super) fn new(route: &Route, shared: Arc<Shared>, tls: Arc<ClientConfig>) -> Arc<Self> {
         Arc::new(Self {
             origin: route.origin.clone(),
+            authority: route.origin.authority(),
             reach: route.reach,
             shared,
             tls,
@@ -90,12 +93,13 @@ impl Peer {
 
     /// Sends one request and returns the answer's head and its streaming body.
     ///
-    /// The request has its path alone as URI and no hop-by-hop fields; `Host` is written here if the upstream's
-    /// protocol needs it. It is taken when it is written. One that was not written is sent again on a new connection
-    /// by itself; anything else is the caller's decision ([`Error::sent`], [`Error::reused`]).
+    /// `Host` is written here if the upstream's protocol needs it. The body is taken when it is sent. A request of which
+    /// nothing was written is sent again on a new connection by itself; anything else is the caller's decision
+    /// ([`Error::sent`], [`Error::reused`]).
     pub async fn send(
         self: &Arc<Self>,
-        request: &mut Option<Request<Body>>,
+        mut request: Outgoing<'_>,
+        body: &mut Option<Body>,
         wants: Alpn,
     ) -> Result<Response<Incoming>, Error> {
         loop {
@@ -107,7 +111,7 @@ impl Peer {
             };
             // What is rare is in boxes: a request holds no room for it.
             let (connection, reused) = match wants {
-                Alpn::Http1 => match self.take_idle().await {
+                Alpn::Http1 => match self.take_idle() {
                     Some(connection) => (Fresh::Http1(connection), true),
                     None => (Box::pin(self.dial(wants)).await?, false),
                 },
@@ -117,46 +121,31 @@ impl Peer {
                 },
             };
             let sent = match connection {
-                Fresh::Http1(connection) => self.send_http1(connection, request).await,
-                Fresh::Http2(sender) => self.send_http2(sender, request).await,
+                Fresh::Http1(connection) => self.send_http1(connection, &mut request, body).await,
+                Fresh::Http2(sender) => Box::pin(self.send_http2(sender, &mut request, body)).await,
             };
             match sent {
                 Ok(response) => return Ok(response),
-                Err(_) if reused && request.is_some() => {}
+                Err(_) if reused && body.is_some() => {}
                 Err(error) => return Err(error.on_reused(reused)),
             }
         }
     }
 
-    /// Sends a request that asks for another protocol (`Upgrade`) on a connection of its own.
+    /// Sends a request that asks for another protocol (`Upgrade`), on a new connection.
     pub async fn send_upgrade(
         self: &Arc<Self>,
-        request: Request<Body>,
+        mut request: Outgoing<'_>,
+        body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, Error> {
         let io = self.connect(Alpn::Http1).await?.0;
-        let (mut sender, driver) = handshake::http1(io, &self.shared.limits).await?;
-        let counted = self.shared.count();
-        self.shared.tasks.spawn(async move {
-            let _counted = counted;
-            if let Err(error) = driver.with_upgrades().await {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "upstream connection ended"
-                );
-            }
-        });
-        let request = adapt::to_http1(request, &self.origin);
-        let (request, patience) = Patience::with(request, self.shared.limits.response_head);
-        let response = Patience::bear(patience, sender.send_request(request))
-            .await
-            .ok_or_else(Error::silent)?
-            .map_err(|e| Error::http(e, Sent::Maybe))?;
-        let silence = self.shared.limits.silence;
-        Ok(response.map(|body| Incoming::new(body, None, silence)))
+        self.send_http1(self.http1(io), &mut request, body).await
     }
 
     /// Returns an idle connection that the upstream has not closed.
-    async fn take_idle(&self) -> Option<Http1> {
+    fn take_idle(&self) -> Option<Http1> {
+        // Whoever polls next waits for the same: nobody has to be woken for what is seen here.
+        let mut cx = Context::from_waker(Waker::noop());
         loop {
             let mut connection = {
                 let mut idle = self
@@ -166,7 +155,7 @@ impl Peer {
                 idle.pop_back()?
             };
             if connection.idle_for() <= self.shared.limits.upstream_idle_for
-                && connection.is_open().await
+                && connection.get().is_open(&mut cx)
             {
                 return Some(connection);
             }
@@ -213,7 +202,7 @@ impl Peer {
             return Ok((Fresh::Http2(sender), true));
         }
         if self.speaks.load(Ordering::Relaxed) == ONLY_HTTP1 {
-            return match self.take_idle().await {
+            return match self.take_idle() {
                 Some(connection) => Ok((Fresh::Http1(connection), true)),
                 None => Ok((self.dial(Alpn::Http1).await?, false)),
             };
@@ -243,20 +232,27 @@ impl Peer {
         if wants == Alpn::Http2 {
             self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
         }
-        let (sender, driver) = handshake::http1(io, &self.shared.limits).await?;
-        let counted = self.shared.count();
-        Ok(Fresh::Http1(Http1::new(sender, driver, counted)))
+        Ok(Fresh::Http1(self.http1(io)))
+    }
+
+    fn http1(&self, io: Filling<Stream>) -> Http1 {
+        let limits = &self.shared.limits;
+        let bounds = Bounds {
+            bytes: limits.head_bytes,
+            fields: limits.fields,
+        };
+        Http1::new(io, bounds, self.shared.count())
     }
 
     /// Connects, with TLS if the origin has it; tells whether HTTP/2 was agreed on.
-    async fn connect(&self, alpn: Alpn) -> Result<(Io, bool), Error> {
+    async fn connect(&self, alpn: Alpn) -> Result<(Filling<Stream>, bool), Error> {
         let hop = self
             .shared
             .egress
             .connect(&self.origin, self.reach, &self.shared.dialer, &self.tls)
             .await?;
         if self.origin.scheme == Scheme::Http {
-            return Ok((TokioIo::new(Filling(Stream::Plain(hop))), false));
+            return Ok((Filling(Stream::Plain(hop)), false));
         }
         let connector = TlsConnector::from(self.tls.clone());
         let connector = connector.with_alpn(alpn.protocols());
@@ -267,60 +263,7 @@ impl Peer {
             Err(_) => return Err(Error::unsent(Kind::HandshakeTimeout)),
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok((
-            TokioIo::new(Filling(Stream::Tls(Box::new(stream)))),
-            is_http2,
-        ))
-    }
-
-    async fn send_http1(
-        self: &Arc<Self>,
-        mut connection: Http1,
-        request: &mut Option<Request<Body>>,
-    ) -> Result<Response<Incoming>, Error> {
-        let (answer, patience) = {
-            let request = adapt::to_http1(take(request), &self.origin);
-            let (request, patience) = Patience::with(request, self.shared.limits.response_head);
-            (connection.send(request), patience)
-        };
-        match Patience::bear(patience, answer)
-            .await
-            .ok_or_else(Error::silent)?
-        {
-            Ok(response) => {
-                let mut lease = Some(Lease::new(connection, self.clone()));
-                if response.body().is_end_stream()
-                    && let Some(lease) = lease.take()
-                {
-                    lease.keep_if_ready();
-                }
-                let silence = self.shared.limits.silence;
-                Ok(response.map(|body| Incoming::new(body, lease, silence)))
-            }
-            Err(failed) => Err(put_back(failed, request)),
-        }
-    }
-
-    async fn send_http2(
-        &self,
-        mut sender: http2::SendRequest<Body>,
-        request: &mut Option<Request<Body>>,
-    ) -> Result<Response<Incoming>, Error> {
-        let (answer, patience) = {
-            let request = adapt::to_http2(take(request), &self.origin);
-            let (request, patience) = Patience::with(request, self.shared.limits.response_head);
-            (sender.try_send_request(request), patience)
-        };
-        match Patience::bear(patience, answer)
-            .await
-            .ok_or_else(Error::silent)?
-        {
-            Ok(response) => {
-                let silence = self.shared.limits.silence;
-                Ok(response.map(|body| Incoming::new(body, None, silence)))
-            }
-            Err(failed) => Err(put_back(failed, request)),
-        }
+        Ok((Filling(Stream::Tls(Box::new(stream))), is_http2))
     }
 
     /// Closes what was idle for too long; tells whether anything is left.
@@ -350,18 +293,4 @@ impl Peer {
             .expect("no panic while connections are held")
             .len()
     }
-}
-
-fn take(request: &mut Option<Request<Body>>) -> Request<Body> {
-    request.take().expect("it was not sent, or it came back")
-}
-
-/// Says what a failed attempt was; the request comes back if not a byte of it was written.
-fn put_back(mut failed: TrySendError<Request<Body>>, request: &mut Option<Request<Body>>) -> Error {
-    *request = failed.take_message();
-    let sent = match request {
-        Some(_) => Sent::No,
-        None => Sent::Maybe,
-    };
-    Error::http(failed.into_error(), sent)
 }

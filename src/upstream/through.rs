@@ -2,7 +2,7 @@
 
 /// Implements `AsyncWrite` by a field: what is written passes through as it is.
 macro_rules! writes_through {
-    ($name:ident, $field:ident) => {
+    ($name:ident, $field:tt) => {
         impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for $name<S> {
             fn poll_write(
                 mut self: std::pin::Pin<&mut Self>,

@@ -114,7 +114,7 @@ const FRAMING: &[(&str, &str, Fate)] = &[
     ("CL.TE", "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", Last(&["POST /a"])),
     ("TE.CL", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\nGPOST /smuggled HTTP/1.1\r\nHost: {H}\r\nContent-Length: 15\r\n\r\nx=1aaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n0\r\n\r\n", Cut),
     ("CL.TE, two lengths", "Content-Length: 6\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Last(&["POST /a hello"])),
-    ("CL.TE, broken length after", "Transfer-Encoding: chunked\r\nContent-Length: abc\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Last(&["POST /a hello"])),
+    ("CL.TE, broken length after", "Transfer-Encoding: chunked\r\nContent-Length: abc\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Refused),
     ("CL.TE, smuggled behind", "Content-Length: 49\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: {H}\r\n\r\n", Last(&["POST /a"])),
     // Codings that are not just "chunked".
     ("TE.TE, then identity", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", Refused),

@@ -1,0 +1,109 @@
+//! Reading: into a buffer that exists only while there is something in it.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// What was read and is not used yet.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub bytes: BytesMut,
+    /// Whether the other side has sent its last byte.
+    pub closed: bool,
+    /// How much is read at once of a body.
+    room: usize,
+    /// How much of a head has been looked at.
+    seen: usize,
+}
+
+/// The least that is read at once.
+const LEAST: usize = 8 * 1024;
+
+/// The most that is read of a body at once.
+const MOST: usize = 64 * 1024;
+
+// === impl Inbox ===
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            closed: false,
+            room: LEAST,
+            seen: 0,
+        }
+    }
+
+    /// Reads what is there, as much as a head has; is ready with nothing new when the other side has closed.
+    pub(super) fn poll_some<S: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Most of what comes is small: it is copied into as much room as it needs.
+        let mut room = [const { MaybeUninit::uninit() }; LEAST];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(io).poll_read(cx, &mut read))?;
+        self.closed = read.filled().is_empty();
+        self.bytes.extend_from_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what is there of a body of which `remaining` bytes are still to come.
+    pub(super) fn poll_body<S: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        remaining: Option<u64>,
+    ) -> Poll<io::Result<()>> {
+        let remaining = remaining.and_then(|bytes| usize::try_from(bytes).ok());
+        let room = self.room.min(remaining.unwrap_or(usize::MAX)).max(1);
+        self.bytes.reserve(room);
+        match tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.bytes) {
+            Poll::Ready(read) => {
+                let read = read?;
+                self.closed = read == 0;
+                self.room = match read {
+                    n if n >= self.room => (self.room * 2).min(MOST),
+                    n if n < self.room / 4 => (self.room / 2).max(LEAST),
+                    _ => self.room,
+                };
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                self.rest();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Tells whether there may be a whole head by now: what has been looked at before is not parsed again for each
+    /// byte of a slow one.
+    pub(super) fn may_hold_head(&mut self) -> bool {
+        let from = self.seen.saturating_sub(3);
+        let fresh = self.bytes.get(from..).unwrap_or_default();
+        let ends = |w: &[u8]| w.starts_with(b"\n\n") || w.starts_with(b"\n\r\n");
+        let may = self.seen == 0 || (0..fresh.len()).any(|at| ends(&fresh[at..]));
+        self.seen = self.bytes.len();
+        may
+    }
+
+    /// Notes that a head has been taken.
+    pub(super) fn took_head(&mut self) {
+        self.seen = 0;
+        self.rest();
+    }
+
+    /// Gives the buffer back if nothing is in it.
+    pub(super) fn rest(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
+        }
+    }
+}

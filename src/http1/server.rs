@@ -1,0 +1,352 @@
+//! A connection from a client: one request after another, each answered before the next is read.
+//!
+//! Whoever serves the connection polls it; a request's body reads from the same connection, in whichever task it is
+//! polled, so both share it.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Version};
+use http_body::Frame;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    Bounds, Error, Refused,
+    answer::Asked,
+    decode::{Decoded, Decoder},
+    encode::{Encoder, Out},
+    fill::Inbox,
+    head::{self, Length},
+    request::Source,
+};
+pub use super::{
+    answer::Answer,
+    request::{Body, Duplex, Upgrade},
+};
+
+/// A connection from a client.
+pub struct Connection<S>(Arc<Mutex<Wire<S>>>);
+
+/// What the connection and a request's body share.
+struct Wire<S> {
+    io: S,
+    bounds: Bounds,
+    inbox: Inbox,
+    out: Out,
+    receiving: Decoder,
+    /// Whether the client waits for "100 Continue".
+    expects: bool,
+    /// Whether nobody will read the rest of the body.
+    abandoned: bool,
+    method: Method,
+    version: Version,
+    keep_alive: bool,
+    /// Who serves the connection, while a body is read elsewhere.
+    server: Option<Waker>,
+}
+
+/// An answer's body on its way.
+#[derive(Debug)]
+pub struct Answering(Encoder);
+
+/// How much of a request's body that nobody wanted is read for the sake of the connection.
+const LEFT_OVER: usize = 256 * 1024;
+
+// === impl Connection ===
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
+    pub fn new(io: S, bounds: Bounds) -> Self {
+        Self(Arc::new(Mutex::new(Wire {
+            io,
+            bounds,
+            inbox: Inbox::new(),
+            out: Out::default(),
+            receiving: Decoder::new(Length::Exact(0)),
+            expects: false,
+            abandoned: false,
+            method: Method::GET,
+            version: Version::HTTP_11,
+            keep_alive: true,
+            server: None,
+        })))
+    }
+
+    /// Reads the next request's head; `None`: the client has closed the connection.
+    pub fn poll_request(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<http::Request<Body>>, Error>> {
+        let mut wire = self.lock();
+        loop {
+            if let Some(head) = wire.head()? {
+                let body = Body::new(&head, || self.0.clone());
+                wire.begin(&head);
+                let mut request = http::Request::new(body);
+                *request.method_mut() = head.method;
+                *request.uri_mut() = head.uri;
+                *request.version_mut() = head.version;
+                *request.headers_mut() = head.headers;
+                return Poll::Ready(Ok(Some(request)));
+            }
+            let Wire { io, inbox, .. } = &mut *wire;
+            if inbox.closed {
+                return Poll::Ready(match inbox.bytes.is_empty() {
+                    true => Ok(None),
+                    false => Err(Error::Incomplete),
+                });
+            }
+            ready!(inbox.poll_some(io, cx))?;
+        }
+    }
+
+    /// Tells whether a part of a head has come.
+    pub fn has_begun(&self) -> bool {
+        !self.lock().inbox.bytes.is_empty()
+    }
+
+    /// Writes informational answers, before the answer to a request that is being served.
+    pub fn announce(&self, heads: &[u8]) {
+        let mut wire = self.lock();
+        if wire.version == Version::HTTP_11 && wire.out.has_room() {
+            wire.out.small().extend_from_slice(heads);
+        }
+    }
+
+    /// Is ready when the client has left while its request is served. What comes meanwhile is its next request.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut wire = self.lock();
+        let wire = &mut *wire;
+        if wire.flush(cx).is_err() {
+            return Poll::Ready(());
+        }
+        if !wire.receiving.is_end() {
+            // The body is read by whoever wants it, and says when it is there.
+            match &mut wire.server {
+                Some(server) => server.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        while !wire.inbox.closed && wire.inbox.bytes.len() < wire.bounds.bytes {
+            match wire.inbox.poll_some(&mut wire.io, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match wire.inbox.closed {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Begins an answer.
+    pub fn answer(&self, answer: Answer<'_>) -> Answering {
+        let mut wire = self.lock();
+        let wire = &mut *wire;
+        wire.expects = false;
+        let asked = Asked {
+            method: &wire.method,
+            version: wire.version,
+        };
+        let length = answer.write(asked, &mut wire.keep_alive, wire.out.small());
+        Answering(Encoder::new(length, answer.headers))
+    }
+
+    /// Writes an answer's body to its end.
+    pub fn poll_answer<B>(
+        &self,
+        cx: &mut Context<'_>,
+        answering: &mut Answering,
+        body: &mut B,
+    ) -> Poll<Result<(), Error>>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<super::BoxError>,
+    {
+        let encoder = &mut answering.0;
+        loop {
+            let mut waits = false;
+            while !encoder.is_end() && self.lock().out.has_room() {
+                // Not under the lock: it may read from this connection.
+                match Pin::new(&mut *body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => encoder.encode(frame, &mut self.lock().out)?,
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Err(Error::Sending(error.into())));
+                    }
+                    Poll::Ready(None) => encoder.end(&mut self.lock().out)?,
+                    Poll::Pending => {
+                        waits = true;
+                        break;
+                    }
+                }
+            }
+            {
+                let mut wire = self.lock();
+                let Wire { io, out, .. } = &mut *wire;
+                ready!(out.poll_write(io, cx))?;
+                if encoder.is_end() {
+                    return Pin::new(io).poll_flush(cx).map_err(Error::Io);
+                }
+            }
+            if waits {
+                ready!(self.poll_gone(cx));
+                return Poll::Ready(Err(Error::Incomplete));
+            }
+        }
+    }
+
+    /// Ends an exchange; tells whether another request may follow. What is left of the body is passed over if it is
+    /// there already and small.
+    pub fn poll_rest(&self, cx: &mut Context<'_>) -> bool {
+        let mut wire = self.lock();
+        wire.abandoned = true;
+        let mut passed = 0;
+        while wire.keep_alive && !wire.receiving.is_end() && passed < LEFT_OVER {
+            match wire.poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => passed += frame.data_ref().map_or(0, Bytes::len),
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
+            }
+        }
+        wire.keep_alive && wire.receiving.is_end()
+    }
+
+    /// Ends the connection so that the client can read the last answer (RFC 9112 §9.6): unread input would make it a reset.
+    pub fn poll_linger(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.lock();
+        let Wire { io, inbox, .. } = &mut *wire;
+        while !inbox.closed {
+            inbox.bytes.clear();
+            ready!(inbox.poll_some(io, cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tells the client that nothing more comes.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.lock();
+        let Wire { io, out, .. } = &mut *wire;
+        ready!(out.poll_write(io, cx))?;
+        Pin::new(io).poll_shutdown(cx)
+    }
+
+    /// Tells whether the client may still be sending.
+    pub fn is_read_to_end(&self) -> bool {
+        let wire = self.lock();
+        wire.receiving.is_end() && wire.inbox.bytes.is_empty() || wire.inbox.closed
+    }
+
+    /// Takes the connection apart after the change to another protocol; `None`: something of it is still in use.
+    pub fn into_parts(self) -> Option<(S, BytesMut)> {
+        let wire = Arc::into_inner(self.0)?.into_inner().ok()?;
+        Some((wire.io, wire.inbox.bytes))
+    }
+}
+
+impl<S> Connection<S> {
+    fn lock(&self) -> MutexGuard<'_, Wire<S>> {
+        lock(&self.0)
+    }
+}
+
+impl<S> fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+fn lock<S>(wire: &Mutex<Wire<S>>) -> MutexGuard<'_, Wire<S>> {
+    wire.lock().expect("no panic while a connection is held")
+}
+
+// === impl Wire ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Takes the next head, if all of it is there.
+    fn head(&mut self) -> Result<Option<head::Request>, Error> {
+        if self.inbox.bytes.is_empty() || !self.inbox.may_hold_head() {
+            return Ok(None);
+        }
+        let head = head::request(&mut self.inbox.bytes, self.bounds)?;
+        if head.is_some() {
+            self.inbox.took_head();
+        } else if self.inbox.bytes.len() > self.bounds.bytes {
+            return Err(Refused::TooLarge.into());
+        }
+        Ok(head)
+    }
+
+    fn begin(&mut self, head: &head::Request) {
+        self.method = head.method.clone();
+        self.version = head.version;
+        self.keep_alive = head.keep_alive;
+        self.receiving = Decoder::new(head.length);
+        self.expects = head.expects;
+        self.abandoned = false;
+    }
+
+    /// Writes what waits, as far as it goes.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        match self.out.poll_write(&mut self.io, cx) {
+            Poll::Ready(written) => {
+                written?;
+                match Pin::new(&mut self.io).poll_flush(cx) {
+                    Poll::Ready(flushed) => flushed,
+                    Poll::Pending => Ok(()),
+                }
+            }
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Reads what comes next of the request's body.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if std::mem::take(&mut self.expects) && self.out.has_room() {
+            let head = b"HTTP/1.1 100 Continue\r\n\r\n";
+            self.out.small().extend_from_slice(head);
+        }
+        self.flush(cx)?;
+        loop {
+            let Inbox { bytes, closed, .. } = &mut self.inbox;
+            let decoded = self.receiving.decode(bytes, *closed)?;
+            self.inbox.rest();
+            if self.receiving.is_end()
+                && let Some(server) = self.server.take()
+                && !server.will_wake(cx.waker())
+            {
+                server.wake();
+            }
+            match decoded {
+                Decoded::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Decoded::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Decoded::End => return Poll::Ready(None),
+                Decoded::Nothing => {}
+            }
+            let remaining = self.receiving.remaining();
+            ready!(self.inbox.poll_body(&mut self.io, cx, remaining))?;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Source for Mutex<Wire<S>> {
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut wire = lock(self);
+        if wire.abandoned {
+            return Poll::Ready(Some(Err(Error::Incomplete)));
+        }
+        wire.poll_frame(cx)
+    }
+
+    fn is_end(&self) -> bool {
+        lock(self).receiving.is_end()
+    }
+}
