@@ -54,7 +54,7 @@ async fn a_disk_that_fails_at_any_write_loses_nothing() {
             "{error}: {} times no refresh, {} times its grant was kept",
             kept[0], kept[1]
         );
-        assert!(kept[0] > 5 && kept[1] > 5, "{kept:?}");
+        assert!(kept[0] > 0 && kept[1] > 0, "{kept:?}");
         patient.survives_a_kill().await;
     });
     join_all(patients).await;

@@ -103,10 +103,10 @@ async fn no_update_is_lost_between_proxies_and_commands() {
             assert!(names.contains(&name), "{name} is lost: {names:?}");
         }
     }
-    assert_eq!(
-        authority.with(|oauth| (oauth.counts.granted, oauth.repeated)),
-        (6, 0)
-    );
+    // Who asks for a refresh just behind another's gets what that one brought.
+    let (granted, repeated) = authority.with(|oauth| (oauth.counts.granted, oauth.repeated));
+    assert!((1..=6).contains(&granted), "{granted}");
+    assert_eq!(repeated, 0);
 
     // A command that knows nothing of the proxies replaces the jar, under load; nobody brings the old one back.
     let url = site.url("/echo");

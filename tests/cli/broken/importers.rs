@@ -291,7 +291,7 @@ fn audible(name: &'static str, sealed: bool) -> Importer {
                 Refused(&["key \"salt\"", "it is there twice"]),
             ),
         _ => {
-            let mut flipped = good.clone();
+            let mut flipped = good;
             flipped[20] ^= 1;
             importer
                 .cut(middle | 1, &["the encrypted file", "it is cut off"])
