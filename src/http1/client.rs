@@ -103,7 +103,7 @@ where
 
     /// Tells whether the request has been sent to its end.
     pub fn is_sent(&self) -> bool {
-        self.sending.is_none() && self.out.is_empty()
+        self.sending.is_none() && self.out.is_flushed()
     }
 
     /// Sends the request, and reads until the head of the answer is there. Informational answers go to `heard`
@@ -193,21 +193,22 @@ where
     fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         while self.deaf.is_none() && !self.is_sent() {
             let waits = self.gather(cx)?;
-            let written = self.out.poll_write(&mut self.io, cx);
-            self.wrote |= !self.out.is_untouched();
-            let flushed = match written {
-                Poll::Ready(Ok(())) if waits || self.sending.is_none() => {
-                    Pin::new(&mut self.io).poll_flush(cx)
-                }
-                Poll::Ready(Ok(())) => continue,
-                other => other,
+            let last = waits || self.sending.is_none();
+            let written = match last {
+                true => self.out.poll_flush(&mut self.io, cx),
+                false => self.out.poll_write(&mut self.io, cx),
             };
-            if let Poll::Ready(Err(error)) = flushed {
-                // The answer may be there, and says more than that nothing is read any more (RFC 9112 §9.5).
-                self.deaf = Some(error);
-                self.out.clear();
+            self.wrote |= !self.out.is_untouched();
+            match written {
+                Poll::Ready(Ok(())) if !last => {}
+                Poll::Ready(Err(error)) => {
+                    // The answer may be there, and says more than that nothing is read any more (RFC 9112 §9.5).
+                    self.deaf = Some(error);
+                    self.out.clear();
+                    break;
+                }
+                _ => break,
             }
-            break;
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub(super) struct Out {
     tail: &'static [u8],
     /// Bytes of `small` that are written.
     written: usize,
+    /// Whether something was written that a stream with a buffer of its own, as TLS has one, may still hold.
+    unflushed: bool,
 }
 
 /// How a body is framed, and how much of it is still to come.
@@ -55,8 +57,13 @@ const GATHERED: usize = 16 * 1024;
 // === impl Out ===
 
 impl Out {
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.small.is_empty() && self.large.is_empty() && self.tail.is_empty()
+    }
+
+    /// Tells whether all of it is on its way to the other side.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.is_empty() && !self.unflushed
     }
 
     /// Tells whether more may be gathered before all of it is written.
@@ -89,7 +96,21 @@ impl Out {
         *self = Self::default();
     }
 
-    /// Writes until nothing is left.
+    /// Writes until nothing is left, here or in the stream.
+    pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_write(io, cx))?;
+        if self.unflushed {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes until nothing is left here.
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         io: &mut S,
@@ -108,9 +129,11 @@ impl Out {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.advance(written),
             }
+            self.unflushed = true;
         }
         // A connection that waits holds no buffer.
-        self.clear();
+        self.small = Vec::new();
+        self.large = Bytes::new();
         Poll::Ready(Ok(()))
     }
 

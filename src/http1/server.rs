@@ -41,13 +41,18 @@ struct Wire<S> {
     receiving: Decoder,
     /// Whether the client waits for "100 Continue".
     expects: bool,
-    /// Whether nobody will read the rest of the body.
+    /// Whether an answer is being written: then only who serves the connection writes, so that nobody else is woken
+    /// when there is room.
+    answering: bool,
+    /// Whether nobody is to read the rest of the body.
     abandoned: bool,
     method: Method,
     version: Version,
     keep_alive: bool,
     /// Who serves the connection, while a body is read elsewhere.
     server: Option<Waker>,
+    /// Who waits for more of the body.
+    reader: Option<Waker>,
 }
 
 /// An answer's body on its way.
@@ -68,11 +73,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
             out: Out::default(),
             receiving: Decoder::new(Length::Exact(0)),
             expects: false,
+            answering: false,
             abandoned: false,
             method: Method::GET,
             version: Version::HTTP_11,
             keep_alive: true,
             server: None,
+            reader: None,
         })))
     }
 
@@ -150,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
         let mut wire = self.lock();
         let wire = &mut *wire;
         wire.expects = false;
+        wire.answering = true;
         let asked = Asked {
             method: &wire.method,
             version: wire.version,
@@ -189,10 +197,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
             {
                 let mut wire = self.lock();
                 let Wire { io, out, .. } = &mut *wire;
-                ready!(out.poll_write(io, cx))?;
                 if encoder.is_end() {
-                    return Pin::new(io).poll_flush(cx).map_err(Error::Io);
+                    return out.poll_flush(io, cx).map_err(Error::Io);
                 }
+                ready!(out.poll_write(io, cx))?;
             }
             if waits {
                 ready!(self.poll_gone(cx));
@@ -203,9 +211,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
 
     /// Ends an exchange; tells whether another request may follow. What is left of the body is passed over if it is
     /// there already and small.
-    pub fn poll_rest(&self, cx: &mut Context<'_>) -> bool {
+    pub fn finish(&self, cx: &mut Context<'_>) -> bool {
         let mut wire = self.lock();
-        wire.abandoned = true;
+        wire.abandon();
         let mut passed = 0;
         while wire.keep_alive && !wire.receiving.is_end() && passed < LEFT_OVER {
             match wire.poll_frame(cx) {
@@ -244,7 +252,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
 
     /// Takes the connection apart after the change to another protocol; `None`: something of it is still in use.
     pub fn into_parts(self) -> Option<(S, BytesMut)> {
-        let wire = Arc::into_inner(self.0)?.into_inner().ok()?;
+        let wire = self.0.clone();
+        drop(self);
+        let wire = Arc::into_inner(wire)?.into_inner().ok()?;
         Some((wire.io, wire.inbox.bytes))
     }
 }
@@ -252,6 +262,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
 impl<S> Connection<S> {
     fn lock(&self) -> MutexGuard<'_, Wire<S>> {
         lock(&self.0)
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    /// A body that is still read would hold the socket.
+    fn drop(&mut self) {
+        if let Ok(mut wire) = self.0.lock() {
+            wire.abandon();
+        }
     }
 }
 
@@ -266,6 +285,16 @@ fn lock<S>(wire: &Mutex<Wire<S>>) -> MutexGuard<'_, Wire<S>> {
 }
 
 // === impl Wire ===
+
+impl<S> Wire<S> {
+    /// Lets whoever reads the body know that the rest of it will not come.
+    fn abandon(&mut self) {
+        self.abandoned = true;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Takes the next head, if all of it is there.
@@ -288,22 +317,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.keep_alive = head.keep_alive;
         self.receiving = Decoder::new(head.length);
         self.expects = head.expects;
+        self.answering = false;
         self.abandoned = false;
     }
 
     /// Writes what waits, as far as it goes.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        match self.out.poll_write(&mut self.io, cx) {
-            Poll::Ready(written) => {
-                written?;
-                match Pin::new(&mut self.io).poll_flush(cx) {
-                    Poll::Ready(flushed) => flushed,
-                    Poll::Pending => Ok(()),
-                }
-            }
+        match self.out.poll_flush(&mut self.io, cx) {
+            Poll::Ready(flushed) => flushed,
             Poll::Pending => Ok(()),
         }
     }
@@ -314,7 +335,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let head = b"HTTP/1.1 100 Continue\r\n\r\n";
             self.out.small().extend_from_slice(head);
         }
-        self.flush(cx)?;
+        if !self.answering {
+            self.flush(cx)?;
+        }
         loop {
             let Inbox { bytes, closed, .. } = &mut self.inbox;
             let decoded = self.receiving.decode(bytes, *closed)?;
@@ -343,7 +366,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Source for Mutex<Wire<S>> {
         if wire.abandoned {
             return Poll::Ready(Some(Err(Error::Incomplete)));
         }
-        wire.poll_frame(cx)
+        let polled = wire.poll_frame(cx);
+        wire.reader = polled.is_pending().then(|| cx.waker().clone());
+        polled
     }
 
     fn is_end(&self) -> bool {

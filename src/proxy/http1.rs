@@ -96,7 +96,7 @@ pub(super) async fn serve<S: Io + 'static, A: Future<Output = Response<Counted>>
             }
             return Ok(());
         }
-        if !poll_fn(|cx| Poll::Ready(connection.poll_rest(cx))).await {
+        if !poll_fn(|cx| Poll::Ready(connection.finish(cx))).await {
             break;
         }
     }
