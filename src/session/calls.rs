@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     Session,
-    refresh::{Outcome, Renewed, Spend},
+    refresh::{Outcome, Permit, Renewed, Spend},
 };
 use crate::life::{Attempt, Cause, Failure};
 
@@ -35,7 +35,12 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Asks once more and returns the answer to that. Answers to earlier calls are kept.
-    pub(super) async fn ask(&mut self, session: &Session, attempt: &Attempt) -> Outcome {
+    pub(super) async fn ask(
+        &mut self,
+        session: &Session,
+        attempt: &Attempt,
+        permit: Permit,
+    ) -> Outcome {
         let spend = {
             let inner = session.inner();
             Spend {
@@ -45,13 +50,14 @@ impl Calls {
                     true => Cause::Rejected,
                     false => attempt.cause,
                 },
+                permit: permit.clone(),
             }
         };
         let number = attempt.number;
         self.latest = number;
         self.pending.insert(number);
         let call = Arc::clone(&session.refresh).refresh(spend);
-        self.open.spawn(call.map(move |outcome| (number, outcome)));
+        let call = self.open.spawn(call.map(move |outcome| (number, outcome)));
         let answered = timeout(attempt.limit, async {
             loop {
                 match self.next().await {
@@ -62,9 +68,17 @@ impl Calls {
                 }
             }
         });
-        let outcome = answered.await.unwrap_or_else(|_| {
-            broken(format!("no answer within {} ms", attempt.limit.as_millis()))
-        });
+        let outcome = match answered.await {
+            Ok(outcome) => outcome,
+            // What was not sent by now is not sent at all.
+            Err(_) if permit.revoke() => {
+                call.abort();
+                self.pending.remove(&number);
+                let why = format!("it took {} ms to connect", attempt.limit.as_millis());
+                Outcome::Failed(Failure::Unsent(why))
+            }
+            Err(_) => broken(format!("no answer within {} ms", attempt.limit.as_millis())),
+        };
         if attempt.spends.is_none() {
             // Nothing was spent: a late answer is worth nothing.
             self.open.abort_all();

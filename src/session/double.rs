@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
 
-use super::refresh::{Answered, Outcome, Pulse, Refresh, Renewed, Spend};
+use super::refresh::{Answered, Outcome, Permit, Pulse, Refresh, Renewed, Spend};
 use crate::{auth, env::Env, grant::Grant, life::Failure, origin::Origin};
 
 /// What happens to one call.
@@ -21,6 +21,8 @@ use crate::{auth, env::Env, grant::Grant, life::Failure, origin::Origin};
 pub(super) enum Fault {
     /// The server acts on it, and the answer is lost.
     LoseAnswer,
+    /// It takes so long before anything can be sent.
+    SlowConnect(Duration),
     /// It never arrives, but that cannot be known.
     LoseRequest,
     /// The answer takes this long.
@@ -190,10 +192,16 @@ impl Refresh for Double {
     fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
             let authority = &self.authority;
+            let fault = authority.faults.lock().unwrap().pop_front();
+            if let Some(Fault::SlowConnect(by)) = fault {
+                sleep(by).await;
+            }
+            if !spend.permit.take() {
+                return Outcome::Failed(Failure::Unsent("it may not be sent".to_owned()));
+            }
             authority.calls.fetch_add(1, Ordering::SeqCst);
             authority.called_at.lock().unwrap().push(Instant::now());
             let away = authority.away.lock().unwrap().clone();
-            let fault = authority.faults.lock().unwrap().pop_front();
             let fault = fault.or(away.map(Fault::Say));
             let token = spend.grant.field("refresh_token");
             let token = token.map(|token| token.expose().clone());
@@ -226,7 +234,7 @@ impl Refresh for Double {
                     sleep(by).await;
                     answer
                 }
-                None => authority.redeem(token.as_deref()),
+                Some(Fault::SlowConnect(_)) | None => authority.redeem(token.as_deref()),
             };
             sleep(authority.latency / 2).await;
             match answer {
@@ -271,6 +279,7 @@ impl Refresh for Double {
     fn relay(
         self: Arc<Self>,
         request: auth::Request,
+        permit: Permit,
     ) -> BoxFuture<'static, Result<Answered, Failure>> {
         let token = String::from_utf8(request.body.expose().clone()).unwrap();
         let mut grant = Grant::default();
@@ -284,6 +293,7 @@ impl Refresh for Double {
                 &crate::limits::Limits::default(),
             ))),
             cause: crate::life::Cause::Needed,
+            permit,
         };
         let answered = move |status, body: serde_json::Value| Answered {
             status,

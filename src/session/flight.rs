@@ -9,7 +9,7 @@ use super::{
     Session,
     calls::Calls,
     held::{Held, REFRESH_TOKEN},
-    refresh::{self, Renewed, Spend},
+    refresh::{self, Permit, Renewed, Spend},
     renew::Stored,
     write::doubt,
 };
@@ -131,17 +131,24 @@ impl Session {
         if let Some(renewed) = calls.wait(attempt.wait).await {
             return self.renewed(renewed, attempt, began.elapsed()).await;
         }
-        if let Err(outcome) = self.prepare(lease, attempt).await {
-            return self.report(outcome);
-        }
-        let began = Instant::now();
-        if attempt.spends.is_some()
-            && let Some(late) = self.late_answer(attempt.spends.as_deref())
-        {
-            return self.renewed(late.renewed, attempt, began.elapsed()).await;
-        }
-        let answer = calls.ask(self, attempt).await;
-        let took = began.elapsed();
+        let (answer, took) = loop {
+            if let Err(outcome) = self.prepare(lease, attempt).await {
+                return self.report(outcome);
+            }
+            let began = Instant::now();
+            if attempt.spends.is_some()
+                && let Some(late) = self.late_answer(attempt.spends.as_deref())
+            {
+                return self.renewed(late.renewed, attempt, began.elapsed()).await;
+            }
+            let permit = Permit::under(lease.witness());
+            let answer = calls.ask(self, attempt, permit).await;
+            let unsent = matches!(answer, refresh::Outcome::Failed(Failure::Unsent(_)));
+            // Suspended before anything was sent: all is looked at again, with the right to.
+            if !unsent || lease.is_held() {
+                break (answer, began.elapsed());
+            }
+        };
         match answer {
             refresh::Outcome::Renewed(renewed) => {
                 self.counters.attempt("ok", took);
@@ -323,6 +330,7 @@ impl Session {
             grant: new.grant,
             jar: new.jar,
             cause: Cause::Needed,
+            permit: Permit::default(),
         };
         let limit = self.definition.rules.timeout;
         let verified = timeout(limit, Arc::clone(&self.refresh).verify(spend)).await;

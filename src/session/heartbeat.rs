@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     About, Answer, Session,
-    refresh::{Pulse, Spend},
+    refresh::{Permit, Pulse, Spend},
 };
 use crate::{
     life::{Cause, State},
@@ -107,6 +107,7 @@ impl Session {
             grant: current.grant.clone(),
             jar: current.jar.clone(),
             cause: Cause::Background,
+            permit: Permit::default(),
         };
         let asked = self.refresh.clone().beat(number, with);
         let (answered, pulse) = match timeout(self.shared.limits.heartbeat, asked).await {

@@ -12,7 +12,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -39,6 +39,15 @@ pub struct Lease {
     pub(super) _turn: OwnedMutexGuard<()>,
     #[cfg(test)]
     pub(super) simulated: Option<super::rough::Simulated>,
+}
+
+/// Sees whether a lease is still held, for a task that does not have it.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    /// The locked file and its path; none within one process, where nothing is taken away.
+    file: Option<(Weak<File>, Arc<Path>)>,
+    #[cfg(test)]
+    simulated: Option<super::rough::Taken>,
 }
 
 /// The leases of one store handle.
@@ -78,6 +87,15 @@ impl Lease {
         held.is_there()
     }
 
+    /// Returns what sees the same from elsewhere, also when the lease is over.
+    pub fn witness(&self) -> Witness {
+        Witness {
+            file: self.file.as_ref().map(Held::place),
+            #[cfg(test)]
+            simulated: self.simulated.as_ref().map(super::rough::Simulated::taken),
+        }
+    }
+
     /// Waits for it again if it was taken away; says whether it was.
     pub async fn hold(&mut self) -> Result<bool, Error> {
         if self.is_held() {
@@ -95,6 +113,23 @@ impl Lease {
             *held = taken.map_err(|e| failed(&held.path, &e))?;
         }
         Ok(true)
+    }
+}
+
+// === impl Witness ===
+
+impl Witness {
+    /// Says what [`Lease::is_held`] says.
+    pub fn is_held(&self) -> bool {
+        #[cfg(test)]
+        if let Some(simulated) = &self.simulated {
+            return !simulated.is_so();
+        }
+        let Some((file, path)) = &self.file else {
+            return true;
+        };
+        let there = file.upgrade().map(|file| is_at(&file, path));
+        there.is_some_and(|there| there.unwrap_or(false))
     }
 }
 
@@ -183,6 +218,10 @@ impl Held {
     /// How often it is worth a look whether it was taken away.
     pub(super) fn pulse(&self) -> Duration {
         self.suspended / PULSES
+    }
+
+    fn place(&self) -> (Weak<File>, Arc<Path>) {
+        (Arc::downgrade(&self.file), self.path.as_path().into())
     }
 
     /// Says whether it was not taken away.

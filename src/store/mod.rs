@@ -21,7 +21,7 @@ pub use self::{
     config::{BadUrl, Config, Kind},
     error::Error,
     feed::{Changed, Changes},
-    lease::Lease,
+    lease::{Lease, Witness},
     memory::Memory,
     sqlite::{NewKey, Replacement, Sqlite},
     turn::Turn,

@@ -49,9 +49,25 @@ pub struct Simulated {
     taken: Arc<AtomicBool>,
 }
 
+/// Whether a lease was taken away.
+#[derive(Clone, Debug)]
+pub struct Taken(Arc<AtomicBool>);
+
+// === impl Taken ===
+
+impl Taken {
+    pub(super) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 // === impl Simulated ===
 
 impl Simulated {
+    pub(super) fn taken(&self) -> Taken {
+        Taken(Arc::clone(&self.taken))
+    }
+
     pub(super) fn is_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed)
     }

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::{
     connection::Lease,
     error::{Error, Kind, Sent},
+    guarded::Guarded,
     keep::{AgainBody, KeptBody},
     patience::Timed,
     silence::Silence,
@@ -33,6 +34,8 @@ pub enum Body {
     #[default]
     Empty,
     Full(Bytes),
+    /// Bytes, if they may be sent when it comes to that.
+    Guarded(Guarded),
     /// A client's, streamed.
     Client(ClientBody),
     /// A client's, kept while it streams.
@@ -213,6 +216,7 @@ impl HttpBody for Body {
                 Self::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 _ => Poll::Ready(None),
             },
+            Self::Guarded(body) => Poll::Ready(body.next()),
             Self::Client(body) => body.poll_frame(cx),
             Self::Kept(body) => body.poll_frame(cx),
             Self::Again(body) => body.poll_frame(cx),
@@ -224,6 +228,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::Guarded(body) => body.len() == 0,
             Self::Client(body) => body.is_end_stream(),
             Self::Kept(body) => body.is_end_stream(),
             Self::Again(body) => body.is_end_stream(),
@@ -235,6 +240,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Guarded(body) => SizeHint::with_exact(body.len() as u64),
             Self::Client(body) => body.size_hint(),
             Self::Kept(body) => body.size_hint(),
             Self::Again(body) => body.size_hint(),

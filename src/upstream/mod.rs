@@ -10,6 +10,7 @@ mod connection;
 pub mod dial;
 pub mod egress;
 mod error;
+mod guarded;
 mod handshake;
 mod hush;
 pub mod io;
@@ -42,6 +43,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     body::{Body, ClientBody, Gate, Incoming, RequestBody},
     error::{Error, Kind, Sent},
+    guarded::Guarded,
     keep::{Keep, Total},
     mark::Marks,
     peer::Peer,

@@ -34,6 +34,8 @@ enum Stop {
     Store(usize),
     /// Behind this call of the thread that does the rest.
     Worker(usize),
+    /// Behind the call that connects to the token endpoint: the lease was looked at, and nothing is sent.
+    Connecting,
     /// When the token endpoint has its request, and has not answered.
     Asked,
 }
@@ -58,6 +60,16 @@ async fn a_suspended_process_overwrites_nothing() {
     assert!(count > stopped.len() / 2, "{count} of {}", stopped.len());
 }
 
+/// Stopped between the decision to spend the token and its first byte on the way: it is not sent twice, even to a server
+/// that forgives nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_stopped_before_it_sends_spends_nothing() {
+    let pause = LEASE + Duration::from_secs(1);
+    for _ in 0..3 {
+        assert!(suspended(Stop::Connecting, Some(LEASE), pause).await);
+    }
+}
+
 /// With the usual lease of 30 seconds and a pause of a minute.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes two minutes: cargo test --test tests suspended_for_a_minute -- --ignored"]
@@ -72,8 +84,11 @@ async fn suspended_for_a_minute() {
 
 /// Tells whether the first process was in the middle of its refresh.
 async fn suspended(stop: Stop, lease: Option<Duration>, pause: Duration) -> bool {
-    // The second call is some seconds behind the first; the server's rules allow it.
-    let grace = Duration::from_secs(600);
+    // The second call is some seconds behind the first; the server's rules allow it, where there is one.
+    let grace = Duration::from_secs(match stop {
+        Stop::Connecting => 0,
+        Stop::Store(_) | Stop::Worker(_) | Stop::Asked => 600,
+    });
     let policy = Policy {
         grace,
         ..Policy::lifetime(3600.0)
@@ -82,7 +97,8 @@ async fn suspended(stop: Stop, lease: Option<Duration>, pause: Duration) -> bool
     let limits = lease.map_or(String::new(), |lease| {
         format!("[limits]\nlease = \"{}s\"\n", lease.as_secs())
     });
-    let refresh = "cooldown = \"0s\"\ntimeout = \"10s\"\ngrace = \"600s\"\n";
+    let grace = grace.as_secs();
+    let refresh = format!("cooldown = \"0s\"\ntimeout = \"10s\"\ngrace = \"{grace}s\"\n");
     let first = with(&site, &pair, &format!("{refresh}{limits}"))
         .start()
         .await;
@@ -99,9 +115,14 @@ async fn suspended(stop: Stop, lease: Option<Duration>, pause: Duration) -> bool
         };
         (thread, format!("inject={WRITES}:signal=STOP:when={call}"))
     };
+    let connecting = || {
+        let (thread, _) = thread("tokio-rt-worker", 1);
+        (thread, "inject=connect:signal=STOP:when=1".to_owned())
+    };
     let strace = match stop {
         Stop::Store(call) => Some(thread("store", call)),
         Stop::Worker(call) => Some(thread("tokio-rt-worker", call)),
+        Stop::Connecting => Some(connecting()),
         Stop::Asked => None,
     };
     let log = first.path().join("stop.strace");

@@ -9,13 +9,14 @@ use http::{
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::Permit;
 use crate::{
     auth,
     env::Env,
     life::Failure,
     limits::Limits,
     message::decode,
-    upstream::{self, Body, Reach, Route, Sent, Upstream},
+    upstream::{self, Body, Guarded, Reach, Route, Sent, Upstream},
 };
 
 /// Who we are where nobody says otherwise.
@@ -44,11 +45,13 @@ pub struct Answered {
 // === impl Http ===
 
 impl Http {
-    /// Sends a request to its URL and nowhere else: a redirect is an answer.
+    /// Sends a request to its URL and nowhere else: a redirect is an answer. Of its body not a byte is written without
+    /// the permit.
     pub(super) async fn ask(
         &self,
         request: auth::Request,
         cookie: Option<HeaderValue>,
+        permit: &Permit,
     ) -> Result<Answered, Failure> {
         let auth::Request {
             method,
@@ -65,9 +68,14 @@ impl Http {
             .method(method)
             .uri(uri)
             .body(if bytes.is_empty() {
+                // What has no body cannot be held back: it is asked for now.
+                if !permit.take() {
+                    return Err(not_sent());
+                }
                 Body::Empty
             } else {
-                Body::Full(bytes)
+                let permit = permit.clone();
+                Body::Guarded(Guarded::new(bytes, move || permit.take()))
             })
             .map_err(|_| misconfigured("the request"))?;
         let fields = outgoing.headers_mut();
@@ -86,7 +94,11 @@ impl Http {
             origin: url.origin,
             reach: Reach::Anywhere,
         };
-        self.send(&route, outgoing).await
+        let answered = self.send(&route, outgoing).await;
+        if permit.is_revoked() {
+            return Err(not_sent());
+        }
+        answered
     }
 
     pub(super) async fn send(
@@ -126,6 +138,11 @@ impl Http {
             at,
         })
     }
+}
+
+/// The right to send was lost before anything was sent.
+pub(super) fn not_sent() -> Failure {
+    Failure::Unsent("another process may send it now".to_owned())
 }
 
 /// Sorts an error by whether anything can have arrived.

@@ -8,6 +8,7 @@ mod command;
 mod http;
 mod import;
 mod oauth2;
+mod permit;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,9 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use ::http::header::USER_AGENT;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-pub use self::http::Answered;
 use self::http::Http;
 pub(super) use self::http::skew;
+pub use self::{http::Answered, permit::Permit};
 use crate::{
     auth,
     env::Env,
@@ -54,6 +55,7 @@ pub trait Refresh: fmt::Debug + Send + Sync + 'static {
     fn relay(
         self: Arc<Self>,
         request: auth::Request,
+        permit: Permit,
     ) -> BoxFuture<'static, Result<Answered, Failure>>;
 
     /// Returns the host that is asked: for the bound on refreshes of one host, and to see whether it can be reached.
@@ -70,6 +72,8 @@ pub struct Spend {
     pub jar: Arc<Jar>,
     /// Why it is asked; [`Cause::Rejected`] whenever what is held was rejected.
     pub cause: Cause,
+    /// Asked before anything is sent that can be sent only once.
+    pub permit: Permit,
 }
 
 /// What a heartbeat's answer says of the credential.
@@ -147,6 +151,11 @@ pub(super) fn of(recipe: &Arc<Recipe>, id: &SessionId, world: &World) -> Arc<dyn
 impl Refresh for Live {
     fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
+            // The token endpoint's request asks for it at the last moment; nothing else spends what is held.
+            let asks_itself = matches!(self.recipe.refresh.kind, RefreshKind::Oauth2(_));
+            if !asks_itself && !spend.permit.take() {
+                return Outcome::Failed(http::not_sent());
+            }
             let renewed = match &self.recipe.refresh.kind {
                 RefreshKind::None => Err(Failure::Misconfigured("the session has none".to_owned())),
                 RefreshKind::Oauth2(oauth2) => self.oauth2(oauth2, &spend).await,
@@ -183,10 +192,11 @@ impl Refresh for Live {
     fn relay(
         self: Arc<Self>,
         request: auth::Request,
+        permit: Permit,
     ) -> BoxFuture<'static, Result<Answered, Failure>> {
         async move {
             let request = self.dressed(request, &Grant::default());
-            self.http.ask(request, None).await
+            self.http.ask(request, None, &permit).await
         }
         .boxed()
     }

@@ -17,7 +17,10 @@ impl Live {
         let make = |scope: &Scope<'_>| auth::oauth2::request(oauth2, scope);
         let request = held::scope(&self.recipe, grant, jar, env.wall(), env.bytes(), make);
         let request = request.map_err(misconfigured)?;
-        let answered = self.http.ask(self.dressed(request, grant), None).await?;
+        let answered = self
+            .http
+            .ask(self.dressed(request, grant), None, &spend.permit)
+            .await?;
         let received = token::Received {
             status: answered.status,
             headers: &answered.headers,

@@ -77,7 +77,7 @@ impl Live {
         let path = step.url.path.split('?').next().unwrap_or_default();
         let cookie = jar.cookie_string(&origin, path, now);
         let request = self.dressed(request, &spend.grant);
-        let answered = self.http.ask(request, cookie).await?;
+        let answered = self.http.ask(request, cookie, &spend.permit).await?;
         answer::learn(jar, &origin, &step.url, &answered);
         answered.trouble().map_or(Ok(answered), Err)
     }

@@ -22,7 +22,7 @@ use super::{
     Session,
     held::{ACCESS_TOKEN, REFRESH_TOKEN},
     history::name,
-    refresh::{Answered, Renewed},
+    refresh::{Answered, Permit, Renewed},
     write::doubt,
 };
 use crate::{
@@ -221,17 +221,26 @@ impl Session {
                 body: Secret::new((relay.body)(token.expose())),
                 ..relay.request.clone()
             };
-            let call = Arc::clone(&self.refresh).relay(request);
-            let answer = timeout(attempt.limit, call).await.unwrap_or_else(|_| {
-                Err(Failure::InDoubt {
-                    why: format!("no answer within {} ms", attempt.limit.as_millis()),
-                    answered: false,
-                })
-            });
-            let failure = match answer {
-                Ok(answered) => return Ok(answered),
-                Err(failure) => failure,
+            let permit = Permit::under(lease.witness());
+            let call = Arc::clone(&self.refresh).relay(request, permit.clone());
+            let failure = match timeout(attempt.limit, call).await {
+                Ok(Ok(answered)) => return Ok(answered),
+                Ok(Err(failure)) => failure,
+                Err(_) => {
+                    let millis = attempt.limit.as_millis();
+                    match permit.revoke() {
+                        true => Failure::Unsent(format!("it took {millis} ms to connect")),
+                        false => Failure::InDoubt {
+                            why: format!("no answer within {millis} ms"),
+                            answered: false,
+                        },
+                    }
+                }
             };
+            if matches!(failure, Failure::Unsent(_)) && !lease.is_held() {
+                self.may_spend(lease, attempt).await?;
+                continue;
+            }
             let wait = waits.next().filter(|wait| began.elapsed() + *wait < grace);
             match (&failure, wait) {
                 (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,

@@ -8,7 +8,7 @@ use super::super::{
     history::name,
 };
 use super::*;
-use crate::life::Failure;
+use crate::{life::Failure, store::Store};
 
 fn times(bench: &Bench) -> Vec<u128> {
     let called_at = bench.authority.called_at.lock().unwrap();
@@ -44,6 +44,59 @@ async fn the_ladder_is_half_a_second_one_two_four() {
     // It may never have arrived: it is tried again.
     assert_eq!(bench.authority.calls(), 6);
     assert!(session.ready().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_given_up_before_it_was_sent_is_never_sent() {
+    let mut authority = Authority::new();
+    authority.grace = Duration::ZERO;
+    let bench = Bench::of(authority);
+    let mut recipe = bearer();
+    recipe.refresh.grace = Some(Duration::ZERO);
+    let (_sessions, session) = bench.open(recipe).await;
+    bench
+        .authority
+        .then(Fault::SlowConnect(Duration::from_secs(40)));
+    assert!(session.current().await.is_err());
+    pass(1.0).await;
+    let stored = session.store.load(&session.id).await.unwrap().unwrap();
+    assert_eq!(stored.notes.attempt, None, "nothing is in doubt");
+    pass(59.0).await;
+    session.current().await.unwrap();
+    pass(120.0).await;
+    assert_eq!(
+        (bench.authority.calls(), bench.authority.is_revoked()),
+        (1, false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_another_process_spent_before_its_bytes_left_is_not_sent() {
+    let mut authority = Authority::new();
+    authority.grace = Duration::ZERO;
+    let bench = Bench::of(authority);
+    let Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    let mut recipe = bearer();
+    recipe.refresh.grace = Some(Duration::ZERO);
+    let peer = bench.peer();
+    let (_sessions, session) = bench.open(recipe.clone()).await;
+    let (_others, other) = peer.open(recipe).await;
+    let slow = Fault::SlowConnect(Duration::from_secs(5));
+    bench.authority.then(slow);
+    let (first, second) = tokio::join!(session.current(), async {
+        // As from a process that shows no sign of life.
+        pass(1.0).await;
+        store.take_away(store);
+        other.current().await
+    });
+    assert_eq!(injected(&first.unwrap()), injected(&second.unwrap()));
+    assert_eq!(
+        (bench.authority.calls(), bench.authority.is_revoked()),
+        (1, false)
+    );
 }
 
 #[tokio::test(start_paused = true)]

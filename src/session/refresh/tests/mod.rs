@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Outcome, Refresh, Renewed, Spend, World, of};
+use super::{Outcome, Permit, Refresh, Renewed, Spend, World, of};
 use crate::{
     env::Env,
     grant::Grant,
@@ -125,6 +125,7 @@ fn spend(fields: &[(&str, &str)]) -> Spend {
         }),
         jar: Arc::new(Jar::new(Bounds::from(&Limits::default()))),
         cause: Cause::Needed,
+        permit: Permit::default(),
     }
 }
 

@@ -6,8 +6,10 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
+    auth,
     life::Failure,
     rule::{Recipe, RefreshKind},
+    secret::Secret,
     session::bench::bearer,
 };
 
@@ -173,4 +175,35 @@ async fn a_command_prints_a_credential() {
         failure(ask(missing, spend(&[])).await).name(),
         "misconfigured"
     );
+}
+
+/// The lease is looked at when the connection is there, and not a byte is written if it was taken away.
+#[tokio::test]
+async fn nothing_is_sent_without_the_permit() {
+    for ours in [true, false] {
+        let server = Server::play(vec![says("200 OK", "", "{}")]).await;
+        let recipe = oauth2(&server);
+        let refresh = make(recipe);
+        let spend = spend(&[("refresh_token", "RT1")]);
+        assert!(spend.permit.revoke());
+        let failure = if ours {
+            failure(refresh.refresh(spend).await)
+        } else {
+            let request = auth::Request {
+                method: http::Method::POST,
+                url: server.url("/token"),
+                headers: http::HeaderMap::new(),
+                body: Secret::new(b"refresh_token=RT1".to_vec()),
+            };
+            refresh.relay(request, spend.permit).await.unwrap_err()
+        };
+        assert!(matches!(failure, Failure::Unsent(_)), "{failure}");
+        let arrived = tokio::time::timeout(Duration::from_secs(5), async {
+            while server.asked.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        arrived.await.expect("the connection ends");
+        assert_eq!(server.asked(0), "", "connected, and nothing said");
+    }
 }

@@ -24,7 +24,7 @@ use crate::{
     origin::Origin,
     session::{
         moved::{Moved, Seen},
-        refresh::{Answered, Outcome, Pulse, Refresh, Renewed, Spend},
+        refresh::{Answered, Outcome, Permit, Pulse, Refresh, Renewed, Spend},
     },
 };
 
@@ -278,14 +278,27 @@ impl World {
 // === impl Wire ===
 
 impl Wire {
-    async fn ask(&self, token: &str) -> Outcome {
+    async fn ask(&self, token: &str, permit: Permit) -> Outcome {
         let (world, process) = (&self.world, self.process);
+        // To connect takes a while, and the process may be suspended in it.
+        sleep(world.latency).await;
+        self.stands_still().await;
+        if !permit.take() {
+            world.note(|| format!("process {process}: {token} may not be sent any more"));
+            return Outcome::Failed(Failure::Unsent("it may not be sent".to_owned()));
+        }
         let call = world.begin(process, number(token, "rt-"));
         let fate = world.inner().calls[call].fate;
         world.note(|| format!("process {process}: call {call} with {token}: {fate:?}"));
         let outcome = self.call(call).await;
         world.note(|| format!("process {process}: call {call}: {outcome:?}"));
         outcome
+    }
+
+    async fn stands_still(&self) {
+        while self.world.inner().suspended[self.process] {
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn call(&self, call: usize) -> Outcome {
@@ -322,9 +335,7 @@ impl Wire {
         let (back, answer) = oneshot::channel();
         tokio::spawn(Arc::clone(world).carry(call, fate, back));
         let answer = answer.await;
-        while world.inner().suspended[self.process] {
-            sleep(Duration::from_millis(50)).await;
-        }
+        self.stands_still().await;
         match answer {
             Err(_) => in_doubt("reset", false),
             Ok(Err(())) => Outcome::Failed(Failure::Terminal("invalid_grant".to_owned())),
@@ -354,7 +365,7 @@ impl Refresh for Wire {
     fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
             let token = spend.grant.field("refresh_token").unwrap();
-            self.ask(token.expose()).await
+            self.ask(token.expose(), spend.permit).await
         }
         .boxed()
     }
@@ -370,10 +381,11 @@ impl Refresh for Wire {
     fn relay(
         self: Arc<Self>,
         asked: auth::Request,
+        permit: Permit,
     ) -> BoxFuture<'static, Result<Answered, Failure>> {
         async move {
             let token = String::from_utf8(asked.body.expose().clone()).unwrap();
-            let outcome = self.ask(&token).await;
+            let outcome = self.ask(&token, permit).await;
             let lifetime = self.world.inner().server.lifetime;
             answered(outcome, lifetime, self.world.env.wall())
         }

@@ -20,7 +20,7 @@ use crate::{
     origin::Origin,
     session::{
         Current,
-        refresh::{Answered, Outcome, Pulse, Refresh, Renewed, Spend},
+        refresh::{Answered, Outcome, Permit, Pulse, Refresh, Renewed, Spend},
     },
 };
 
@@ -187,8 +187,11 @@ fn set_cookie(value: usize) -> String {
 }
 
 impl Refresh for Site {
-    fn refresh(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Outcome> {
+    fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
+            if !spend.permit.take() {
+                return Outcome::Failed(Failure::Unsent("it may not be sent".to_owned()));
+            }
             sleep(Duration::from_millis(150)).await;
             let value = self.log_in();
             self.note(|| format!("site: a login brings v{value}"));
@@ -217,7 +220,11 @@ impl Refresh for Site {
         unreachable!("there is no heartbeat here")
     }
 
-    fn relay(self: Arc<Self>, _: auth::Request) -> BoxFuture<'static, Result<Answered, Failure>> {
+    fn relay(
+        self: Arc<Self>,
+        _: auth::Request,
+        _: Permit,
+    ) -> BoxFuture<'static, Result<Answered, Failure>> {
         unreachable!("no client here refreshes by itself")
     }
 

@@ -1,0 +1,78 @@
+//! The right to send a one-time token, asked for in the moment before its bytes are written.
+//!
+//! Between the decision to spend a token and its first byte on the way lie a connection and a handshake, and a process
+//! can be suspended anywhere. So the lease is looked at once more, at the last moment; and a call that is given up
+//! before that moment loses the right to send anything, and is known not to have been sent.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use crate::store::Witness;
+
+/// Of one call. Clones are one permit.
+#[derive(Clone, Debug, Default)]
+pub struct Permit {
+    state: Arc<AtomicU8>,
+    lease: Witness,
+}
+
+const OPEN: u8 = 0;
+const USED: u8 = 1;
+const REVOKED: u8 = 2;
+
+// === impl Permit ===
+
+impl Permit {
+    /// Makes one that is good for as long as the lease is held.
+    pub fn under(lease: Witness) -> Self {
+        Self {
+            state: Arc::default(),
+            lease,
+        }
+    }
+
+    /// Asks for the right to send, right before that is done; `false`: nothing may be sent.
+    pub fn take(&self) -> bool {
+        if !self.lease.is_held() {
+            self.revoke();
+            return false;
+        }
+        self.change(USED) != REVOKED
+    }
+
+    /// Takes the right away; tells whether nothing was, and nothing will be, sent.
+    pub fn revoke(&self) -> bool {
+        self.change(REVOKED) != USED
+    }
+
+    /// Tells whether nothing was, and nothing will be, sent.
+    pub fn is_revoked(&self) -> bool {
+        self.state.load(Ordering::Acquire) == REVOKED
+    }
+
+    /// Goes over to a state from [`OPEN`] alone, and returns the one before.
+    fn change(&self, to: u8) -> u8 {
+        let changed = self
+            .state
+            .compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.unwrap_or_else(|there| there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_first_counts() {
+        let permit = Permit::default();
+        assert!(permit.take() && permit.take(), "asked for again");
+        assert!(!permit.revoke(), "too late");
+        assert!(!permit.is_revoked());
+        let permit = Permit::default();
+        assert!(permit.revoke() && permit.revoke());
+        assert!(!permit.take() && permit.is_revoked());
+    }
+}
