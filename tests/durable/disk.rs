@@ -11,18 +11,18 @@ use crate::support::strace::{Strace, Thread, Whom};
 /// What is asked of the disk, by the thread that writes the store.
 const DISK: &str = "pwrite64,fsync,fdatasync,ftruncate,fallocate";
 
-/// More than a rotation and what is noted behind it asks of the disk.
-const CALLS: usize = 24;
+/// Each kind by itself, as strace counts them, with how many there are: more than a rotation and what is noted behind
+/// it asks for.
+const CALLS: [(&str, usize); 3] = [("pwrite64", 24), ("fsync", 4), ("fdatasync", 2)];
 
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EACCES"];
 
-/// How long the disk is bad.
-#[derive(Clone, Copy, Debug)]
-enum Bad {
-    /// For one call.
-    Once,
-    /// From this call on until the client has its answer.
-    On,
+/// What a bad disk has done to a refresh.
+struct Seen {
+    /// It was not started, at least once.
+    stopped: bool,
+    /// The calls of the traced thread.
+    calls: Vec<String>,
 }
 
 /// Each error at each call, for that call alone and from there on.
@@ -32,32 +32,54 @@ async fn a_disk_that_fails_at_any_write_loses_nothing() {
     let patients = ERRORS.into_iter().enumerate().map(async |(number, error)| {
         let mut patient = Patient::new().await;
         let writer = store_thread();
-        let mut kept = [0; 2];
-        for call in 1..=CALLS {
-            // A disk that stays bad is much the same whatever it says.
-            let on = every || call % ERRORS.len() == number;
-            for bad in [Some(Bad::Once), on.then_some(Bad::On)]
-                .into_iter()
-                .flatten()
-            {
-                let when = match bad {
-                    Bad::Once => format!("{call}"),
-                    Bad::On => format!("{call}+"),
-                };
-                let inject = format!("inject={DISK}:error={error}:when={when}");
-                let what = format!("{error} {bad:?} {call}");
-                let whom = Whom::One(patient.proxy.pid(), writer.clone());
-                kept[usize::from(rejected(&patient, &whom, &["-e", &inject], &what).await)] += 1;
+        for (kind, calls) in CALLS {
+            let mut stopped = Vec::new();
+            for call in 1..=calls {
+                // A disk that stays bad is much the same whatever it says.
+                let on = every || call % ERRORS.len() == number;
+                for when in [Some(format!("{call}")), on.then(|| format!("{call}+"))]
+                    .into_iter()
+                    .flatten()
+                {
+                    let inject = format!("inject={kind}:error={error}:when={when}");
+                    let options = ["-e", &format!("trace={DISK}"), "-e", &inject];
+                    let whom = Whom::One(patient.proxy.pid(), writer.clone());
+                    patient.rests().await;
+                    let seen = rejected(&patient, &whom, &options, &inject).await;
+                    assert_eq!(
+                        seen.stopped,
+                        before_the_journal(&seen.calls),
+                        "{inject}: {:#?}",
+                        seen.calls
+                    );
+                    if seen.stopped {
+                        stopped.push(call);
+                    }
+                }
             }
+            stopped.dedup();
+            println!("{error} at {kind}: no refresh at {stopped:?} of {calls}");
+            // What is written until the journal is on the disk, without a gap; and its fsync, the first there is.
+            let last = stopped.len();
+            assert_eq!(stopped, (1..=last).collect::<Vec<_>>(), "{error} at {kind}");
+            let expected = match kind {
+                "pwrite64" => last > 5 && calls - last > 5,
+                "fsync" => last == 1,
+                _ => last == 0,
+            };
+            assert!(expected, "{error} at {kind}: {stopped:?}");
         }
-        println!(
-            "{error}: {} times no refresh, {} times its grant was kept",
-            kept[0], kept[1]
-        );
-        assert!(kept[0] > 0 && kept[1] > 0, "{kept:?}");
         patient.survives_a_kill().await;
     });
     join_all(patients).await;
+}
+
+/// Whether a call failed before the journal of what is spent was on the disk.
+fn before_the_journal(calls: &[String]) -> bool {
+    let injected = calls.iter().position(|call| call.contains("(INJECTED)"));
+    let synced = |call: &String| call.starts_with("fsync(") && call.ends_with("= 0");
+    let journal = calls.iter().position(synced).unwrap_or(usize::MAX);
+    injected.is_some_and(|injected| injected < journal)
 }
 
 /// The right to refresh is a file too: that it cannot be opened, locked or written is no loss either.
@@ -73,8 +95,8 @@ async fn a_lock_file_that_fails_loses_nothing() {
             let inject = format!("inject={call}:error={error}:when=1+");
             let whom = Whom::All(patient.proxy.pid());
             let options = ["-P", only, "-e", &inject];
-            let kept = rejected(&patient, &whom, &options, &inject).await;
-            assert!(!kept, "{inject}: a refresh without the right to it");
+            let seen = rejected(&patient, &whom, &options, &inject).await;
+            assert!(seen.stopped, "{inject}: a refresh without the right to it");
         }
     }
     patient.survives_a_kill().await;
@@ -109,40 +131,37 @@ async fn the_old_grant_serves_while_the_disk_is_bad() {
     patient.survives_a_kill().await;
 }
 
-/// A request is rejected while the disk is bad; says whether a refresh brought a new grant all the same.
-async fn rejected(patient: &Patient, whom: &Whom, options: &[&str], what: &str) -> bool {
+/// A request is rejected while the disk is bad. A call that fails once costs it nothing: the next attempt is waited for.
+async fn rejected(patient: &Patient, whom: &Whom, options: &[&str], what: &str) -> Seen {
     let once = options.iter().all(|option| !option.ends_with('+'));
-    let (granted, generation) = (patient.granted(), patient.generation());
+    let granted = patient.granted();
+    let logged = patient.proxy.log().len();
     let log = patient.proxy.path().join("disk.strace");
     let strace = Strace::attach(whom, options, &log).await;
     patient.authority.with(|oauth| oauth.revoke_all_access());
     let answer = patient.get().await;
     let spent = patient.granted() - granted;
     let status = patient.proxy.status("app");
+    let stopped = patient.proxy.log()[logged..].contains("the refresh was not started");
     let what = format!("{what}: {spent} refreshes, {status}");
     assert_eq!(status["requires_login"], false, "{what}");
-    match answer.status.as_u16() {
+    if stopped && !once {
         // What could not be known to be kept was not asked for, and that is said.
-        401 => {
-            let error = status["last_error"].as_str().unwrap_or_default();
-            let said = error.contains("staysigned.db");
-            // After one failure it is tried again in a moment, and all is well.
-            let healed = once && status["generation"] != generation;
-            assert!(said || healed, "{what}");
-            assert!(spent == 0 || once, "{what}");
+        answer.expect(401);
+        assert_eq!(spent, 0, "{what}");
+        let error = status["last_error"].as_str().unwrap_or_default();
+        assert!(error.contains("staysigned.db"), "{what}");
+    } else {
+        assert_eq!(answer.status, 200, "{what}");
+        assert_eq!(spent, 1, "{what}");
+        let message = status["message"].as_str().unwrap_or_default();
+        if !message.contains("in memory only") {
+            assert_eq!(patient.stored(), status["generation"], "{what}");
         }
-        200 => {
-            assert_eq!(spent, 1, "{what}");
-            let message = status["message"].as_str().unwrap_or_default();
-            if !message.contains("in memory only") {
-                assert_eq!(patient.stored(), status["generation"], "{what}");
-            }
-        }
-        other => panic!("{other}: {what}"),
     }
-    strace.detach().await;
+    let calls = strace.detach().await;
     patient.recovers(&what).await;
-    answer.status == 200
+    Seen { stopped, calls }
 }
 
 fn store_thread() -> Thread {

@@ -21,6 +21,9 @@ use crate::support::{
 /// Within this the session is as before.
 pub const WELL: Duration = Duration::from_secs(30);
 
+/// What is noted behind a rotation is written within milliseconds.
+const REST: Duration = Duration::from_millis(300);
+
 /// A proxy that may spend its refresh tokens once.
 pub struct Patient {
     pub authority: Authority,
@@ -41,7 +44,10 @@ impl Patient {
     /// The same without a process.
     pub async fn prepare() -> Self {
         let (authority, site, pair) = world(Policy::lifetime(600.0)).await;
-        let proxy = with(&site, &pair, "cooldown = \"0s\"").prepare();
+        let proxy = with(&site, &pair, "cooldown = \"0s\"")
+            // The first waits for another attempt are below two seconds: the second one begins within this.
+            .config("[limits]\nrefresh_wait = \"4s\"")
+            .prepare();
         Self {
             authority,
             site,
@@ -60,11 +66,6 @@ impl Patient {
     pub async fn refresh_by_hand(&self) {
         let output = tokio::task::block_in_place(|| self.proxy.cli(&["refresh", "app"]));
         assert!(output.status.success(), "{output:?}");
-    }
-
-    /// The generation in use, if the proxy can be asked.
-    pub fn generation(&self) -> Value {
-        self.proxy.status("app")["generation"].clone()
     }
 
     pub fn lock_file(&self) -> PathBuf {
@@ -91,6 +92,18 @@ impl Patient {
         assert!(output.status.success(), "{output:?}");
         let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         status["sessions"][0]["generation"].clone()
+    }
+
+    /// Nothing was written to the store for a while: what is asked of the disk next belongs to what is asked for next.
+    pub async fn rests(&self) {
+        let log = self.proxy.path().join("staysigned.db-wal");
+        eventually("nothing is written", WELL, || {
+            let written = std::fs::metadata(&log).and_then(|file| file.modified());
+            let since = written.expect("the log of the store").elapsed();
+            // The clock of the files may be a tick behind ours, and never ahead of it for long.
+            (since.unwrap_or_default() > REST).then_some(())
+        })
+        .await;
     }
 
     /// The disk is well: requests are answered, and all is stored.
