@@ -239,9 +239,11 @@ async fn no_secret_is_seen_anywhere() {
         client.get(&world.api.url("/gate")).await.expect(200);
     }
     world.authority.with(|oauth| oauth.revoke_all_access());
-    world.authority.fail_with([Fault::Html]);
-    // The next attempt is waited for.
-    clients[0].get(&world.api.url("/gate")).await.expect(200);
+    // At every attempt, as the next one is waited for: the rejection is passed on.
+    world.authority.fail_with(vec![Fault::Html; 1000]);
+    let rejected = clients[0].get(&world.api.url("/gate")).await.expect(401);
+    answers.extend(format!("{:?} ", rejected.headers).into_bytes());
+    answers.extend(rejected.body);
     world.authority.heal();
     let mut outputs = Vec::new();
     for arguments in [
