@@ -62,7 +62,7 @@ impl Moment {
     }
 
     /// Returns the time since then: the longer by either clock; `None` if neither says.
-    fn age(&self, now: Now) -> Option<Duration> {
+    pub fn age(&self, now: Now) -> Option<Duration> {
         let by_wall = now.wall.duration_since(self.wall).ok();
         let by_process = self.uptime.and_then(|then| now.uptime.checked_sub(then));
         by_wall.max(by_process)

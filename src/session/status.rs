@@ -1,12 +1,22 @@
 //! What `status` prints of a session. No secret is in it.
 
-use std::{sync::atomic::Ordering, time::SystemTime};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Session, history::format, runner::Inner};
 use crate::life::{State, What};
+
+/// What is said of a one-time token that was not answered, once the server's grace is over.
+const MAY_BE_LOST: &str = "; if the server has rotated the refresh token all the same, the session is lost \
+                           (a lost rotation), and the next attempt shows it";
+
+/// A one-time token may be without an answer for so long before that is said.
+const UNANSWERED: Duration = Duration::from_secs(4);
 
 /// A session's state as facts; times are RFC 3339 in UTC.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -115,6 +125,10 @@ impl Session {
 
     fn message(&self, inner: &Inner) -> Option<String> {
         let state = &inner.life.state;
+        let (now, rules) = (self.now(), &self.definition.rules);
+        let due = inner.life.due_at(now, rules);
+        let doubt = inner.life.doubt();
+        let may_be_lost = doubt.is_some_and(|doubt| !doubt.in_grace(now, rules.grace));
         let reason = state.reason();
         let help = |text: String| format!("{text}; {}", self.hint_in(state));
         let message = match state {
@@ -126,8 +140,18 @@ impl Session {
             }
             State::Empty(_) => Some(help("nothing is held".to_owned())),
             State::Degraded { retry, .. } => {
-                let again = format(retry.at(self.now()));
-                reason.map(|text| format!("{text}; tried again at {again}"))
+                let again = format(due.unwrap_or(retry.at(now)));
+                let lost = if may_be_lost { MAY_BE_LOST } else { "" };
+                reason.map(|text| format!("{text}{lost}; tried again at {again}"))
+            }
+            State::Fresh(_) if may_be_lost => {
+                let text = "an earlier refresh was not answered";
+                due.map(|due| format!("{text}{MAY_BE_LOST}; tried again at {}", format(due)))
+            }
+            State::Refreshing { attempt, .. } if attempt.spends.is_some() => {
+                let silent = attempt.started.age(now).unwrap_or_default();
+                let text = || format!("no answer to the refresh for {} s", silent.as_secs());
+                (silent >= UNANSWERED).then(text)
             }
             State::Fresh(_) | State::Refreshing { .. } => None,
         };

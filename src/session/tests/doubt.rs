@@ -153,6 +153,33 @@ async fn without_a_grace_a_lost_answer_is_a_lost_rotation_and_is_said_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crash_that_may_have_lost_a_rotation_is_said_after_the_restart() {
+    let mut authority = Authority::new();
+    authority.grace = Duration::ZERO;
+    let bench = Bench::of(authority);
+    let mut recipe = bearer();
+    recipe.refresh.grace = Some(Duration::ZERO);
+    let (sessions, session) = bench.open(recipe.clone()).await;
+    session.current().await.unwrap();
+    bench.authority.then(Fault::Silence);
+    let crashed = tokio::time::timeout(Duration::from_millis(200), session.refresh_now());
+    assert!(crashed.await.is_err());
+    session.crash();
+    drop((sessions, session));
+    pass(1.0).await;
+
+    let (_sessions, session) = bench.open(recipe).await;
+    let status = session.status();
+    assert_eq!((status.state, status.valid), ("fresh", true));
+    let said = status.message.unwrap();
+    let end = status.expires_at.unwrap();
+    assert!(said.contains("a lost rotation"), "{said}");
+    assert!(said.ends_with(&format!("tried again at {end}")), "{said}");
+    pass(3700.0).await;
+    assert_eq!(session.status().state, "needs_login");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_answer_is_taken_if_nothing_newer_is_there() {
     let mut authority = Authority::new();
     authority.grace = Duration::ZERO;
