@@ -6,6 +6,8 @@ mod code;
 mod keys;
 /// Links and examples.
 mod pages;
+/// The table of tools.
+mod tools;
 
 use std::{
     fs,

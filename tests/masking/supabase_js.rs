@@ -13,6 +13,7 @@ use crate::support::{
     origin::Origin,
     project::{APIKEY, PROJECT, Project},
     proxy::{Proxy, proxy},
+    seen,
     tool::{self, Way},
 };
 
@@ -125,6 +126,13 @@ async fn it_lives_on_stand_ins() {
         );
         assert_eq!(counts.granted, 3);
     }
+    let what = "login, its own storage and its own refresh, on stand-ins";
+    seen::saw(
+        "`supabase`",
+        "`supabase-js`",
+        &seen::npm("@supabase/supabase-js"),
+        what,
+    );
 }
 
 /// Five processes that refresh at once with what one of them has kept, and one that comes late with it: one refresh, and
@@ -233,4 +241,6 @@ async fn curl_does_the_same() {
         assert!(!session.to_string().contains(&secret));
     }
     assert_eq!(bench.project.with(|state| state.rules.counts.granted), 3);
+    let what = "login and refresh, on stand-ins";
+    seen::saw("`supabase`", "curl", &seen::installed("curl"), what);
 }

@@ -11,6 +11,7 @@ use crate::support::{
     canary,
     origin::{Origin, empty, full, origin},
     proxy::{Proxy, proxy},
+    seen,
     tool::{self, Way},
 };
 
@@ -78,7 +79,9 @@ async fn the_library_lives_on_a_standin() {
         let got: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(got["redirected"], 200, "{line}: {got}");
         assert_eq!(market.faults(), [""; 0], "{line}");
-        println!("provider=audible tool=audible version={line} result=works");
+        let version = seen::python(&format!("audible-{line}.txt"), "audible");
+        let what = "calls of every kind, every signature verified; a redirect to a third host";
+        seen::saw("`audible`", "`audible`", &version, what);
     }
     market.with(|state| {
         assert_eq!(state.asked.len(), 15);
@@ -130,7 +133,8 @@ async fn the_command_lives_on_a_standin() {
     let got = String::from_utf8_lossy(&output.stdout);
     assert!(got.contains("/1.0/library?num_results=5"), "{got}");
     assert_eq!(market.faults(), [""; 0]);
-    println!("provider=audible tool=audible-cli version=0.6.0 result=works");
+    let version = seen::python("audible-0.13.txt", "audible-cli");
+    seen::saw("`audible`", "`audible-cli`", &version, "a call of the API");
 }
 
 /// 2.7.4: whatever way a body or a path is written, the signature is of what arrives.

@@ -15,7 +15,7 @@ use crate::support::{
     client::eventually,
     origin::{Origin, full, origin},
     proxy::{Proxy, proxy},
-    routes, tool,
+    routes, seen, tool,
 };
 
 /// Chromium writes what it has half a minute late, and browsers are slow to start on a busy machine.
@@ -162,6 +162,17 @@ async fn follows(site: &Site, proxy: &Proxy, rounds: u32) {
     }
 }
 
+fn read(tool: &str, program: &str) {
+    let what = "its cookies, read while it runs";
+    let version = seen::installed(program);
+    seen::saw(
+        "`mubi`, and others that read browsers",
+        tool,
+        &version,
+        what,
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn firefox() {
     let site = Site::start().await;
@@ -187,6 +198,7 @@ async fn firefox() {
     let refresh = format!("from = \"firefox\"\nprofile = \"{}\"", profile.display());
     let proxy = session(&site, &refresh, None).await;
     follows(&site, &proxy, 2).await;
+    read("Firefox ESR, running", "firefox-esr");
 }
 
 fn chromium(site: &Site, home: &Path, bus: Option<&str>) -> (Group, PathBuf) {
@@ -222,6 +234,7 @@ async fn chromium_without_a_keyring() {
     let proxy = session(&site, &refresh, None).await;
     follows(&site, &proxy, 2).await;
     assert_eq!(seal(&profile), b"v10");
+    read("Chromium, running, without a keyring", "chromium");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,6 +255,7 @@ async fn chromium_with_a_keyring() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("the keyring gave no password"), "{said}");
     assert_eq!(output.status.code(), Some(1));
+    read("Chromium, running, with GNOME's keyring", "chromium");
 }
 
 /// A bus with a keyring that is unlocked, as a desktop has.

@@ -8,7 +8,7 @@ use crate::support::{
     client::Client,
     origin::{Origin, origin},
     proxy::{Proxy, proxy},
-    tool,
+    seen, tool,
 };
 
 const SESSION: &str = "[session.books]\nprovider = \"oreilly\"\n";
@@ -85,6 +85,9 @@ async fn fifty_books_with_an_empty_cookies_json() {
     tool::succeed(downloader(&proxy, "two", stale, ["26", "50"], "each")).await;
     whole(&proxy.path().join("two"), 26..=50);
 
+    let what = "a batch downloader with a `cookies.json`: fifty books, every answer rotates";
+    let version = seen::python("requirements.txt", "requests");
+    seen::saw("`oreilly`", "Python `requests`", &version, what);
     library.with(|state| {
         unharmed(state);
         assert!(state.values.len() > 50 * 5, "{}", state.values.len());

@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod raw;
 pub mod rotating;
 pub mod routes;
+pub mod seen;
 pub mod strace;
 pub mod strict;
 pub mod tap;

@@ -2,10 +2,13 @@
 
 use std::{
     io::{Read, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::proxy::Proxy;
 
@@ -36,6 +39,11 @@ fn root() -> &'static Path {
 /// The Python with requests and httpx.
 pub fn python() -> PathBuf {
     installed(root().join("target/tools/python/bin/python"))
+}
+
+/// yt-dlp or gallery-dl.
+pub fn downloader(name: &str) -> PathBuf {
+    installed(root().join("target/tools/downloaders/bin").join(name))
 }
 
 /// A script among the tests' own files.
@@ -112,17 +120,12 @@ fn variables(proxy: &Proxy, command: &mut Command) {
     command.env("WGETRC", &wgetrc);
 }
 
-/// Runs a command on a thread of its own, so that the test's servers go on meanwhile.
-pub async fn run(mut command: Command) -> Output {
-    let line = format!("{command:?}");
+/// Runs a command on a thread of its own, so that the test's servers go on meanwhile. It must end within five minutes.
+pub async fn run(command: Command) -> Output {
     let limit = Duration::from_secs(300);
-    let task = tokio::task::spawn_blocking(move || command.output());
-    match tokio::time::timeout(limit, task).await {
-        Ok(output) => output
-            .expect("joined")
-            .unwrap_or_else(|error| panic!("{line}: {error}")),
-        Err(_) => panic!("{line}: not within {limit:?}"),
-    }
+    let task = tokio::task::spawn_blocking(move || within(command, limit, |_| ()));
+    task.await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// As [`run`], and the tool must succeed.
@@ -139,22 +142,27 @@ pub async fn succeed(command: Command) -> Output {
     output
 }
 
-/// Runs a command with this on its standard input; it must end within the limit.
+/// Runs a command with this on its standard input; it must end within the limit, with all that it has started.
 pub fn feed(mut command: Command, input: &str, limit: Duration) -> Output {
+    command.stdin(Stdio::piped());
+    let input = input.to_owned();
+    within(command, limit, move |child| {
+        // One that does not read its input may be gone before it is written.
+        let mut stdin = child.stdin.take().expect("piped");
+        let _ = stdin.write_all(input.as_bytes());
+    })
+}
+
+fn within(mut command: Command, limit: Duration, begin: impl FnOnce(&mut Child)) -> Output {
     let line = format!("{command:?}");
     command
-        .stdin(Stdio::piped())
+        .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command
         .spawn()
         .unwrap_or_else(|error| panic!("{line}: {error}"));
-    // One that does not read its input may be gone before it is written.
-    let _ = child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input.as_bytes());
+    begin(&mut child);
     let mut out = child.stdout.take().expect("piped");
     let mut err = child.stderr.take().expect("piped");
     let read = |pipe: &mut dyn Read| {
@@ -173,7 +181,9 @@ pub fn feed(mut command: Command, input: &str, limit: Duration) -> Output {
             }
             if begun.elapsed() > limit {
                 late = true;
-                child.kill().expect("kill");
+                // What it has started holds the pipes too.
+                let group = Pid::from_child(&child);
+                let _ = kill_process_group(group, Signal::KILL);
             }
             std::thread::sleep(Duration::from_millis(5));
         };

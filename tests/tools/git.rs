@@ -10,6 +10,7 @@ use crate::support::{
     cgi,
     origin::{Origin, origin},
     proxy::{Proxy, proxy},
+    seen,
     tool::{Way, clean, find, run, succeed, through},
 };
 
@@ -149,4 +150,10 @@ async fn git_clones_fetches_and_pushes() {
         .await;
         assert_eq!(missing.status.code(), Some(128), "git's own exit status");
     }
+    seen::saw(
+        "any",
+        "git",
+        &seen::installed("git"),
+        "clone, fetch and push",
+    );
 }

@@ -9,6 +9,7 @@ use std::{
 use crate::support::{
     pki::{TRUSTED, Valid},
     proxy::{Proxy, proxy},
+    seen,
     tool::{Way, clean, python, script, succeed, through},
 };
 
@@ -66,4 +67,6 @@ async fn grpc_calls_of_every_kind() {
         let output = succeed(command).await;
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
     }
+    let version = seen::python("requirements.txt", "grpcio");
+    seen::saw("any", "Python `grpcio`", &version, "calls of every kind");
 }

