@@ -46,13 +46,23 @@ async fn it_beats_and_says_so() {
     assert!(ours.count() >= 2, "{said}");
 }
 
-/// 4.3.7: with `run` it beats as long as its command runs, and not after it.
+/// 4.3.7: with `run` it beats from the command's first request for as long as that runs, and not after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_with_the_command_that_it_ran_for() {
     let (site, builder) = world().await;
     let proxy = builder.prepare();
-    let script = "while [ ! -e enough ]; do sleep 0.1; done";
-    let run = tokio::spawn(tool::run(proxy.command(&["run", "--", "sh", "-c", script])));
+    let script = format!(
+        ": > up; until [ -e begin ]; do sleep 0.1; done; curl -sSf -o /dev/null {} && until [ -e enough ]; do sleep 0.1; done",
+        site.url("/gate")
+    );
+    let mut command = proxy.command(&["run", "--", "sh", "-c"]);
+    command.arg(script);
+    let run = tokio::spawn(tool::run(command));
+    let up = proxy.path().join("up");
+    eventually("the command", PATIENCE, || up.exists().then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(beats(&site), 0, "nothing uses the session");
+    std::fs::write(proxy.path().join("begin"), "").unwrap();
     eventually("two heartbeats", PATIENCE, || {
         (beats(&site) >= 2).then_some(())
     })
