@@ -59,7 +59,8 @@ pub(super) fn start(level: &str, format: Format) -> Result<(), Error> {
     Ok(())
 }
 
-/// A bare level is ours alone: what libraries say is for who asks for it by name.
+/// A bare level is ours alone: what libraries say is for who asks for it by name. So are the warnings of `h2`: one
+/// of them comes with each frame of a kind, and any client can send those without end.
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let bare = |part: &str| part.trim().parse::<LevelFilter>().ok();
     // A word that is no level would be taken for the name of a part.
@@ -69,10 +70,14 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     if let Some(strange) = strange {
         return Err(format!("{strange:?} is none"));
     }
-    let directives = match bare(level) {
+    let mut directives = match bare(level) {
         Some(level) if level > LevelFilter::WARN => format!("warn,staysigned={level}"),
         Some(_) | None => level.to_owned(),
     };
+    if level.split(',').filter_map(bare).max() >= Some(LevelFilter::WARN) {
+        // Before the others: the last one for a part counts.
+        directives.insert_str(0, "h2=error,");
+    }
     let filter = EnvFilter::builder().parse(directives);
     filter.map_err(|error| error.to_string())
 }
@@ -275,6 +280,7 @@ mod tests {
             "not renewed"
         );
         tracing::debug!(target: "hyper::proto", "noise");
+        tracing::warn!(target: "h2::proto", "a frame");
     }
 
     #[test]
@@ -325,6 +331,11 @@ mod tests {
         let lines = |level| logged(Format::Json, level, something).lines().count();
         assert_eq!(lines("trace"), 1);
         assert_eq!(lines("trace,hyper=debug"), 2);
+        assert_eq!(lines("warn"), 1);
+        assert_eq!(lines("info,staysigned::upstream=debug"), 1);
+        assert_eq!(lines("info,h2=warn"), 2);
+        assert_eq!(lines("h2=warn,info"), 2);
+        assert_eq!(lines("error,h2=warn"), 1);
         assert_eq!(lines("error"), 0);
         assert_eq!(lines("off"), 0);
         for bad in ["loud", "info,loud", "staysigned=loud"] {

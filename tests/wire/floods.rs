@@ -24,6 +24,9 @@ const KEPT: u64 = 6 * 1024;
 /// Requests that reach the origin before a flood of them ends.
 const REACHED: usize = 3_000;
 
+/// Lines of the log that a flood leaves: of exchanges that it cut off, and none for its frames.
+const LOGGED: usize = 128;
+
 async fn world() -> (Origin, Proxy) {
     let site = origin(&[HOST]).start().await;
     let proxy = proxy()
@@ -145,6 +148,7 @@ async fn floods_end_their_connection() {
     let mut wrong = Vec::new();
     for flood in floods() {
         let (before, memory) = (site.seen().len(), resident(&proxy));
+        let logged = proxy.log().lines().count();
         let mut frames = Frames::open(&client, HOST, &[]).await;
         let mut sent = 0;
         let mut open = frames.send(&flood.first).await;
@@ -164,17 +168,20 @@ async fn floods_end_their_connection() {
         let ended = frames.end(Duration::from_secs(30)).await;
         let grown = resident(&proxy).saturating_sub(memory);
         let reached = site.seen().len() - before;
+        let lines = proxy.log().lines().count() - logged;
         // What is under way has a connection to the origin, for as many streams as there may be.
         let most = KEPT + 192 * reached.min(128) as u64;
-        if !ended || grown > most || reached > REACHED {
+        if !ended || grown > most || reached > REACHED || lines > LOGGED {
             wrong.push(format!(
-                "{}: after {sent}: ended {ended}, {reached} requests, {grown} KiB more",
+                "{}: after {sent}: ended {ended}, {reached} requests, {grown} KiB more, {lines} lines",
                 flood.name
             ));
         }
         other.get(&site.url("/echo")).await.expect(200);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let log = proxy.log();
+    assert!(!log.contains("PING"), "frames are logged: {log}");
 }
 
 /// A client that opens no window and asks for a lot: nothing is read for it beyond what fits the buffers.
