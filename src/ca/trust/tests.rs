@@ -1,6 +1,6 @@
 //! Installing on made-up machines: their folders are temporary, their commands write down what they are asked.
 
-use std::{os::unix::fs::PermissionsExt as _, time::SystemTime};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
@@ -37,13 +37,17 @@ impl Fake {
 
     fn with_command(self, name: &str, then: &str) -> Self {
         let path = self.folder.path().join("bin").join(name);
+        let text = self.folder.path().join("script");
         let log = self.folder.path().join("log");
         let script = format!(
             "#!/bin/sh\necho {name} \"$@\" >>'{}'\n{then}\n",
             log.display()
         );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&text, script).unwrap();
+        // By another process: what we write is open, for a moment, in each child that another thread starts meanwhile,
+        // and what is open for writing cannot be run (ETXTBSY).
+        let install = Command::new("install").args([&text, &path]).status();
+        assert!(install.unwrap().success());
         self
     }
 

@@ -97,8 +97,11 @@ fn the_keyring_is_asked_through_its_tool() {
     assert!(matches!(source.read(&variables), Err(Error::NoKeyring)));
 
     let script = "#!/bin/sh\n[ \"$*\" = 'lookup staysigned books' ] && printf secret\n";
-    std::fs::write(&tool, script).unwrap();
-    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let text = folder.path().join("script");
+    std::fs::write(&text, script).unwrap();
+    // By another process: a child that another thread starts may have open what we write, and then it cannot be run.
+    let install = Command::new("install").args([&text, &tool]).status();
+    assert!(install.unwrap().success());
     assert_eq!(source.read(&variables).unwrap().expose(), "secret");
     let other = Source::Keyring("other".to_owned());
     assert!(matches!(other.read(&variables), Err(Error::NotInKeyring)));
