@@ -18,6 +18,8 @@ pub mod request;
 pub mod server;
 mod span;
 mod spelling;
+#[cfg(test)]
+mod tests;
 
 use std::{error::Error as StdError, io};
 

@@ -20,17 +20,14 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::through::{by_variant, writes_through};
+/// Any stream of bytes.
+pub use crate::http1::request::Duplex as Io;
 
 /// How much is read at once in bulk: four TLS records.
 const CHUNK: usize = 64 * 1024;
 
 /// A read that fills at least this much is taken as the beginning of bulk.
 const BULK: usize = 4096;
-
-/// Any stream of bytes.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Reads in large pieces once there is bulk to read.
 #[derive(Debug)]
