@@ -93,6 +93,7 @@ async fn scripted_origin_says_what_it_is_told() {
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .unwrap();
+    stream.flush().await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert!(text.ends_with("ok"), "{text}");

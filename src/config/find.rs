@@ -17,7 +17,7 @@ use super::{
 };
 
 /// More than this is no configuration.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 16 << 20;
 
 /// The configuration file, and how it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub(super) fn read(path: &Path, trust: Trust) -> Result<String, Diagnostics> {
         return fail(format!("cannot be read: {error}"), "name a TOML file");
     }
     if bytes.len() as u64 > LARGEST {
-        return fail("is larger than 1 MiB".to_owned(), "name a TOML file");
+        return fail("is larger than 16 MiB".to_owned(), "name a TOML file");
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(text),

@@ -154,6 +154,7 @@ async fn chains_are_judged_as_by_webpki() {
                         seen.lock().unwrap().extend_from_slice(&bytes[..read]);
                         let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
                         let _ = stream.write_all(answer).await;
+                        let _ = stream.flush().await;
                     }
                 }
             }
