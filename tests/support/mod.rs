@@ -8,6 +8,7 @@ pub mod cgi;
 pub mod child;
 pub mod client;
 pub mod content;
+pub mod cost;
 pub mod dice;
 pub mod frames;
 pub mod gotrue;
