@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    authority::{Authority, session},
+    authority::{holding, logged_in, session},
     oauth::Policy,
     proxy::{Proxy, proxy},
 };
@@ -172,15 +172,8 @@ async fn who_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_seen_and_changed() {
-    let authority = Authority::new(Policy::lifetime(3600.0));
-    let origin = authority.site("api.example").start().await;
-    let pair = authority.login();
-    let mut proxy = proxy()
-        .site(&origin)
-        .config(session("api", "api.example", ""))
-        .env("ACCESS", &pair.access)
-        .env("REFRESH", &pair.refresh)
-        .prepare();
+    let (authority, origin, pair) = logged_in("api.example", Policy::lifetime(3600.0)).await;
+    let mut proxy = holding(&origin, &pair, session("api", "api.example", "")).prepare();
     proxy.start().await;
     let side = Side::of(&proxy);
     let about = side.get("/api/v1/proxy").json();

@@ -2,7 +2,7 @@
 
 use super::Said;
 use crate::support::{
-    authority::{Authority, Fault, session},
+    authority::{Authority, Fault, holding, logged_in, session},
     oauth::Policy,
     proxy::{Proxy, proxy},
 };
@@ -14,15 +14,8 @@ fn said(proxy: &Proxy, arguments: &[&str]) -> Said {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_renewed_now() {
     for running in [false, true] {
-        let authority = Authority::new(Policy::lifetime(3600.0));
-        let origin = authority.site("api.example").start().await;
-        let pair = authority.login();
-        let mut proxy = proxy()
-            .site(&origin)
-            .config(session("api", "api.example", ""))
-            .env("ACCESS", &pair.access)
-            .env("REFRESH", &pair.refresh)
-            .prepare();
+        let (authority, origin, pair) = logged_in("api.example", Policy::lifetime(3600.0)).await;
+        let mut proxy = holding(&origin, &pair, session("api", "api.example", "")).prepare();
         if running {
             proxy.start().await;
         }

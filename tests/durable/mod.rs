@@ -13,30 +13,23 @@ mod shared;
 mod suspended;
 
 use crate::support::{
-    authority::{Authority, session},
+    authority::{Authority, holding, logged_in, session},
     client::Connection,
     oauth::{Pair, Policy},
     origin::Origin,
-    proxy::{Builder, Proxy, proxy},
+    proxy::{Builder, Proxy},
 };
 
 const HOST: &str = "api.example.test";
 
 /// A site whose refresh tokens are good for one use, and who is logged in there.
 async fn world(policy: Policy) -> (Authority, Origin, Pair) {
-    let authority = Authority::new(policy);
-    let pair = authority.login();
-    let site = authority.site(HOST).start().await;
-    (authority, site, pair)
+    logged_in(HOST, policy).await
 }
 
 /// The proxy for it, its tasks on one thread, so that the calls of a rotation have an order.
 fn with(site: &Origin, pair: &Pair, more: &str) -> Builder {
-    proxy()
-        .site(site)
-        .config(session("app", HOST, more))
-        .env("ACCESS", &pair.access)
-        .env("REFRESH", &pair.refresh)
+    holding(site, pair, session("app", HOST, more))
         .env("TOKIO_WORKER_THREADS", "1")
         .level("info")
 }

@@ -12,12 +12,13 @@ use std::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
+    child::resident_kib,
     frames::{
         CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
         WINDOW_UPDATE, frame, literal,
     },
     pki::{TRUSTED, Valid},
-    proxy::{Proxy, proxy},
+    proxy::proxy,
     raw::{Raw, raw_with},
 };
 
@@ -27,7 +28,7 @@ const HOST: &str = "app.example.test";
 const ENOUGH: u32 = 60_000;
 
 /// KiB that a flood may leave in memory.
-const KEPT: u64 = 8 * 1024;
+const KEPT: usize = 8 * 1024;
 
 /// `:status: 200`, from the static table (RFC 7541 Appendix A).
 const OK: &[u8] = &[0x88];
@@ -147,13 +148,6 @@ async fn flooding(flood: Arc<Flood>, sent: Arc<AtomicU32>) -> Raw {
     .await
 }
 
-fn resident(proxy: &Proxy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|kib| kib.parse().ok()).expect("VmRSS")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_origins_are_left() {
     let mut wrong = Vec::new();
@@ -167,7 +161,7 @@ async fn floods_of_origins_are_left() {
             .config("[limits]\nsilence = \"5s\"\nresponse_head = \"10s\"")
             .start()
             .await;
-        let memory = resident(&proxy);
+        let memory = resident_kib(proxy.pid());
         let url = format!("https://{HOST}/a");
         let ask = http::Request::get(&url)
             .body(crate::support::origin::empty())
@@ -194,7 +188,7 @@ async fn floods_of_origins_are_left() {
             Err(_) => (200, Ok(false)),
         };
         let whole = ended == Ok(true);
-        let grown = resident(&proxy).saturating_sub(memory);
+        let grown = resident_kib(proxy.pid()).saturating_sub(memory);
         let sent = sent.load(Ordering::SeqCst);
         println!(
             "{}: {status}, whole {whole}, {sent} frames, {grown} KiB",

@@ -119,6 +119,12 @@ fn strings(value: &Value, into: &mut BTreeSet<String>) {
     }
 }
 
+fn has_lines(draft: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(draft.lines().any(|it| it == *line), "no {line} in\n{draft}");
+    }
+}
+
 fn holds_no_value(draft: &str, har: &str, least: usize) {
     let values = values(har);
     assert!(values.len() >= least, "{values:?}");
@@ -273,17 +279,18 @@ fn tokens_of_a_standard_endpoint() {
     ]);
     let (draft, _) = draft(&recording);
     holds_no_value(&draft, &recording, 6);
-    for line in [
-        "params = { client_id = { required = true } }",
-        "    { host = \"api.shop.example\", path = \"/v1/*\" },",
-        "    { host = \"cdn.other.example\", path = \"/files/*\" },",
-        "value = \"Bearer {{ access_token }}\"",
-        "token_url = \"https://login.idp.example/oauth2/token\"",
-        "client_auth = \"none\"",
-        "params = { scope = \"read write\" }",
-    ] {
-        assert!(draft.lines().any(|it| it == line), "no {line} in\n{draft}");
-    }
+    has_lines(
+        &draft,
+        &[
+            "params = { client_id = { required = true } }",
+            "    { host = \"api.shop.example\", path = \"/v1/*\" },",
+            "    { host = \"cdn.other.example\", path = \"/files/*\" },",
+            "value = \"Bearer {{ access_token }}\"",
+            "token_url = \"https://login.idp.example/oauth2/token\"",
+            "client_auth = \"none\"",
+            "params = { scope = \"read write\" }",
+        ],
+    );
     assert!(
         !draft.contains("watch.example") && !draft.contains("cookies"),
         "{draft}"
@@ -329,16 +336,17 @@ fn cookies_and_clients_with_a_secret() {
     ]);
     let (text, _) = draft(&recording);
     holds_no_value(&text, &recording, 3);
-    for line in [
-        "value = \"Bearer {{ cookies['auth'] | url_decode }}\"",
-        "required = [\"auth\", \"sid\"]",
-        "status = [303]",
-        "location = \"/users/sign_in*\"",
-        "kind = \"touch\"",
-        "url = \"https://forum.example/feed\"",
-    ] {
-        assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
-    }
+    has_lines(
+        &text,
+        &[
+            "value = \"Bearer {{ cookies['auth'] | url_decode }}\"",
+            "required = [\"auth\", \"sid\"]",
+            "status = [303]",
+            "location = \"/users/sign_in*\"",
+            "kind = \"touch\"",
+            "url = \"https://forum.example/feed\"",
+        ],
+    );
     checked(&with(&text, "forum"));
 
     let tokens = json!({ "access_token": "at-aabbccddeeff0011", "expires_in": 60 });
@@ -362,12 +370,13 @@ fn cookies_and_clients_with_a_secret() {
     ]);
     let (text, _) = draft(&recording);
     holds_no_value(&text, &recording, 2);
-    for line in [
-        "grant_type = \"client_credentials\"",
-        "client_auth = \"basic\"",
-    ] {
-        assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
-    }
+    has_lines(
+        &text,
+        &[
+            "grant_type = \"client_credentials\"",
+            "client_auth = \"basic\"",
+        ],
+    );
     checked(&with(&text, "robots"));
 }
 

@@ -13,7 +13,7 @@ use crate::support::{
     client::{Answer, Client, eventually},
     gotrue::{Exp, Tokens},
     origin::{Body, Origin, full},
-    project::{APIKEY, APP, Fault, PROJECT, Project},
+    project::{APIKEY, APP, Fault, PROJECT, Project, bound},
     proxy::{Proxy, proxy},
     routes::websocket_accept,
     wire::{Wire, field, status},
@@ -21,32 +21,17 @@ use crate::support::{
 
 /// A project with an app, as the provider's file describes it.
 pub fn session(more: &str) -> String {
+    let bound = bound();
     format!(
         r#"
 [session.app]
 provider = "supabase"
 values = {{ host = "{PROJECT}", apikey = "{APIKEY}" }}
 secrets = {{ access_token = "env:ACCESS", refresh_token = "env:REFRESH" }}
-bind = [
-    {{ host = "{APP}" }},
-    {{ host = "{PROJECT}", path = "/rest/v1/*" }},
-    {{ host = "{PROJECT}", path = "/auth/v1/user" }},
-]
-[[session.app.inject]]
-header = "authorization"
-value = "Bearer {{{{ access_token }}}}"
-[[session.app.inject]]
-json = "/token"
-value = "{{{{ access_token }}}}"
-mode = "if_present"
-[[session.app.inject]]
+{bound}[[session.app.inject]]
 json = "/a/0/token"
 value = "{{{{ access_token }}}}"
 mode = "if_present"
-[[session.app.rejected]]
-status = [200]
-json = {{ "/credits" = 0 }}
-confirm = true
 [session.app.refresh]
 {more}
 "#

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::support::{
-    authority::{Authority, Fault, session},
+    authority::{Authority, Fault, holding, logged_in, session},
     client::eventually,
     oauth::{Pair, Policy},
     origin::Origin,
@@ -17,18 +17,11 @@ use super::Crowd;
 const HOST: &str = "api.example.test";
 
 async fn world(policy: Policy) -> (Authority, Origin, Pair) {
-    let authority = Authority::new(policy);
-    let pair = authority.login();
-    let site = authority.site(HOST).start().await;
-    (authority, site, pair)
+    logged_in(HOST, policy).await
 }
 
 fn with(site: &Origin, pair: &Pair, more: &str) -> Builder {
-    proxy()
-        .site(site)
-        .config(session("app", HOST, more))
-        .env("ACCESS", &pair.access)
-        .env("REFRESH", &pair.refresh)
+    holding(site, pair, session("app", HOST, more))
 }
 
 /// Promise 3: forty rejections at once cause one refresh, and nobody sees a 401.

@@ -50,12 +50,7 @@ async fn serial_sessions_survive_rotation_on_every_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn serial_sessions_are_serial_across_processes() {
     let rotating = Rotating::new(Manner::Strict);
-    let site = rotating.site(HOST).start().await;
-    let mut first = proxy()
-        .site(&site)
-        .config(cookie_session(HOST, "concurrency = \"serial\""))
-        .prepare();
-    import(&first, &rotating, HOST);
+    let (site, mut first) = imported(&rotating, "concurrency = \"serial\"").await;
     first.start().await;
     let (_second, client) = beside(&first).await;
     let crowds = [first.client(), client].map(|client| Crowd::new(&client, 4, &site.url("/")));
@@ -73,12 +68,7 @@ async fn serial_sessions_are_serial_across_processes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_owner_leaves_the_turn() {
     let rotating = Rotating::new(Manner::Strict);
-    let site = rotating.site(HOST).start().await;
-    let mut first = proxy()
-        .site(&site)
-        .config(cookie_session(HOST, "concurrency = \"serial\""))
-        .prepare();
-    import(&first, &rotating, HOST);
+    let (site, mut first) = imported(&rotating, "concurrency = \"serial\"").await;
     first.start().await;
     let (_second, client) = beside(&first).await;
     for sending in [false, true] {

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::{
     oauth::{Oauth, Pair, Policy},
-    origin::{self, Abort, Answer, Builder, Reply, Seen, full},
-    routes,
+    origin::{self, Abort, Answer, Builder, Origin, Reply, Seen, full},
+    proxy, routes,
 };
 
 /// A token endpoint's state, shared with the tests.
@@ -248,6 +248,23 @@ impl Authority {
             }
         }
     }
+}
+
+/// A site with these rules, and who is logged in there.
+pub async fn logged_in(host: &str, policy: Policy) -> (Authority, Origin, Pair) {
+    let authority = Authority::new(policy);
+    let pair = authority.login();
+    let site = authority.site(host).start().await;
+    (authority, site, pair)
+}
+
+/// A proxy with a session of it, which begins with this login.
+pub fn holding(site: &Origin, pair: &Pair, session: String) -> proxy::Builder {
+    proxy::proxy()
+        .site(site)
+        .config(session)
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh)
 }
 
 /// The session of such a site, as configuration; its refresh token comes from the environment.

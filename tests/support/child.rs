@@ -42,10 +42,19 @@ impl Drop for Running {
 }
 
 /// The most memory that a process has had.
-pub fn peak_kib(pid: u32) -> u64 {
+pub fn peak_kib(pid: u32) -> usize {
+    memory_kib(pid, "VmHWM:")
+}
+
+/// The memory that a process has.
+pub fn resident_kib(pid: u32) -> usize {
+    memory_kib(pid, "VmRSS:")
+}
+
+fn memory_kib(pid: u32, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = line.expect("VmHWM").trim().trim_end_matches(" kB");
-    peak.parse().expect("a number")
+    let line = lines.find_map(|line| line.strip_prefix(name));
+    let kib = line.expect(name).trim().trim_end_matches(" kB");
+    kib.parse().expect("a number")
 }

@@ -46,6 +46,29 @@ pub struct Asked {
     pub body: Bytes,
 }
 
+/// Where a session `app` of the provider may go, where its token stands, and how the app says that it is signed out.
+pub fn bound() -> String {
+    format!(
+        r#"bind = [
+    {{ host = "{APP}" }},
+    {{ host = "{PROJECT}", path = "/rest/v1/*" }},
+    {{ host = "{PROJECT}", path = "/auth/v1/user" }},
+]
+[[session.app.inject]]
+header = "authorization"
+value = "Bearer {{{{ access_token }}}}"
+[[session.app.inject]]
+json = "/token"
+value = "{{{{ access_token }}}}"
+mode = "if_present"
+[[session.app.rejected]]
+status = [200]
+json = {{ "/credits" = 0 }}
+confirm = true
+"#
+    )
+}
+
 #[derive(Clone)]
 pub struct Project(Arc<Mutex<State>>);
 

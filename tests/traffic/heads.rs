@@ -69,12 +69,7 @@ async fn connections_carry_many_requests() {
 /// Promise 1: in mode `replace`, what the client sent under the same name is removed first, in every spelling.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_own_credential_is_removed() {
-    let site = origin(&["app.example.test"]).start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     let mut wire = Wire::https(&proxy.client(), "app.example.test").await;
     wire.send(
         "GET /echo HTTP/1.1\r\nHost: app.example.test\r\nAuthorization: Basic b3du\r\n\

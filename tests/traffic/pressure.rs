@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 
 use crate::support::{
+    child::resident_kib,
     client::{Client, eventually},
     origin::{Body, empty, full, origin},
     proxy::{Proxy, proxy},
@@ -68,22 +69,12 @@ async fn settled(taken: &AtomicU64) -> u64 {
     }
 }
 
-/// Checks that a sender was stopped early, and that the proxy has grown by less than `most` bytes.
-async fn held_back(proxy: &Proxy, before: u64, sent: &AtomicU64, most: u64, case: &str) {
+/// Checks that a sender was stopped early, and that the proxy has grown by less than `most` bytes from so many KiB.
+async fn held_back(proxy: &Proxy, before: usize, sent: &AtomicU64, most: u64, case: &str) {
     let held = settled(sent).await;
     assert!(held < ON_THE_WAY, "{case}: {} MiB were sent", held / MIB);
-    let grown = resident(proxy).saturating_sub(before);
+    let grown = 1024 * resident_kib(proxy.pid()).saturating_sub(before) as u64;
     assert!(grown < most, "{case}: {} MiB are held", grown / MIB);
-}
-
-fn resident(proxy: &Proxy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .expect("VmRSS")
-        * 1024
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +95,7 @@ async fn slow_readers_hold_back_the_origin() {
             .bearer("app", HOST, "t1")
             .start()
             .await;
-        let before = resident(&proxy);
+        let before = resident_kib(proxy.pid());
         let request = Request::get(site.url("/")).body(empty()).unwrap();
         let mut body = client(&proxy, h2).start(request).await.unwrap().into_body();
         body.frame()
@@ -152,7 +143,7 @@ async fn slow_origins_hold_back_the_client() {
             .bearer("app", HOST, "t1")
             .start()
             .await;
-        let before = resident(&proxy);
+        let before = resident_kib(proxy.pid());
         let sent = Arc::<AtomicU64>::default();
         let request = Request::post(site.url("/")).body(counted(&sent)).unwrap();
         let client = client(&proxy, h2);

@@ -70,12 +70,7 @@ async fn websocket_over_plain_http() {
 /// A handshake that the origin declines leaves the connection as it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn declined_upgrade_is_an_ordinary_answer() {
-    let site = origin(&["app.example.test"]).start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (_site, proxy) = usual().await;
     let mut wire = Wire::https(&proxy.client(), "app.example.test").await;
     for _ in 0..2 {
         wire.send(handshake("app.example.test", "/echo")).await;
@@ -145,12 +140,7 @@ async fn websocket_over_http2() {
 /// What is no WebSocket is no success to a client that asked for one, and a refusal is what it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn declined_websocket_over_http2() {
-    let site = origin(&["app.example.test"]).start().await;
-    let proxy = proxy()
-        .site(&site)
-        .bearer("app", "app.example.test", "t1")
-        .start()
-        .await;
+    let (site, proxy) = usual().await;
     let url = site.url("/echo").parse().unwrap();
     let mut connection = proxy.client().h2().open(&url).await.unwrap();
     for (path, status) in [("/echo", 502), ("/status/403", 403), ("/nowhere", 404)] {

@@ -101,11 +101,10 @@ where
     assert_eq!(hash, Content::new(UP, 1).sha256());
 }
 
-async fn world(first: First) -> (Raw, JoinHandle<()>, Proxy) {
-    let tls = raw(HOST, move |io, _| server(io, first)).await;
-    let (plain, task) = tcp(move |io| server(io, first)).await;
-    let proxy = proxy()
-        .raw(&tls)
+/// A proxy with a session for a site, with TLS and without.
+async fn before(tls: &Raw, plain: SocketAddr) -> Proxy {
+    proxy()
+        .raw(tls)
         .resolve(&format!("{HOST}:80"), plain)
         .bearer("app", HOST, "t1")
         .config(bearer(
@@ -114,7 +113,13 @@ async fn world(first: First) -> (Raw, JoinHandle<()>, Proxy) {
             "TOKEN_APP",
         ))
         .start()
-        .await;
+        .await
+}
+
+async fn world(first: First) -> (Raw, JoinHandle<()>, Proxy) {
+    let tls = raw(HOST, move |io, _| server(io, first)).await;
+    let (plain, task) = tcp(move |io| server(io, first)).await;
+    let proxy = before(&tls, plain).await;
     (tls, task, proxy)
 }
 
@@ -191,17 +196,7 @@ async fn tls_to(name: &str, to: SocketAddr) -> Raw {
 async fn a_library_at_both_ends() {
     let (_echo, address) = echo().await;
     let tls = tls_to(HOST, address).await;
-    let proxy = proxy()
-        .raw(&tls)
-        .resolve(&format!("{HOST}:80"), address)
-        .bearer("app", HOST, "t1")
-        .config(bearer(
-            "plain",
-            &format!("{{ scheme = \"http\", host = \"{HOST}\" }}"),
-            "TOKEN_APP",
-        ))
-        .start()
-        .await;
+    let proxy = before(&tls, address).await;
     for scheme in ["wss", "ws"] {
         let mut command = clean(&python(), proxy.path());
         command

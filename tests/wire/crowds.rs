@@ -17,6 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinHandle};
 
 use crate::support::{
+    child::resident_kib,
     client::{Client, Parts, eventually},
     origin::{Origin, origin},
     proxy::{Builder, Proxy, proxy},
@@ -48,14 +49,6 @@ fn world(site: &Origin) -> Builder {
 fn files(proxy: &Proxy) -> usize {
     let folder = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()));
     folder.expect("the process runs").count()
-}
-
-/// KiB that the process has in memory.
-fn resident(proxy: &Proxy) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|kib| kib.parse().ok()).expect("VmRSS")
 }
 
 /// Opens so many at once as a listener's queue holds without a wait.
@@ -169,7 +162,7 @@ async fn crowds_that_say_too_little_are_gone() {
     let proxy = builder.start().await;
     let client = proxy.client();
     client.get(&site.url("/echo")).await.expect(200);
-    let (before, memory) = (files(&proxy), resident(&proxy));
+    let (before, memory) = (files(&proxy), resident_kib(proxy.pid()));
     let others = Others::begin(&client, &site.url("/echo"));
 
     let begun = Instant::now();
@@ -178,7 +171,7 @@ async fn crowds_that_say_too_little_are_gone() {
     let silent = many(count / 10, async |_| client.socket().await).await;
     let opened = begun.elapsed();
     let held = files(&proxy);
-    let grown = resident(&proxy).saturating_sub(memory);
+    let grown = resident_kib(proxy.pid()).saturating_sub(memory);
     // Since the last of them was opened.
     let limit = if whole {
         Duration::from_secs(15)
@@ -239,7 +232,7 @@ async fn floods_of_fields_are_refused() {
     let proxy = world(&site).start().await;
     let client = proxy.client();
     client.get(&site.url("/echo")).await.expect(200);
-    let memory = resident(&proxy);
+    let memory = resident_kib(proxy.pid());
     let few: String = (0..90)
         .map(|n| format!("X-{n}: {}\r\n", "a".repeat(4000)))
         .collect();
@@ -278,7 +271,7 @@ async fn floods_of_fields_are_refused() {
         );
         client.get(&site.url("/echo")).await.expect(200);
     }
-    let grown = resident(&proxy).saturating_sub(memory);
+    let grown = resident_kib(proxy.pid()).saturating_sub(memory);
     assert!(grown < 64 * 1024, "{grown} KiB");
 }
 
@@ -361,7 +354,7 @@ async fn memory_grows_with_what_is_sent() {
             preface.to_owned(),
         ),
     ] {
-        let memory = resident(&proxy);
+        let memory = resident_kib(proxy.pid());
         let held = many(EACH, async |_| {
             let mut wire = match &parts {
                 None => Wire::proxy(&client).await,
@@ -372,7 +365,7 @@ async fn memory_grows_with_what_is_sent() {
         })
         .await;
         client.get(&site.url("/echo")).await.expect(200);
-        let grown = resident(&proxy).saturating_sub(memory);
+        let grown = resident_kib(proxy.pid()).saturating_sub(memory);
         // A handshake sends some 600 bytes.
         let most = EACH * (64 + 10 * (sent.len() + 600) / 1024);
         eprintln!(

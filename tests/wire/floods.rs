@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::support::{
+    child::resident_kib,
     client::eventually,
     frames::{
         CONTINUATION, Came, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
@@ -19,7 +20,7 @@ const HOST: &str = "app.example.test";
 const ENOUGH: u32 = 20_000;
 
 /// KiB that a flood may leave in memory: what the allocator keeps, and not what the flood is large.
-const KEPT: u64 = 6 * 1024;
+const KEPT: usize = 6 * 1024;
 
 /// Requests that reach the origin before a flood of them ends.
 const REACHED: usize = 3_000;
@@ -36,14 +37,6 @@ async fn world() -> (Origin, Proxy) {
         .start()
         .await;
     (site, proxy)
-}
-
-/// KiB that the process has in memory.
-fn resident(proxy: &Proxy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|kib| kib.parse().ok()).expect("VmRSS")
 }
 
 /// The number of the `n`th stream of a client.
@@ -147,7 +140,7 @@ async fn floods_end_their_connection() {
     other.get(&site.url("/echo")).await.expect(200);
     let mut wrong = Vec::new();
     for flood in floods() {
-        let (before, memory) = (site.seen().len(), resident(&proxy));
+        let (before, memory) = (site.seen().len(), resident_kib(proxy.pid()));
         let logged = proxy.log().lines().count();
         let mut frames = Frames::open(&client, HOST, &[]).await;
         let mut sent = 0;
@@ -166,11 +159,11 @@ async fn floods_end_their_connection() {
             }
         }
         let ended = frames.end(Duration::from_secs(30)).await;
-        let grown = resident(&proxy).saturating_sub(memory);
+        let grown = resident_kib(proxy.pid()).saturating_sub(memory);
         let reached = site.seen().len() - before;
         let lines = proxy.log().lines().count() - logged;
         // What is under way has a connection to the origin, for as many streams as there may be.
-        let most = KEPT + 192 * reached.min(128) as u64;
+        let most = KEPT + 192 * reached.min(128);
         if !ended || grown > most || reached > REACHED || lines > LOGGED {
             wrong.push(format!(
                 "{}: after {sent}: ended {ended}, {reached} requests, {grown} KiB more, {lines} lines",
@@ -191,7 +184,7 @@ async fn a_closed_window_holds_nothing() {
     let (site, proxy) = world().await;
     let other = proxy.client().h2();
     other.get(&site.url("/echo")).await.expect(200);
-    let memory = resident(&proxy);
+    let memory = resident_kib(proxy.pid());
     // SETTINGS_INITIAL_WINDOW_SIZE is 0.
     let mut frames = Frames::open(&proxy.client(), HOST, &[0, 4, 0, 0, 0, 0]).await;
     let path = format!("/bytes/{}/1", 64 * MIB);
@@ -209,7 +202,7 @@ async fn a_closed_window_holds_nothing() {
         assert!(frames.send(update(nth(n % 100), 1)).await);
     }
     other.get(&site.url("/echo")).await.expect(200);
-    let grown = resident(&proxy).saturating_sub(memory);
+    let grown = resident_kib(proxy.pid()).saturating_sub(memory);
     assert!(grown < 100 * 1024, "{grown} KiB for 100 bodies of 64 MiB");
 }
 
@@ -219,7 +212,7 @@ async fn header_bombs_are_refused() {
     let (site, proxy) = world().await;
     let other = proxy.client().h2();
     other.get(&site.url("/echo")).await.expect(200);
-    let memory = resident(&proxy);
+    let memory = resident_kib(proxy.pid());
     let begin = block("GET", HOST, "/echo");
     // A field of nearly 4 KiB that the table keeps, and then its index, 0xbe, again and again.
     let value = "a".repeat(4000);
@@ -250,7 +243,7 @@ async fn header_bombs_are_refused() {
         eventually("an answer", Duration::from_secs(30), answered).await;
     }
     assert!(site.seen().len() == 1, "{} requests", site.seen().len());
-    let grown = resident(&proxy).saturating_sub(memory);
+    let grown = resident_kib(proxy.pid()).saturating_sub(memory);
     assert!(grown < 16 * 1024, "{grown} KiB");
     other.get(&site.url("/echo")).await.expect(200);
 }

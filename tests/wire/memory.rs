@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use crate::support::{
+    child::resident_kib,
     frames::{
         DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, SETTINGS, block, frame, literal,
     },
     origin::origin,
-    proxy::{Proxy, proxy},
+    proxy::proxy,
     wire::Wire,
 };
 
@@ -19,14 +20,6 @@ const EACH: usize = 20;
 
 /// KiB that the allocator may keep of what was given back.
 const KEPT: usize = 4 * 1024;
-
-/// KiB that the process has in memory.
-fn resident(proxy: &Proxy) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|kib| kib.parse().ok()).expect("VmRSS")
-}
 
 /// One connection's bytes, over HTTP/1.1 or in frames of HTTP/2; these with what their fields are larger unpacked.
 enum Input {
@@ -148,7 +141,7 @@ async fn no_input_takes_more_than_ten_times_its_bytes() {
     }
     let mut wrong = Vec::new();
     for (name, input) in inputs() {
-        let memory = resident(&proxy);
+        let memory = resident_kib(proxy.pid());
         let (mut wires, mut frames, mut most) = (Vec::new(), Vec::new(), 0);
         let sent = match &input {
             Input::Http1(bytes) => bytes.len(),
@@ -170,10 +163,10 @@ async fn no_input_takes_more_than_ten_times_its_bytes() {
                     frames.push(wire);
                 }
             }
-            most = most.max(resident(&proxy));
+            most = most.max(resident_kib(proxy.pid()));
         }
         client.get(&site.url("/echo")).await.expect(200);
-        most = most.max(resident(&proxy));
+        most = most.max(resident_kib(proxy.pid()));
         let grown = most.saturating_sub(memory);
         let allowed = EACH * (64 + 10 * sent / 1024) + KEPT;
         println!("{name}: {grown} KiB for {EACH} times {sent} bytes; {allowed} KiB are allowed");

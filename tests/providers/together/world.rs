@@ -19,7 +19,7 @@ use crate::support::{
     gotrue::Tokens,
     origin::{Builder, Origin, Recorder, empty, origin},
     ports,
-    project::{APIKEY, APP, PROJECT, Project},
+    project::{APIKEY, PROJECT, Project, bound},
     proxy::{self, Proxy},
     raw::{After, Raw, says},
     routes,
@@ -141,6 +141,7 @@ fn leads(site: Builder) -> Builder {
 }
 
 fn configuration() -> String {
+    let app = bound();
     format!(
         r#"
 [clients.alice]
@@ -160,23 +161,7 @@ clients = ["*"]
 provider = "supabase"
 clients = ["*"]
 values = {{ host = "{PROJECT}", apikey = "{APIKEY}" }}
-bind = [
-    {{ host = "{APP}" }},
-    {{ host = "{PROJECT}", path = "/rest/v1/*" }},
-    {{ host = "{PROJECT}", path = "/auth/v1/user" }},
-]
-[[session.app.inject]]
-header = "authorization"
-value = "Bearer {{{{ access_token }}}}"
-[[session.app.inject]]
-json = "/token"
-value = "{{{{ access_token }}}}"
-mode = "if_present"
-[[session.app.rejected]]
-status = [200]
-json = {{ "/credits" = 0 }}
-confirm = true
-
+{app}
 [session.films]
 provider = "mubi"
 clients = ["*"]
