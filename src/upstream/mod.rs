@@ -18,6 +18,7 @@ mod keep;
 mod mark;
 mod patience;
 mod peer;
+mod peers;
 mod reach;
 pub mod roots;
 mod send;
@@ -30,7 +31,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -52,7 +53,7 @@ pub use self::{
     silence::Silence,
     tls::Alpn,
 };
-use self::{dial::Dialer, egress::Egress};
+use self::{dial::Dialer, egress::Egress, peers::Peers};
 use crate::{
     http1::Spelling,
     limits::Limits,
@@ -86,14 +87,7 @@ pub struct Upstream {
     shared: Arc<Shared>,
     /// What each client's own configuration is made from.
     tls: Arc<ClientConfig>,
-    peers: Arc<Mutex<Peers>>,
-}
-
-#[derive(Debug, Default)]
-struct Peers {
-    by_route: HashMap<Route, Arc<Peer>>,
-    /// One for each client: tickets do not link accounts.
-    tls: HashMap<Option<Arc<str>>, Arc<ClientConfig>>,
+    peers: Arc<Peers>,
 }
 
 /// What all peers share.
@@ -150,24 +144,15 @@ impl Upstream {
         Ok(Self {
             shared: Arc::new(shared),
             tls: Arc::new(tls),
-            peers: Arc::default(),
+            peers: Arc::new(Peers::new()),
         })
     }
 
     /// Returns the origin as this client sees it, for whoever has many requests for it.
     pub fn peer(&self, route: &Route) -> Arc<Peer> {
-        let mut peers = self.peers.lock().expect("no panic while peers are held");
-        if let Some(peer) = peers.by_route.get(route) {
-            return peer.clone();
-        }
-        let tls = peers
-            .tls
-            .entry(route.client.clone())
-            .or_insert_with(|| tls::for_client(&self.tls))
-            .clone();
-        let peer = Peer::new(route, self.shared.clone(), tls);
-        peers.by_route.insert(route.clone(), peer.clone());
-        peer
+        let tls = || tls::for_client(&self.tls);
+        let make = |tls| Peer::new(route, self.shared.clone(), tls);
+        self.peers.of(route, tls, make)
     }
 
     /// Sends one request over a pooled connection and returns the answer's head and its streaming body. The caller
@@ -223,10 +208,7 @@ impl Upstream {
         let every = (self.shared.limits.upstream_idle_for / 4).max(Duration::from_secs(1));
         loop {
             tokio::time::sleep(every).await;
-            let mut peers = self.peers.lock().expect("no panic while peers are held");
-            peers
-                .by_route
-                .retain(|_, peer| peer.sweep() || Arc::strong_count(peer) > 1);
+            self.peers.sweep();
         }
     }
 
@@ -237,8 +219,7 @@ impl Upstream {
 
     /// Returns how many idle connections are kept.
     pub fn idle(&self) -> usize {
-        let peers = self.peers.lock().expect("no panic while peers are held");
-        peers.by_route.values().map(|peer| peer.idle()).sum()
+        self.peers.idle()
     }
 }
 
