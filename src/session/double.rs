@@ -23,6 +23,8 @@ pub(super) enum Fault {
     LoseAnswer,
     /// It takes so long before anything can be sent.
     SlowConnect(Duration),
+    /// It never arrives, and nobody says so.
+    Hang,
     /// It never arrives, but that cannot be known.
     LoseRequest,
     /// The answer takes this long.
@@ -220,6 +222,7 @@ impl Refresh for Double {
             sleep(authority.latency / 2).await;
             let answer = match fault {
                 Some(Fault::Say(failure)) => return Outcome::Failed(failure),
+                Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::LoseRequest) => return reset(),
                 Some(Fault::LoseAnswer) => {
                     let _ = authority.redeem(token.as_deref());

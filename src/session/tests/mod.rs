@@ -4,6 +4,7 @@ mod cooldown;
 mod doubt;
 mod figures;
 mod heartbeat;
+mod late;
 mod learning;
 mod people;
 mod providers;

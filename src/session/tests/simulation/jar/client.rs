@@ -44,6 +44,8 @@ impl Client {
                         .note(|| format!("process {}: {why}", self.process));
                 }
                 Ok(Err(why)) => self.site.wrong(format!("process {}: {why}", self.process)),
+                // It was suspended itself, and goes on just now.
+                Err(_) if self.site.is_troubled() => {}
                 Err(_) => self
                     .site
                     .wrong(format!("process {}: a client waits", self.process)),

@@ -1,5 +1,6 @@
 //! Lives of a session of cookies: a site that gives another cookie with its answers, some of which are slow, some lost;
-//! two processes on one store, which crash; disks that are full, databases that are locked.
+//! two processes on one store, which crash or are suspended; disks that are full, databases that are locked; clocks
+//! that jump.
 
 mod client;
 mod site;
@@ -33,6 +34,9 @@ const CALM: Duration = Duration::from_secs(40);
 /// For so long after trouble a client may see a rejection: the cooldown, and a login that was put off.
 const TROUBLED: Duration = Duration::from_secs(100);
 
+/// After so long without a pulse a process loses its leases.
+const SUSPENDED: Duration = Duration::from_secs(30);
+
 /// Ends of the session are farther apart than the cooldown.
 const APART: Duration = Duration::from_secs(35);
 
@@ -56,6 +60,8 @@ struct Life {
     slow: u64,
     crashes: bool,
     disks: bool,
+    clocks: bool,
+    pauses: bool,
     ended: Instant,
 }
 
@@ -96,6 +102,8 @@ impl Life {
             slow: [0, 10, 4][random.below(3) as usize],
             crashes: random.below(3) == 0,
             disks: random.below(4) == 0,
+            clocks: random.below(3) == 0,
+            pauses: random.below(4) == 0,
             ended: Instant::now(),
             random,
             site,
@@ -106,8 +114,15 @@ impl Life {
         };
         life.site.note(|| {
             format!(
-                "seed {seed}: {manner:?}, 1 in {} rotates, {} lost, {} slow, crashes {}, disks {}",
-                life.site.rotates, life.loses, life.slow, life.crashes, life.disks
+                "seed {seed}: {manner:?}, 1 in {} rotates, {} lost, {} slow, crashes {}, disks {}, clocks {}, \
+                 pauses {}",
+                life.site.rotates,
+                life.loses,
+                life.slow,
+                life.crashes,
+                life.disks,
+                life.clocks,
+                life.pauses
             )
         });
         life
@@ -157,10 +172,12 @@ impl Life {
         let began = Instant::now();
         while began.elapsed() < WEATHER {
             sleep(self.random.millis(1000, 8000)).await;
-            match self.random.below(4) {
+            match self.random.below(6) {
                 0 => self.end(),
                 1 if self.crashes => self.crash().await,
                 2 if self.disks => self.spoil_the_disk().await,
+                3 if self.clocks => self.jump(),
+                4 if self.pauses => self.suspend().await,
                 _ => {}
             }
         }
@@ -213,6 +230,36 @@ impl Life {
         self.site.trouble();
     }
 
+    /// The wall's clock is set, or the machine has slept.
+    fn jump(&mut self) {
+        let by = self.random.below(7_200_000) as i64 - 3_600_000;
+        self.site.note(|| format!("clock: jumps by {by} ms"));
+        self.site.env.jump(by);
+        self.site.trouble();
+    }
+
+    /// A process is stopped, and goes on later, as if nothing had been: what it holds is taken from it meanwhile.
+    async fn suspend(&mut self) {
+        let which = self.random.below(2) as usize;
+        let time = self.random.millis(500, 90_000);
+        let Some(process) = &self.processes[which] else {
+            return;
+        };
+        let fuse = Arc::clone(&process.fuse);
+        self.site
+            .note(|| format!("process {which}: is suspended for {time:?}"));
+        self.site.trouble();
+        fuse.suspend(true);
+        sleep(time.min(SUSPENDED)).await;
+        if time > SUSPENDED {
+            self.store.take_away(&self.handles[which]);
+            sleep(time - SUSPENDED).await;
+        }
+        self.site.note(|| format!("process {which}: goes on"));
+        self.site.trouble();
+        fuse.suspend(false);
+    }
+
     async fn judge(mut self) -> Result<String, String> {
         self.site.note(|| "calm".to_owned());
         let logins = self.site.state().login;
@@ -241,7 +288,7 @@ impl Life {
         }
         let state = self.site.state();
         let ends = state.ends.len();
-        let quiet = self.loses == 0 && !self.crashes && !self.disks;
+        let quiet = self.loses == 0 && !self.crashes && !self.disks && !self.pauses;
         let too_many = (quiet && logins > 1 + ends)
             .then(|| format!("{logins} logins for {ends} ends of the session"));
         let log = state.log.join("\n");
