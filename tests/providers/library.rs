@@ -35,7 +35,7 @@ pub struct State {
     pub tricks: Vec<(&'static str, Trick)>,
     pub asked: Vec<String>,
     /// How the answers set the cookie; `{}` is its value.
-    pub set_cookie: &'static str,
+    pub set_cookie: String,
     pub style: Option<String>,
 }
 
@@ -60,7 +60,8 @@ impl Library {
             renewed: 0,
             tricks: Vec::new(),
             asked: Vec::new(),
-            set_cookie: "orm-jwt={}; Max-Age=899.5; Domain=.oreilly.com; Path=/; Secure; HttpOnly",
+            set_cookie: "orm-jwt={}; Max-Age=899.5; Domain=.oreilly.com; Path=/; Secure; HttpOnly"
+                .to_owned(),
             style: None,
         })));
         library.with(State::rotate);

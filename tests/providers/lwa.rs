@@ -6,14 +6,15 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::{
     canary::canary,
-    origin::{self, Builder, Origin, Reply},
+    origin::{self, Builder, Origin, Reply, full},
     routes,
 };
 
@@ -46,6 +47,8 @@ pub struct User {
     pub used: bool,
     pub revoked: bool,
     pub delay: Duration,
+    /// Its answers wait for a permit each, and are failures if there will be none.
+    pub held: Option<Arc<Semaphore>>,
     pub calls: u64,
     /// Whether its answers have a refresh token, and a new one.
     pub brings: Brings,
@@ -117,20 +120,27 @@ impl Amazon {
         let body = request.into_body().collect().await.expect("a form");
         let body = body.to_bytes();
         let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
-        let (delay, said) = self.with(|state| {
+        let (delay, held, said) = self.with(|state| {
             state.forms.push(form.clone());
             let mut users = state.users.values_mut();
             let user = users.find(|user| user.refresh == form["refresh_token"]);
-            let delay = user.map_or(Duration::ZERO, |user| {
+            let (delay, held) = user.map_or((Duration::ZERO, None), |user| {
                 user.calls += 1;
-                user.delay
+                (user.delay, user.held.clone())
             });
             (
                 delay,
+                held,
                 (!state.says.is_empty()).then(|| state.says.remove(0)),
             )
         });
         tokio::time::sleep(delay).await;
+        if let Some(held) = held {
+            match held.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => return routes::reply(StatusCode::SERVICE_UNAVAILABLE, full("gone")),
+            }
+        }
         if let Some((status, kind, body)) = said {
             let mut reply = routes::text(body);
             *reply.status_mut() = status.try_into().unwrap();

@@ -145,6 +145,28 @@ async fn three_downloaders_share_one_session() {
     library.with(|state| unharmed(state));
 }
 
+/// 1.3.7: what an answer sets is hidden from the client, or is shown to one that wants it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_is_hidden_or_shown() {
+    let shown = "[session.books.cookies]\nset_cookie = \"pass\"\n";
+    for (more, seen) in [("", false), (shown, true)] {
+        let library = Library::new();
+        let (site, proxy) = signed_in(&library, more).await;
+        for _ in 0..3 {
+            let answer = proxy.client().get(&site.url("/profile/")).await.expect(200);
+            let newest = library.with(|state| state.values.last().unwrap().clone());
+            let set = answer.field("set-cookie");
+            assert_eq!(
+                set.is_some_and(|set| set.contains(&newest)),
+                seen,
+                "{set:?}"
+            );
+            assert_eq!(set.is_some(), seen);
+        }
+        library.with(|state| unharmed(state));
+    }
+}
+
 /// 1.3.8, 1.3.9, 1.3.10: what says "signed out" causes one renewal and one repetition, and is never passed on as a
 /// chapter.
 #[tokio::test(flavor = "multi_thread")]
@@ -210,15 +232,16 @@ async fn a_dead_session_fails_and_says_so() {
 async fn odd_cookies_are_no_trouble() {
     let library = Library::new();
     let (site, proxy) = signed_in(&library, "").await;
-    library.with(|state| {
-        state.set_cookie = "orm-jwt=old; Domain=.oreilly.com; Path=/\n\
+    // Name and value are 4 KiB, and a byte more.
+    let long = format!("long={}\nlonger={}", "l".repeat(4092), "l".repeat(4091));
+    let lines = "orm-jwt=old; Domain=.oreilly.com; Path=/\n\
             orm-jwt={}; Max-Age=899.5; Domain=.oreilly.com; Path=/; Secure\n\
             eq=a.b.c==; Path=/\nquoted=\"q q\"; Path=/\nempty=; Path=/\n\
             gone=1; Max-Age=0\nminus=1; Max-Age=-1\nexp=1; Max-Age=1e3\nhalf=1; Max-Age=.5\nnone=1; Max-Age=\n\
             both=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=99\n\
             over=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT\n\
             evil=1; Domain=.evil.com\ntop=1; Domain=com";
-    });
+    library.with(|state| state.set_cookie = format!("{lines}\n{long}"));
     proxy.client().get(&site.url("/profile/")).await.expect(200);
     proxy.client().get(&site.url("/profile/")).await.expect(200);
     let last = site.last();
@@ -235,6 +258,9 @@ async fn odd_cookies_are_no_trouble() {
         ("gone", false),
         ("minus", false),
         ("exp", true),
+        ("half", true),
+        ("long", true),
+        ("longer", false),
         ("none", true),
         ("both", true),
         ("over", false),

@@ -28,6 +28,7 @@ async fn the_first_request_obtains_a_token_and_the_next_finds_it() {
     assert_eq!(status.last_refresh.unwrap().took_ms, 100);
 }
 
+/// 5.4.5, its end: who was rejected with what has been renewed meanwhile goes on with that.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_rejections_at_once_cause_one_refresh() {
     let bench = Bench::new();
@@ -174,6 +175,7 @@ async fn a_server_that_throttles_is_heeded() {
     assert!(session.ready().is_some());
 }
 
+/// 5.4.8, its end: without an answer the token is kept and tried again, with a backoff of at most a minute.
 #[tokio::test(start_paused = true)]
 async fn a_host_that_comes_back_is_found_within_five_seconds() {
     let bench = Bench::new();
