@@ -245,7 +245,13 @@ impl Rules {
             Tokens::Second => {
                 let mut bytes = vec![0];
                 bytes.extend(&session.id.as_bytes()[..16]);
-                bytes.push(u8::try_from(count).expect("few"));
+                // As a varint: seven bits a byte, the lowest first.
+                let mut rest = count;
+                while rest >= 0x80 {
+                    bytes.push((rest % 0x80) as u8 | 0x80);
+                    rest /= 0x80;
+                }
+                bytes.push(rest as u8);
                 bytes.extend(&canary("").as_bytes()[..20]);
                 URL_SAFE_NO_PAD.encode(bytes)
             }
