@@ -145,13 +145,19 @@ impl<'a> Collector<'a> {
             1 => "1 cookie".to_owned(),
             n => format!("{n} cookies"),
         };
-        if unbound == cookies.len() {
+        if unbound == cookies.len() && options.domain.is_none() {
             let what = format!("{count} for hosts that the session is not bound to");
             return Err(Error::NothingLeft(what));
         }
         bounded(options, &cookies)?;
         warnings.extend(left);
-        if unbound > 0 {
+        if unbound == cookies.len() {
+            // Whoever names a host may have a login there in mind; more often it is mistyped.
+            warnings.push(
+                "the session is not bound to that host: nothing of this is sent with its requests"
+                    .to_owned(),
+            );
+        } else if unbound > 0 {
             warnings.push(format!(
                 "of {count}, {unbound} are for hosts that the session is not bound to"
             ));
@@ -199,8 +205,8 @@ impl<'a> Collector<'a> {
 
     /// Tells whether no request that the session is bound to takes the cookie.
     fn is_unbound(&self, cookie: &Cookie) -> bool {
-        let Options { domain, hosts, .. } = self.options;
-        if domain.is_some() || hosts.is_empty() {
+        let Options { hosts, .. } = self.options;
+        if hosts.is_empty() {
             return false;
         }
         let dot = if cookie.host_only { "" } else { "." };

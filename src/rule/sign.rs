@@ -60,6 +60,14 @@ pub enum Error {
 // === impl Sign ===
 
 impl Sign {
+    /// Returns the name of its scheme, as the configuration has it.
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Self::Adp { .. } => "adp",
+            Self::SigV4(_) => "sigv4",
+        }
+    }
+
     /// Returns the templates of what signs.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         let all: [Option<&Template>; 5] = match self {

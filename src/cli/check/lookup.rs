@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use serde::Serialize;
 
 use super::Ask;
@@ -27,7 +27,7 @@ pub struct Answer {
     pub decision: Decision,
     pub session: Option<String>,
     pub provider: Option<String>,
-    /// The bindings of the session that are for this host.
+    /// The bindings of the session that the request is in.
     pub bindings: Vec<String>,
     pub sends: Vec<Sent>,
     /// Sessions that learn from the answer.
@@ -58,8 +58,9 @@ pub enum Decision {
 /// One thing that is put on the request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sent {
-    /// `header`, `query`, `cookie` or `cookies` (the jar).
+    /// `header`, `query`, `cookie`, the jar's cookies or `signature`.
     pub place: String,
+    /// How, or the scheme of a signature.
     pub mode: &'static str,
     /// The fields and cookies it is made of.
     pub from: Vec<String>,
@@ -116,7 +117,7 @@ pub fn look_up(config: &Config, ask: &Ask) -> Result<Answer, Diagnostics> {
         answer.session = Some(name(blocked.recipe));
         answer.bindings = vec![blocked.target.to_string()];
     } else if let Some(bound) = &found.bound {
-        answer.describe(matcher.recipe(bound.recipe()), &origin, &uri);
+        answer.describe(matcher.recipe(bound.recipe()), &origin, &uri, &ask.method);
     }
     answer.remark(config, ask, &found, &find, &matcher, &origin);
     Ok(answer)
@@ -156,13 +157,24 @@ fn unmatched(
 // === impl Answer ===
 
 impl Answer {
-    fn describe(&mut self, recipe: &Recipe, origin: &Origin, uri: &Uri) {
+    fn describe(&mut self, recipe: &Recipe, origin: &Origin, uri: &Uri, method: &Method) {
         self.session = Some(recipe.name.to_string());
         self.provider.clone_from(&recipe.provider);
+        let raw = uri.path();
+        let normal = path::normalise(raw);
         let here = |target: &&Target| {
-            target.scheme == origin.scheme
-                && target.port == origin.port
-                && target.host.matches(&origin.host)
+            let Target {
+                scheme,
+                host,
+                port,
+                path,
+                methods,
+            } = target;
+            *scheme == origin.scheme
+                && *port == origin.port
+                && host.matches(&origin.host)
+                && (path.as_ref()).is_none_or(|path| path.matches(raw) && path.matches(&normal))
+                && (methods.as_ref()).is_none_or(|methods| methods.contains(method))
         };
         let targets = recipe.bind.iter().map(|bind| &bind.target);
         self.bindings = targets.filter(here).map(Target::to_string).collect();
@@ -182,6 +194,13 @@ impl Answer {
                 place: "cookies of the jar".to_owned(),
                 mode: "replace",
                 from: recipe.cookies.required.clone(),
+            });
+        }
+        if let Some(sign) = &recipe.sign {
+            self.sends.push(Sent {
+                place: "signature".to_owned(),
+                mode: sign.scheme(),
+                from: sign.templates().flat_map(from).collect(),
             });
         }
     }

@@ -122,6 +122,26 @@ fn the_answer_names_what_is_sent() {
 }
 
 #[test]
+fn the_answer_names_the_rule_and_the_signature() {
+    let (_, text) = check(
+        "[session.books]\nprovider = \"audible\"\n",
+        Some(("GET", "https://www.audible.com/companion-file/1")),
+        false,
+    );
+    insta::assert_snapshot!(text, @r"
+    config.toml is right: 1 session
+
+    GET https://www.audible.com/companion-file/1
+      sent with session books
+      rule: https://www.audible.com:443/companion-file/*
+      header x-amz-access-token (if_present, from access_token)
+      header authorization (if_present, from access_token)
+      cookies of the jar (replace)
+      signature (adp, from adp_token, device_private_key)
+    ");
+}
+
+#[test]
 fn a_configuration_is_summed_up() {
     let (_, text) = check(CONFIG, None, false);
     insta::assert_snapshot!(text, @r"

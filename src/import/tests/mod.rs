@@ -130,8 +130,13 @@ fn cookies_that_go_nowhere_are_told() {
         error.to_string(),
         "every cookie in it is over or for another host: 1 cookie for hosts that the session is not bound to"
     );
-    let asked = take(&[".b.example"], "b.example").unwrap();
-    assert!(asked.warnings.is_empty(), "{:?}", asked.warnings);
+    // Who names a host is told, and believed.
+    let named = take(&[".b.example"], "b.example").unwrap();
+    assert_eq!(named.cookies.len(), 1);
+    assert_eq!(
+        named.warnings,
+        ["the session is not bound to that host: nothing of this is sent with its requests"]
+    );
 }
 
 #[test]
