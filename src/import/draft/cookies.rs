@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hosts::is_of,
+    hosts::{is_of, signs_out},
     tokens::{From, Inject},
 };
 use crate::import::recording::Exchange;
@@ -66,17 +66,17 @@ pub(super) fn of(exchanges: &[Exchange], site: &str, injects: &[Inject]) -> Vec<
             seen.sent += 1;
             seen.longest = seen.longest.max(value.len());
         }
-        for (name, value, attributes) in exchange.set_cookies() {
-            let seen = all.entry(name.to_owned()).or_default();
-            let mut parts = attributes.split(';').map(str::trim);
-            seen.http_only |= parts.clone().any(|part| part == "httponly");
-            if value.is_empty() || parts.any(|part| part == "max-age=0") {
-                seen.deleted = true;
+        for set in sets(exchange) {
+            let seen = all.entry(set.name.to_owned()).or_default();
+            seen.http_only |= set.http_only;
+            if set.is_away {
+                // A session ends with its sign-out; what goes before that was for a moment only.
+                seen.deleted |= !signs_out(exchange);
             } else {
                 seen.deleted = false;
-                seen.longest = seen.longest.max(value.len());
-                if !seen.values.iter().any(|known| known == value) {
-                    seen.values.push(value.to_owned());
+                seen.longest = seen.longest.max(set.value.len());
+                if !seen.values.iter().any(|known| known == set.value) {
+                    seen.values.push(set.value.to_owned());
                 }
             }
         }
@@ -98,17 +98,6 @@ pub(super) fn of(exchanges: &[Exchange], site: &str, injects: &[Inject]) -> Vec<
         let name = name.to_ascii_lowercase();
         LIKELY.iter().any(|part| name.contains(part)) && !name.contains("csrf")
     };
-    let pick = |test: &dyn Fn(&str, &Seen) -> bool| -> Vec<Cookie> {
-        let picked = found
-            .iter()
-            .filter(|(name, seen)| used(name) || test(name, seen));
-        picked
-            .map(|(name, seen)| Cookie {
-                name: name.clone(),
-                values: seen.values.len(),
-            })
-            .collect()
-    };
     // The best evidence that there is: what scripts may not read and looks like it, either of the two, anything long.
     let tests: [&dyn Fn(&str, &Seen) -> bool; 4] = [
         &|name, seen| seen.http_only && likely(name),
@@ -116,8 +105,59 @@ pub(super) fn of(exchanges: &[Exchange], site: &str, injects: &[Inject]) -> Vec<
         &|name, seen| likely(name) && seen.longest >= 16,
         &|_, seen| seen.longest >= 32,
     ];
-    let mut picks = tests.iter().map(|test| pick(test));
-    picks.find(|picked| !picked.is_empty()).unwrap_or_default()
+    let best = tests
+        .iter()
+        .find(|test| found.iter().any(|(name, seen)| test(name, seen)));
+    let picked = found
+        .iter()
+        .filter(|(name, seen)| used(name) || best.is_some_and(|test| test(name, seen)));
+    picked
+        .map(|(name, seen)| Cookie {
+            name: name.clone(),
+            values: seen.values.len(),
+        })
+        .collect()
+}
+
+/// Tells whether a cookie of the session was taken away by a sign-out, for good: the recording holds no session any more.
+pub(super) fn is_over(exchanges: &[Exchange], cookies: &[Cookie]) -> bool {
+    let Some(at) = exchanges.iter().rposition(signs_out) else {
+        return false;
+    };
+    let has = |exchange: &Exchange, name: &str, away: bool| {
+        sets(exchange).any(|set| set.name == name && set.is_away == away)
+    };
+    cookies.iter().any(|cookie| {
+        let name = &cookie.name;
+        has(&exchanges[at], name, true) && !exchanges[at..].iter().any(|e| has(e, name, false))
+    })
+}
+
+/// A `Set-Cookie` of an answer.
+struct Set<'a> {
+    name: &'a str,
+    value: &'a str,
+    http_only: bool,
+    /// It takes the cookie away.
+    is_away: bool,
+}
+
+fn sets(exchange: &Exchange) -> impl Iterator<Item = Set<'_>> {
+    exchange.set_cookies().map(|(name, value, attributes)| {
+        let mut parts = attributes.split(';').map(str::trim);
+        let http_only = parts.clone().any(|part| part == "httponly");
+        let over = parts.any(|part| match part.split_once('=') {
+            Some(("max-age", age)) => age == "0" || age.starts_with('-'),
+            Some(("expires", date)) => date.replace('-', " ").contains("jan 1970"),
+            _ => false,
+        });
+        Set {
+            name,
+            value,
+            http_only,
+            is_away: over || value.is_empty() || value == "deleted",
+        }
+    })
 }
 
 /// Returns a GET of which the answer sets such a cookie anew.

@@ -142,6 +142,11 @@ pub(super) fn logins(
     logins
 }
 
+/// Tells whether a request signs out.
+pub(super) fn signs_out(exchange: &Exchange) -> bool {
+    up_to(&exchange.path, &LOGOUT).is_some()
+}
+
 /// Returns what signs out on the site.
 pub(super) fn logouts(
     exchanges: &[Exchange],

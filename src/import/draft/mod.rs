@@ -70,7 +70,14 @@ pub fn draft(text: &[u8]) -> Result<Draft, Error> {
         injects,
         endpoint,
     };
-    let (toml, notes) = write::write(&findings, &site, exchanges.len(), &secrets);
+    let is_over = cookies::is_over(&exchanges, &findings.cookies);
+    let (toml, mut notes) = write::write(&findings, &site, exchanges.len(), &secrets);
+    if is_over {
+        notes.push(
+            "it ends with a sign-out: what it holds of the session opens nothing; import another one that does not"
+                .to_owned(),
+        );
+    }
     Ok(Draft {
         toml,
         name: hosts::name(&site),
