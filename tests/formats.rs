@@ -19,7 +19,10 @@ use staysigned::{
     origin::{Origin, Scheme},
 };
 
-use crate::support::tool::find;
+use crate::support::{
+    child::joined,
+    tool::{find, output},
+};
 
 /// Loads the file as most Python tools do, without asking for session cookies, and sends a request.
 const PYTHON: &str = "
@@ -90,7 +93,7 @@ fn sent(program: &str, arguments: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
         cookies
     });
     run(program, &arguments(&url));
-    server.join().unwrap()
+    joined("the tool asks", server)
 }
 
 fn run(program: &str, arguments: &[String]) {
@@ -98,7 +101,7 @@ fn run(program: &str, arguments: &[String]) {
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
     }
-    let output = command.args(arguments).output().unwrap();
+    let output = output(command.args(arguments));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}: {errors}");
 }

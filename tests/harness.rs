@@ -13,6 +13,7 @@ use crate::support::{
     origin::{empty, full, origin},
     raw::{After, says},
     rotating::{Manner, Rotating},
+    within,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +96,8 @@ async fn scripted_origin_says_what_it_is_told() {
         .unwrap();
     stream.flush().await.unwrap();
     let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
+    let read = within("the rest", stream.read_to_string(&mut text)).await;
+    read.unwrap();
     assert!(text.ends_with("ok"), "{text}");
     assert_eq!(site.heads.all().len(), 1);
 }

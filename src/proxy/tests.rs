@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     task::{self, Poll},
+    time::Duration,
 };
 
 use rustls::RootCertStore;
@@ -91,6 +92,11 @@ async fn origin() -> SocketAddr {
 
 /// Says all of it to the proxy and returns all that it says.
 async fn say(proxy: &Arc<Proxy>, arrival: &Arrival, bytes: &[u8]) -> Vec<u8> {
+    let saying = tokio::time::timeout(Duration::from_secs(60), say_all(proxy, arrival, bytes));
+    saying.await.expect("the proxy answers, and ends")
+}
+
+async fn say_all(proxy: &Arc<Proxy>, arrival: &Arrival, bytes: &[u8]) -> Vec<u8> {
     let (mut client, server) = duplex(64 * 1024);
     let serving = tokio::spawn(proxy.clone().serve(server, arrival.clone()));
     client.write_all(bytes).await.unwrap();

@@ -43,8 +43,7 @@ fn run(program: &str, args: &[&str]) -> Output {
     ] {
         command.env_remove(name);
     }
-    let output = command.args(args).output();
-    output.unwrap_or_else(|error| panic!("{program} is needed: {error}"))
+    crate::support::tool::output(command.args(args))
 }
 
 #[track_caller]

@@ -3,14 +3,14 @@
 mod sockets;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
 };
 
 use serde_json::Value;
 
 use crate::support::{
+    LIMIT,
     authority::{holding, logged_in, session},
     oauth::Policy,
     proxy::{Proxy, proxy},
@@ -29,11 +29,14 @@ impl Answer {
     }
 }
 
-fn ask(to: SocketAddr, line: &str, fields: &[&str], body: &str) -> Answer {
-    let mut stream = TcpStream::connect(to).unwrap();
+fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+}
+
+fn ask(to: SocketAddr, line: &str, fields: &[&str], body: &str) -> Answer {
+    let mut stream = connect(to);
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     let length = body.len();
     let head = format!(
@@ -163,10 +166,12 @@ async fn who_is_answered() {
     );
     assert_ne!(answer.status, 200, "{}", answer.body);
     // Something that is not HTTP ends in nothing worse than an error.
-    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    let mut stream = connect(proxy.admin);
     stream.write_all(b"\x16\x03\x01\x02\x00\r\n\r\n").unwrap();
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).ok();
+    let ended = stream.read_to_end(&mut rest);
+    let kind = ended.err().map(|error| error.kind());
+    assert_ne!(kind, Some(ErrorKind::WouldBlock), "it is not ended");
     assert_eq!(side.get("/healthz").status, 200);
 }
 
@@ -291,10 +296,7 @@ async fn events_come_as_they_happen_and_through_reloads() {
     let mut proxy = proxy().bearer("api", "api.example", "t").prepare();
     proxy.start().await;
     let side = Side::of(&proxy);
-    let mut stream = TcpStream::connect(proxy.admin).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    let mut stream = connect(proxy.admin);
     let head = format!(
         "GET /api/v1/events HTTP/1.1\r\n{}\r\n{}\r\n\r\n",
         side.host, side.bearer
@@ -323,7 +325,7 @@ async fn events_come_as_they_happen_and_through_reloads() {
         }
     }
     // A page that is opened later shows them too; what is said again is said once.
-    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    let mut stream = connect(proxy.admin);
     let head = head.replace("/events ", "/events?past ");
     stream.write_all(head.as_bytes()).unwrap();
     let lines = BufReader::new(stream).lines().map(Result::unwrap);

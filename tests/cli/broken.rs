@@ -7,7 +7,10 @@ use std::fs;
 
 use self::importers::{KEY, importers};
 use super::Said;
-use crate::support::proxy::{Proxy, proxy};
+use crate::support::{
+    proxy::{Proxy, proxy},
+    tool::output,
+};
 
 const CONFIG: &str = r#"
 [session.site]
@@ -105,7 +108,7 @@ fn measured(proxy: &Proxy, arguments: &[&str]) -> (Said, u64) {
         .args(inner.get_args());
     command.env_clear().current_dir(proxy.path());
     command.envs(environment.into_iter().filter_map(|(k, v)| Some((k, v?))));
-    let said: Said = command.output().expect("python3").into();
+    let said: Said = output(&mut command).into();
     let most = said
         .out
         .trim()

@@ -19,7 +19,7 @@ mod surroundings;
 
 use std::process::{Command, Output, Stdio};
 
-use crate::support::proxy::PROGRAM;
+use crate::support::{proxy::PROGRAM, tool::output};
 
 /// What a command said.
 struct Said {
@@ -77,5 +77,5 @@ fn program(folder: &std::path::Path, arguments: &[&str]) -> Command {
 }
 
 fn say(mut command: Command) -> Said {
-    command.output().expect("run the program").into()
+    output(&mut command).into()
 }

@@ -6,6 +6,7 @@ use crate::support::{
     oauth::Policy,
     origin::origin,
     proxy::{Proxy, proxy},
+    tool::output,
 };
 
 fn said(proxy: &Proxy, arguments: &[&str]) -> Said {
@@ -126,10 +127,7 @@ fn limits_are_inherited() {
     let proxy = proxy().prepare();
     let ask = "ulimit -Sn; ulimit -Sc; ulimit -Hc";
     let inside = said(&proxy, &["run", "--", "sh", "-c", ask]).good();
-    let outside = std::process::Command::new("sh")
-        .args(["-c", ask])
-        .output()
-        .unwrap();
+    let outside = output(std::process::Command::new("sh").args(["-c", ask]));
     assert_eq!(inside, String::from_utf8(outside.stdout).unwrap());
 }
 

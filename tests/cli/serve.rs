@@ -1,16 +1,17 @@
 //! `serve`: how it starts, what it says, how signals end it.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, process::Stdio, time::Duration};
 
 use rustix::process::Signal;
 
 use super::Said;
-use crate::support::{child::Running, client::eventually, proxy::proxy};
+use crate::support::{
+    child::{Running, lines},
+    client::eventually,
+    proxy::proxy,
+    tool::output,
+    within,
+};
 
 /// Far more than is needed, and less than the default of `limits.drain`.
 const SOON: Duration = Duration::from_secs(20);
@@ -53,16 +54,15 @@ fn no_command_serves_and_logs_json_where_nobody_looks() {
     .unwrap();
     let mut command = proxy.command(&[]);
     let mut child = Running::start(command.stderr(Stdio::piped()));
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut lines =
-        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let lines = lines(child.stderr.take().unwrap());
+    let mut lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
     let listening = lines
         .find(|line| line["message"] == "listening")
         .expect("a line that says so");
     assert_eq!(listening["listen"], format!("http://{}", proxy.listen));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, Signal::INT).unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(child.end().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,8 @@ async fn a_second_signal_does_not_wait() {
     let place = listener.local_addr().unwrap().to_string();
     let client = proxy.client();
     let tunnel = client.connect(&place);
-    let (tunnel, _accepted) = tokio::join!(tunnel, listener.accept());
+    let both = async { tokio::join!(tunnel, listener.accept()) };
+    let (tunnel, _accepted) = within("a tunnel", both).await;
     let _tunnel = tunnel.unwrap();
     proxy.signal(Signal::INT);
     let stopping = || proxy.log().contains("stopping").then_some(());
@@ -159,7 +160,7 @@ async fn what_stands_in_the_way_is_said() {
     let loud = proxy().prepare();
     let mut command = loud.command(&["serve"]);
     command.env("STAYSIGNED_LOG", "loud");
-    let said: Said = command.output().unwrap().into();
+    let said: Said = output(&mut command).into();
     said.bad(2, &["\"loud\" is not a log level", "hint:"]);
 }
 

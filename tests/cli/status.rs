@@ -7,7 +7,7 @@ use std::{
 
 use super::{Said, say};
 use crate::support::{
-    child::Running,
+    child::{Running, joined},
     proxy::{PROGRAM, proxy},
     tool::{clean, find},
 };
@@ -127,7 +127,7 @@ async fn whoever_else_has_the_port_learns_nothing() {
     });
     let said: Said = proxy.cli(&["status"]).into();
     assert!(said.good().contains("api"), "the store answers");
-    let heard = other.join().unwrap();
+    let heard = joined("somebody asks", other);
     assert!(heard.contains("GET /healthz"), "{heard}");
     assert!(!heard.contains(token.trim()), "{heard}");
 }
@@ -137,15 +137,15 @@ fn watching_goes_on_until_nobody_looks() {
     let proxy = proxy().config(SITE).prepare();
     let mut command = proxy.command(&["status", "--watch", "--json"]);
     let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = child.lines();
     for _ in 0..2 {
-        let line = lines.next().unwrap().unwrap();
+        let line = lines.next().unwrap();
         let status: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(status["sessions"][0]["name"], "site");
     }
     drop(lines);
     // A pipe without a reader is no failure.
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.end().code(), Some(0));
 }
 
 /// On a terminal the same place is drawn again; elsewhere each table follows the last.
@@ -160,11 +160,11 @@ fn watching_as_text() {
     let mut pipe = proxy.command(&["status", "--watch"]);
     for (command, terminal) in [(&mut screen, true), (&mut pipe, false)] {
         let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut output = child.lines();
         let mut table = || {
             let mut lines = String::new();
             while !lines.contains("staysigned import site --from KIND") {
-                assert_ne!(output.read_line(&mut lines).unwrap(), 0, "{lines}");
+                lines += &output.next().unwrap_or_else(|| panic!("{lines}"));
             }
             lines
         };
@@ -187,7 +187,7 @@ fn watching_as_text() {
         said.good();
         let mut later = String::new();
         while !later.contains("fresh") {
-            assert_ne!(output.read_line(&mut later).unwrap(), 0, "{later}");
+            later += &output.next().unwrap_or_else(|| panic!("{later}"));
         }
         // On a terminal it is drawn over what stood there: a screen that is cleared each second flickers.
         let between = if terminal {

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{Said, program, say};
 use crate::support::{
     proxy::{PROGRAM, Proxy, proxy},
-    tool::{clean, find},
+    tool::{clean, find, output},
 };
 
 fn said(proxy: &Proxy, arguments: &[&str]) -> Said {
@@ -29,7 +29,7 @@ async fn lines_for_a_shell() {
     let script = format!(
         "TOKEN_API=t; export TOKEN_API; {lines}\necho \"$HTTPS_PROXY ${{TOKEN_API-none}}\"; cat \"$SSL_CERT_FILE\""
     );
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let output = output(Command::new("sh").args(["-c", &script]));
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(
         out.starts_with(&format!("http://{} none\n", proxy.listen)),
@@ -265,10 +265,7 @@ fn completions() {
         );
     }
     let script = say(program(folder.path(), &["completions", "bash"])).good();
-    let output = Command::new("bash")
-        .args(["-n", "-c", &script])
-        .output()
-        .unwrap();
+    let output = output(Command::new("bash").args(["-n", "-c", &script]));
     assert!(
         output.status.success(),
         "{}",

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 use staysigned::config::{self, Found, Place, Variables};
 
 use super::{pages, read, root};
+use crate::support::tool::output;
 
 // === Links ===
 
@@ -152,11 +153,7 @@ fn is_word(word: &str) -> bool {
 
 fn help(words: &[&str]) -> String {
     let program = env!("CARGO_BIN_EXE_staysigned");
-    let output = Command::new(program)
-        .args(words)
-        .arg("--help")
-        .output()
-        .expect("the program runs");
+    let output = output(Command::new(program).args(words).arg("--help"));
     assert!(output.status.success(), "staysigned {words:?} --help");
     String::from_utf8(output.stdout).expect("UTF-8")
 }

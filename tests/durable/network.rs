@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixStream};
 
 use super::provider::{LIFETIME, with, works};
 use crate::support::{
-    by,
+    LIMIT, by,
     netns::{End, FAR, Net},
     oidc::{GRACE, HOST, Server, revoke, session},
 };
@@ -53,7 +53,9 @@ async fn a_silent_network_signs_nobody_out() {
     within.args(&words[1..]);
     let serve = proxy.command(&["serve"]);
     proxy.start_as(by(within, &serve)).await;
+    let begun = Instant::now();
     while UnixStream::connect(&socket).await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "{}", proxy.log());
         assert!(proxy.running(), "{}", proxy.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

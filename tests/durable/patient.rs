@@ -16,6 +16,7 @@ use crate::support::{
     oauth::Policy,
     origin::Origin,
     proxy::Proxy,
+    tool,
 };
 
 /// Within this the session is as before.
@@ -88,7 +89,7 @@ impl Patient {
         let mut command = Command::new("nsenter");
         command.args(["-m", "-t", &self.proxy.pid().to_string()]);
         let status = self.proxy.command_for("store.toml", &["status", "--json"]);
-        let output = by(command, &status).output().expect("run");
+        let output = tool::output(&mut by(command, &status));
         assert!(output.status.success(), "{output:?}");
         let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         status["sessions"][0]["generation"].clone()

@@ -69,12 +69,11 @@ impl Place {
                 command.env(name, value);
             }
         }
-        let output = command
+        command
             .env("HOME", self.home())
             .envs(&self.environment.set)
-            .current_dir(self.home())
-            .output();
-        output.unwrap_or_else(|error| panic!("{} is needed: {error}", argv[0].display()))
+            .current_dir(self.home());
+        crate::support::tool::output(&mut command)
     }
 
     /// Runs a tool that must succeed, and returns what it wrote.

@@ -1,8 +1,8 @@
 //! A second proxy beside the first: on the same configuration and store, with a port of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{child::Running, client::Client, ports, proxy::Proxy};
+use super::{LIMIT, child::Running, client::Client, ports, proxy::Proxy};
 
 /// Starts it; it ends with the guard.
 pub async fn beside(first: &Proxy) -> (Running, Client) {
@@ -18,7 +18,9 @@ pub async fn beside(first: &Proxy) -> (Running, Client) {
     let mut second = first.command_for("second.toml", &["serve"]);
     let log = std::fs::File::create(first.path().join("second.log")).unwrap();
     let mut second = Running::start(second.stderr(log));
+    let begun = Instant::now();
     while tokio::net::TcpStream::connect(listen).await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "the second proxy does not listen");
         assert!(
             second.try_wait().unwrap().is_none(),
             "the second proxy ended"

@@ -8,7 +8,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use super::origin::{Reply, full};
+use super::{
+    origin::{Reply, full},
+    within,
+};
 
 /// Answers a request by a program; the environment given is all that it gets beside CGI's own.
 pub async fn answer(
@@ -38,6 +41,7 @@ pub async fn answer(
         .envs(environment)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .expect("start the CGI program");
     let mut input = child.stdin.take().expect("piped");
@@ -45,11 +49,8 @@ pub async fn answer(
         // A program that has read enough may be gone.
         let _ = input.write_all(&body).await;
     });
-    let output = child
-        .wait_with_output()
-        .await
-        .expect("the CGI program's end")
-        .stdout;
+    let output = within("the CGI program's end", child.wait_with_output()).await;
+    let output = output.expect("its output").stdout;
     let _ = feed.await;
     parse(&output)
 }

@@ -1,10 +1,6 @@
 //! The tests' own client: CONNECT, TLS and HTTP with every part of it open to being set apart from the others.
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::{net::SocketAddr, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
@@ -24,7 +20,13 @@ use super::{
     BoxError,
     origin::{Body, Origin, empty, full},
     pki::{self, TRUSTED, crypto, roots},
+    wait::within,
 };
+
+pub use super::wait::eventually;
+
+/// An answer's head, or its body: some wait for a refresh, or are large.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// Where the client's connections go.
 #[derive(Clone)]
@@ -167,6 +169,10 @@ impl Client {
 
     /// The byte stream that HTTP is spoken on: behind the CONNECT, and inside TLS if there is any.
     pub async fn stream(&self, parts: &Parts) -> Result<Stream, BoxError> {
+        within(&format!("{parts:?}"), self.stream_of(parts)).await
+    }
+
+    async fn stream_of(&self, parts: &Parts) -> Result<Stream, BoxError> {
         let socket = if self.proxied {
             self.connect(&parts.connect).await?
         } else {
@@ -219,6 +225,10 @@ impl Client {
 
     /// A tunnel to this authority; an answer other than 2xx is the error.
     pub async fn connect(&self, authority: &str) -> Result<TcpStream, BoxError> {
+        within(&format!("CONNECT {authority}"), self.tunnel(authority)).await
+    }
+
+    async fn tunnel(&self, authority: &str) -> Result<TcpStream, BoxError> {
         let mut socket = TcpStream::connect(self.to).await?;
         socket.set_nodelay(true)?;
         let fields = &self.connect_fields;
@@ -272,6 +282,13 @@ impl Connection {
 
     /// Sends a request with an absolute URL, in the form that fits the connection.
     pub async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        let what = format!("{} {}", request.method(), request.uri());
+        tokio::time::timeout(ANSWER, self.send_on(request))
+            .await
+            .unwrap_or_else(|_| panic!("{what}: no answer within {ANSWER:?}"))
+    }
+
+    async fn send_on(&mut self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
         match self {
             Self::H1(sender) => {
                 sender.ready().await?;
@@ -324,7 +341,10 @@ pub struct Direct;
 impl Answer {
     pub async fn read(response: Response<Incoming>) -> Result<Self, BoxError> {
         let (head, body) = response.into_parts();
-        let body = body.collect().await?;
+        let status = head.status;
+        let body = tokio::time::timeout(ANSWER, body.collect()).await;
+        let body =
+            body.unwrap_or_else(|_| panic!("an answer's body ({status}): not within {ANSWER:?}"))?;
         let trailers = body.trailers().cloned();
         Ok(Self {
             status: head.status,
@@ -362,27 +382,4 @@ impl Answer {
         );
         self
     }
-}
-
-/// Calls a function until it returns something, for at most so long.
-pub async fn eventually<T>(
-    what: &str,
-    limit: std::time::Duration,
-    mut look: impl FnMut() -> Option<T>,
-) -> T {
-    let found = Mutex::new(None);
-    let wait = async {
-        loop {
-            if let Some(value) = look() {
-                *found.lock().unwrap() = Some(value);
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let _ = tokio::time::timeout(limit, wait).await;
-    found
-        .into_inner()
-        .unwrap()
-        .unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
 }

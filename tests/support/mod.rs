@@ -29,9 +29,12 @@ pub mod strict;
 pub mod tap;
 pub mod tool;
 pub mod usual;
+pub mod wait;
 pub mod wire;
 
 use std::process::Command;
+
+pub use wait::{LIMIT, within};
 
 /// What a fallible test step can fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

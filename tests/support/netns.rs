@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{child::Running, client::eventually, tool::succeed};
+use super::{
+    child::Running,
+    client::eventually,
+    tool::{run, succeed},
+};
 
 /// The addresses at the two ends.
 pub const NEAR: &str = "10.77.0.1";
@@ -76,9 +80,8 @@ impl Net {
 
     pub async fn mend(&self) {
         self.ip(End::Far, "ip link set far0 up").await;
-        let mut command = self.command(End::Far, &format!("ip route del blackhole {NEAR}/32"));
         // It need not be there.
-        let _ = command.stderr(Stdio::null()).status();
+        run(self.command(End::Far, &format!("ip route del blackhole {NEAR}/32"))).await;
     }
 
     async fn ip(&self, end: End, line: &str) {
@@ -89,6 +92,7 @@ impl Net {
         let words = self.at(end);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(line.split(' '));
+        command.stdin(Stdio::null());
         command
     }
 }

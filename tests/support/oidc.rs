@@ -1,7 +1,6 @@
 //! A real, certified OAuth server (oidc-provider), as a process.
 
 use std::{
-    io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -88,16 +87,9 @@ impl Server {
             command = by(within, &command);
         }
         let mut process = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-        let output = process.stdout.take().expect("piped");
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(output)
-                .read_line(&mut line)
-                .expect("its first line");
-            line
-        });
+        let line = tokio::task::block_in_place(|| process.lines().next());
         self.process = Some(process);
-        serde_json::from_str(&line.await.unwrap()).expect("its first line as JSON")
+        serde_json::from_str(&line.expect("a line")).expect("its first line as JSON")
     }
 
     pub fn pid(&self) -> u32 {

@@ -24,7 +24,7 @@ static HELD: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
 pub fn free() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(7_919);
-    loop {
+    for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + start.wrapping_add(step) % COUNT;
         let address =
@@ -34,6 +34,7 @@ pub fn free() -> SocketAddr {
             return address;
         }
     }
+    panic!("no port is free");
 }
 
 fn hold(address: SocketAddr) -> std::io::Result<Socket> {

@@ -4,13 +4,14 @@ use std::{
     fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
 use super::{
+    child::Running,
     client::{Client, eventually},
     origin::Origin,
     pki::TRUSTED,
@@ -37,7 +38,7 @@ pub struct Proxy {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     pub environment: Vec<(String, String)>,
-    child: Option<Child>,
+    child: Option<Running>,
 }
 
 #[derive(Clone)]
@@ -284,7 +285,7 @@ impl Proxy {
                 .expect("the log's file")
         };
         command.stdout(log("stdout.log")).stderr(log("stderr.log"));
-        self.child = Some(command.spawn().expect("start the program"));
+        self.child = Some(Running::start(&mut command));
         let begun = Instant::now();
         while tokio::net::TcpStream::connect(self.listen).await.is_err() {
             let child = self.child.as_mut().expect("started");
@@ -389,10 +390,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.child = None;
         if std::thread::panicking() {
             self.show_logs();
         }

@@ -95,7 +95,12 @@ impl Strace {
         command.args(["-p", &target.to_string()]);
         let said = log.with_extension("said");
         let output = File::create(&said).expect("a file");
-        let mut process = Running::start(command.stdin(Stdio::null()).stderr(output));
+        let mut process = Running::start(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(output),
+        );
         eventually("strace attaches (only root may)", ATTACH, || {
             // From then on no call is missed; before, although there is a tracer, some are.
             let said = std::fs::read_to_string(&said).expect("what it says");

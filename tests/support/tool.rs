@@ -5,12 +5,21 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::proxy::Proxy;
+use super::{
+    LIMIT,
+    child::{ended, kill_all},
+    proxy::Proxy,
+};
+
+/// A tool's time for all that it does: downloads, installations, many requests.
+const LONG: Duration = Duration::from_secs(300);
 
 /// Returns the path of a program, or fails with what to do.
 pub fn find(name: &str) -> PathBuf {
@@ -120,10 +129,9 @@ fn variables(proxy: &Proxy, command: &mut Command) {
     command.env("WGETRC", &wgetrc);
 }
 
-/// Runs a command on a thread of its own, so that the test's servers go on meanwhile. It must end within five minutes.
-pub async fn run(command: Command) -> Output {
-    let limit = Duration::from_secs(300);
-    let task = tokio::task::spawn_blocking(move || within(command, limit, |_| ()));
+/// Runs a command on a thread of its own, so that the test's servers go on meanwhile.
+pub async fn run(mut command: Command) -> Output {
+    let task = tokio::task::spawn_blocking(move || within(&mut command, LONG, |_| ()));
     task.await
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
@@ -142,58 +150,68 @@ pub async fn succeed(command: Command) -> Output {
     output
 }
 
+/// Runs a command to its end, within [`LIMIT`]; it has no input, and what it writes is captured.
+pub fn output(command: &mut Command) -> Output {
+    within(command.stdin(Stdio::null()), LIMIT, |_| ())
+}
+
 /// Runs a command with this on its standard input; it must end within the limit, with all that it has started.
 pub fn feed(mut command: Command, input: &str, limit: Duration) -> Output {
     command.stdin(Stdio::piped());
     let input = input.to_owned();
-    within(command, limit, move |child| {
-        // One that does not read its input may be gone before it is written.
+    within(&mut command, limit, move |child| {
         let mut stdin = child.stdin.take().expect("piped");
-        let _ = stdin.write_all(input.as_bytes());
+        // One that does not read its input may be gone before it is written, or may never read it.
+        thread::spawn(move || stdin.write_all(input.as_bytes()));
     })
 }
 
-fn within(mut command: Command, limit: Duration, begin: impl FnOnce(&mut Child)) -> Output {
-    let line = format!("{command:?}");
+fn within(command: &mut Command, limit: Duration, begin: impl FnOnce(&mut Child)) -> Output {
     command
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    let line = format!("{command:?}");
     let mut child = command
         .spawn()
         .unwrap_or_else(|error| panic!("{line}: {error}"));
     begin(&mut child);
-    let mut out = child.stdout.take().expect("piped");
-    let mut err = child.stderr.take().expect("piped");
-    let read = |pipe: &mut dyn Read| {
+    let stdout = gather(child.stdout.take().expect("piped"));
+    let stderr = gather(child.stderr.take().expect("piped"));
+    let group = Pid::from_child(&child);
+    let ended = ended(&mut child, limit);
+    if ended.is_none() {
+        kill_all(child.id());
+    }
+    let status = child.wait().expect("wait");
+    let rest = |pipe: &Receiver<Vec<u8>>| pipe.recv_timeout(LIMIT);
+    let (mut out, mut err) = (rest(&stdout), rest(&stderr));
+    let whole = out.is_ok() && err.is_ok();
+    if !whole {
+        // Something that it has started has the pipes still.
+        let _ = kill_process_group(group, Signal::KILL);
+        out = out.or_else(|_| rest(&stdout));
+        err = err.or_else(|_| rest(&stderr));
+    }
+    let output = Output {
+        status,
+        stdout: out.unwrap_or_default(),
+        stderr: err.unwrap_or_default(),
+    };
+    let late = ended.is_none();
+    assert!(!late, "{line} did not end within {limit:?}: {output:?}");
+    assert!(whole, "{line} ended, its output did not: {output:?}");
+    output
+}
+
+/// Reads to the end, in a thread of its own.
+fn gather(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
         let mut bytes = Vec::new();
         pipe.read_to_end(&mut bytes).expect("read from a program");
-        bytes
-    };
-    let begun = Instant::now();
-    let mut late = false;
-    let output = std::thread::scope(|scope| {
-        let stdout = scope.spawn(|| read(&mut out));
-        let stderr = scope.spawn(|| read(&mut err));
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("wait") {
-                break status;
-            }
-            if begun.elapsed() > limit {
-                late = true;
-                // What it has started holds the pipes too.
-                let group = Pid::from_child(&child);
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let (stdout, stderr) = (stdout.join().expect("read"), stderr.join().expect("read"));
-        Output {
-            status,
-            stdout,
-            stderr,
-        }
+        // Who waited may have given up.
+        let _ = sender.send(bytes);
     });
-    assert!(!late, "{line} did not end within {limit:?}: {output:?}");
-    output
+    receiver
 }

@@ -1,16 +1,12 @@
 //! HTTP/1.1 written and read byte by byte, for what no library would send.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     client::{Client, Parts, Stream},
     raw::read_head,
+    within,
 };
-
-/// No single step of a conversation takes longer.
-const STEP: Duration = Duration::from_secs(30);
 
 pub struct Wire(Stream);
 
@@ -94,10 +90,4 @@ pub fn status(head: &str) -> u16 {
         .nth(1)
         .and_then(|status| status.parse().ok())
         .unwrap_or(0)
-}
-
-async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
-    tokio::time::timeout(STEP, step)
-        .await
-        .unwrap_or_else(|_| panic!("{what}: not within {STEP:?}"))
 }

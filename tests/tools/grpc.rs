@@ -1,12 +1,9 @@
 //! gRPC by its own library, on both sides: unary calls, streams in each direction and in both, trailers, errors.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Stdio},
-};
+use std::{net::SocketAddr, process::Stdio};
 
 use crate::support::{
+    child::Running,
     pki::{TRUSTED, Valid},
     proxy::{Proxy, proxy},
     seen,
@@ -15,17 +12,7 @@ use crate::support::{
 
 const HOST: &str = "calls.example.test";
 
-/// A server in Python; it ends when this is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn server(folder: &std::path::Path) -> (Server, SocketAddr) {
+fn server(folder: &std::path::Path) -> (Running, SocketAddr) {
     let identity = TRUSTED.issue(&[HOST], Valid::Now);
     let (certificate, key) = (folder.join("calls.pem"), folder.join("calls.key"));
     std::fs::write(&certificate, &identity.chain_pem).expect("written");
@@ -34,15 +21,13 @@ fn server(folder: &std::path::Path) -> (Server, SocketAddr) {
     command.arg(script("python/calls.py")).arg("serve");
     command.args([&certificate, &key]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("Python");
-    let mut line = String::new();
-    let out = child.stdout.take().expect("piped");
-    BufReader::new(out).read_line(&mut line).expect("a port");
+    let mut child = Running::start(&mut command);
+    let line = child.lines().next().expect("a line");
     let port: u16 = line.trim().parse().expect("a port");
-    (Server(child), ([127, 0, 0, 1], port).into())
+    (child, ([127, 0, 0, 1], port).into())
 }
 
-async fn world() -> (Server, Proxy, tempfile::TempDir) {
+async fn world() -> (Running, Proxy, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let (server, address) = server(folder.path());
     let proxy = proxy()

@@ -17,6 +17,7 @@ use crate::support::{
     raw::{After, says},
     routes,
     wire::{Wire, status},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -258,6 +259,6 @@ async fn uploads_stream_from_the_first_byte() {
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), message);
     }
     drop(sender);
-    let end = body.collect().await.unwrap();
+    let end = within("the end", body.collect()).await.unwrap();
     assert!(end.to_bytes().is_empty());
 }

@@ -14,6 +14,7 @@ use crate::support::{
     raw::tcp,
     usual::usual,
     wire::{Wire, status},
+    within,
 };
 
 /// Far more than is needed, and less than the default of `limits.drain`.
@@ -93,7 +94,8 @@ async fn tunnels_are_drained_within_the_limit() {
     eventually("it has heard", SOON, stopping).await;
     let mut buffer = [0; 5];
     socket.write_all(b"still").await.unwrap();
-    socket.read_exact(&mut buffer).await.unwrap();
+    let back = within("an echo", socket.read_exact(&mut buffer)).await;
+    back.unwrap();
     assert_eq!(&buffer, b"still");
     // Who asks is told: nothing new here, but what is under way goes on.
     admin.send(late).await.expect(503);
@@ -126,6 +128,6 @@ async fn what_is_cut_is_seen_to_be_cut() {
     proxy.signal(Signal::TERM);
     proxy.wait(SOON).await;
     for body in bodies {
-        body.await.unwrap().expect_err("cut");
+        within("its end", body).await.unwrap().expect_err("cut");
     }
 }

@@ -19,6 +19,7 @@ use crate::support::{
     client::{Client, eventually},
     origin::{Body, empty, full, origin},
     proxy::{Proxy, proxy},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -98,7 +99,7 @@ async fn slow_readers_hold_back_the_origin() {
         let before = resident_kib(proxy.pid());
         let request = Request::get(site.url("/")).body(empty()).unwrap();
         let mut body = client(&proxy, h2).start(request).await.unwrap().into_body();
-        body.frame()
+        within("the body", body.frame())
             .await
             .expect("a beginning")
             .expect("of the body");
@@ -106,7 +107,7 @@ async fn slow_readers_hold_back_the_origin() {
         held_back(&proxy, before, &sent, 12 * MIB, &case).await;
         // It goes on where it stood.
         let mut got = 0;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = within(&case, body.frame()).await {
             got += frame
                 .expect("a piece")
                 .into_data()

@@ -9,6 +9,7 @@ use crate::support::{
     origin::origin,
     proxy::{Proxy, proxy},
     tool::{clean, find, run},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -159,7 +160,7 @@ async fn messages_of_rfc_1928() {
             }
             socket.shutdown().await.unwrap();
             let mut answer = Vec::new();
-            socket.read_to_end(&mut answer).await.unwrap();
+            within(what, socket.read_to_end(&mut answer)).await.unwrap();
             assert_eq!(answer, expected, "{what}");
         }
     }

@@ -8,6 +8,7 @@ use crate::support::{
     origin::origin,
     proxy::proxy,
     raw::tcp,
+    within,
 };
 
 /// Promise 5: a host without a session is tunnelled, its own certificate and all.
@@ -64,7 +65,8 @@ async fn tunnels_pass_any_bytes() {
     socket.write_all(&content).await.unwrap();
     socket.shutdown().await.unwrap();
     let mut back = Vec::new();
-    socket.read_to_end(&mut back).await.unwrap();
+    let read = within("all of it, and the end", socket.read_to_end(&mut back)).await;
+    read.unwrap();
     back.reverse();
     assert_eq!(sha256(&back), sha256(&content));
     echo.abort();
@@ -120,7 +122,7 @@ async fn what_is_neither_tls_nor_http_is_not_guessed_at() {
             let mut socket = client.connect("app.example.test:443").await.unwrap();
             socket.write_all(first).await.unwrap();
             let mut back = vec![0; first.len()];
-            let read = socket.read_exact(&mut back).await;
+            let read = within("an end", socket.read_exact(&mut back)).await;
             if unmatched == "tunnel" {
                 read.expect("it comes back");
                 assert_eq!(back, first);

@@ -11,6 +11,7 @@ use crate::support::{
     routes::websocket_accept,
     usual::usual,
     wire::{Wire, field, status},
+    within,
 };
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -129,7 +130,8 @@ async fn websocket_over_http2() {
             let message = format!("{round} {number} {}", "x".repeat(2000));
             socket.write_all(message.as_bytes()).await.unwrap();
             let mut back = vec![0; message.len()];
-            socket.read_exact(&mut back).await.unwrap();
+            let read = within("an echo", socket.read_exact(&mut back)).await;
+            read.unwrap();
             assert_eq!(back, message.as_bytes());
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

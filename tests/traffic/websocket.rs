@@ -1,7 +1,6 @@
 //! WebSocket to the byte: whatever follows the handshake passes as it is, in both directions, to the end of each.
 
 use std::{
-    io::{BufRead as _, BufReader},
     net::SocketAddr,
     process::{Command, Stdio},
     time::Duration,
@@ -22,6 +21,7 @@ use crate::support::{
     raw::{Raw, raw, read_head, tcp},
     routes::websocket_accept,
     tool::{clean, feed, python, script, succeed},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -142,7 +142,7 @@ async fn any_bytes_pass_after_the_upgrade() {
             );
             io.write_all(head.as_bytes()).await.unwrap();
             io.flush().await.unwrap();
-            let head = read_head(&mut io).await.expect("a head");
+            let head = within("a head", read_head(&mut io)).await.expect("a head");
             assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
             let (mut read, mut write) = tokio::io::split(io);
             let up = async {
@@ -172,12 +172,8 @@ async fn echo() -> (Running, SocketAddr) {
     let mut command = Command::new(python());
     command.arg(script("python/echo.py")).stdout(Stdio::piped());
     let mut child = Running::start(&mut command);
-    let stdout = child.stdout.take().expect("piped");
-    let line = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).map(|_| line)
-    });
-    let line = line.await.unwrap().expect("a line");
+    let line = tokio::task::block_in_place(|| child.lines().next());
+    let line = line.expect("a line");
     let port: u16 = line.trim().parse().expect("a port");
     (child, ([127, 0, 0, 1], port).into())
 }

@@ -8,6 +8,7 @@ use crate::support::{
     proxy::{Builder, proxy},
     raw::{Raw, raw},
     wire::{Wire, field, status},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -174,6 +175,6 @@ async fn a_flood_is_no_answer() {
                     .contains("http_protocol_error")
             );
         }
-        ended.notified().await;
+        within("the end of the hints", ended.notified()).await;
     }
 }

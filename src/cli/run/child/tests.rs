@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::Write as _,
     os::unix::process::CommandExt as _,
     process::{self, Output},
@@ -45,6 +46,14 @@ fn ours(script: &str) -> process::Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    command
+}
+
+/// Returns the command with no signal ignored: what runs in the background of a script ignores SIGINT, and no shell can
+/// take that back.
+fn heedful(program: &OsStr, args: &[&OsStr]) -> process::Command {
+    let mut command = process::Command::new("env");
+    command.arg("--default-signal").arg(program).args(args);
     command
 }
 
@@ -135,8 +144,20 @@ fn signals_reach_the_child() {
         (Signal::USR1, "USR1"),
         (Signal::USR2, "USR2"),
     ] {
-        let script = format!("trap 'exit 7' {name}; echo ready; while :; do sleep 0.05; done");
-        let mut child = ours(&script).spawn().unwrap();
+        // A minute is for ever.
+        let script = format!(
+            "trap 'exit 7' {name}; echo ready; n=0; while [ $n -lt 1200 ]; do sleep 0.05; n=$((n+1)); done"
+        );
+        let inner = ours(&script);
+        let args: Vec<_> = inner.get_args().collect();
+        let mut child = heedful(inner.get_program(), &args)
+            .env("SCRIPT", &script)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "ready"));
         kill_process(Pid::from_child(&child), signal).unwrap();
@@ -185,12 +206,9 @@ fn the_terminal_interrupts_once() {
     let script = "n=0; trap 'n=$((n+1))' INT; echo ready; i=0; \
         while [ $i -lt 20 ]; do sleep 0.05; i=$((i+1)); done; echo interrupted $n; exit 6";
     let inner = ours(script);
-    let mut outer = process::Command::new("python3");
-    outer
-        .args(["-c", python])
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    let output = outer
+    let mut args: Vec<&OsStr> = vec!["-c".as_ref(), python.as_ref(), inner.get_program()];
+    args.extend(inner.get_args());
+    let output = heedful("python3".as_ref(), &args)
         .env("SCRIPT", script)
         .output()
         .expect("python3 is needed");

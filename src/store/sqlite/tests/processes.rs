@@ -1,8 +1,10 @@
 //! Several real processes on one store: this test binary starts itself again.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -100,6 +102,24 @@ fn start(home: &Home, role: &str, shell: Option<&str>) -> Child {
         .unwrap()
 }
 
+/// What the other process prints, line by line; each is waited for, for at most a minute.
+fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let pipe = BufReader::new(child.stdout.take().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = pipe.lines().map_while(Result::ok);
+        // Whoever looks may have seen enough.
+        lines.map(|line| sender.send(line)).all(|sent| sent.is_ok())
+    });
+    std::iter::from_fn(
+        move || match receiver.recv_timeout(Duration::from_secs(60)) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("the other process says nothing"),
+        },
+    )
+}
+
 fn says(line: &str) -> Option<&str> {
     line.strip_prefix("says ")
 }
@@ -110,10 +130,10 @@ async fn a_killed_process_leaves_all_that_it_was_told_is_stored() {
     let mut last = 0;
     for round in 0..10u64 {
         let mut child = start(&home, "commit", None);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines(&mut child);
         for _ in 0..=round * 7 {
-            let told = lines.by_ref().map(Result::unwrap);
-            last = told
+            last = lines
+                .by_ref()
                 .filter_map(|l| says(&l).map(str::to_owned))
                 .next()
                 .unwrap()
@@ -122,7 +142,7 @@ async fn a_killed_process_leaves_all_that_it_was_told_is_stored() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        for line in lines.map_while(Result::ok) {
+        for line in lines {
             last = says(&line).and_then(|n| n.parse().ok()).unwrap_or(last);
         }
         let store = home.open();
@@ -143,8 +163,8 @@ async fn a_killed_process_leaves_all_that_it_was_told_is_stored() {
 async fn a_killed_process_leaves_its_lease() {
     let home = Home::new();
     let mut child = start(&home, "lease", None);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "says leased"));
+    let mut lines = lines(&mut child);
+    assert!(lines.any(|line| line == "says leased"));
     let store = home.open();
     let short = Duration::from_millis(100);
     let lease = tokio::time::timeout(short, store.lease(&id())).await;
@@ -176,13 +196,7 @@ async fn another_process_is_heard() {
 async fn a_full_disk_is_an_error_and_loses_nothing() {
     let home = Home::new();
     let mut child = start(&home, "fill", Some("trap '' XFSZ; ulimit -f 1000"));
-    let mut out = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut out)
-        .unwrap();
+    let out = lines(&mut child).collect::<Vec<_>>().join("\n");
     assert!(child.wait().unwrap().success(), "{out}");
     let told: u64 = out.lines().find_map(says).unwrap().parse().unwrap();
     let store = home.open();
@@ -212,13 +226,7 @@ async fn a_read_only_folder_is_named_and_nothing_is_lost() {
     let mode = |mode| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode));
     mode(0o555).unwrap();
     let mut child = start(&home, "open", shell.as_deref());
-    let mut out = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut out)
-        .unwrap();
+    let out = lines(&mut child).collect::<Vec<_>>().join("\n");
     assert!(child.wait().unwrap().success(), "{out}");
     mode(0o700).unwrap();
     let said = out.lines().find_map(says).unwrap();
