@@ -290,9 +290,8 @@ impl Then {
                 upstream,
                 rest,
             } => Stage::last(async move {
-                let io = Chunked::with_prefix(io, rest);
-                let idle = proxy.limits.tunnel_idle;
-                if let Err(error) = tunnel::relay(io, *upstream, idle, &proxy.stop.now).await {
+                let (idle, stop) = (proxy.limits.tunnel_idle, &proxy.stop.now);
+                if let Err(error) = tunnel::connect(io, rest, *upstream, idle, stop).await {
                     tracing::debug!(error = &error as &dyn std::error::Error, "tunnel ended");
                 }
                 Ok(())

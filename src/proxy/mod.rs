@@ -26,6 +26,8 @@ mod seal;
 mod sending;
 mod signed;
 mod socks;
+#[cfg(target_os = "linux")]
+mod splice;
 mod stage;
 mod teach;
 #[cfg(test)]

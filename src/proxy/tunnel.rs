@@ -1,6 +1,7 @@
 //! A tunnel: bytes both ways, blindly, until both sides have ended or nothing moved for too long.
 
 use std::{
+    any::Any,
     io,
     pin::Pin,
     sync::{
@@ -11,13 +12,20 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
+    net::TcpStream,
     time::interval_at,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::upstream::through::writes_through;
+#[cfg(target_os = "linux")]
+use super::splice;
+use crate::upstream::{
+    io::{Chunked, Hop, Io},
+    through::writes_through,
+};
 
 /// Bytes read at once in each direction.
 const BUFFER: usize = 64 * 1024;
@@ -48,6 +56,44 @@ where
         io: upstream,
         moved: moved.clone(),
     };
+    let both = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER);
+    limited(both, &moved, idle, stop).await
+}
+
+/// Connects a client to an upstream; `rest` is what was read of the client already.
+pub async fn connect<S: Io + 'static>(
+    client: S,
+    rest: BytesMut,
+    upstream: Hop,
+    idle: Duration,
+    stop: &CancellationToken,
+) -> io::Result<(u64, u64)> {
+    match (upstream, (&client as &dyn Any).downcast_ref::<TcpStream>()) {
+        #[cfg(target_os = "linux")]
+        (Hop::Tcp(upstream), Some(client)) => {
+            let moved = AtomicBool::new(false);
+            let both = async {
+                let (upstream, read) = upstream.into_parts();
+                splice::send(&upstream, &rest).await?;
+                splice::send(client, &read).await?;
+                drop((rest, read));
+                let up = splice::forward(client, &upstream, &moved);
+                let down = splice::forward(&upstream, client, &moved);
+                tokio::try_join!(up, down)
+            };
+            limited(both, &moved, idle, stop).await
+        }
+        (upstream, _) => relay(Chunked::with_prefix(client, rest), upstream, idle, stop).await,
+    }
+}
+
+/// Lets bytes pass both ways until nothing moved for `idle`, or `stop` says that the time is over.
+async fn limited(
+    both: impl Future<Output = io::Result<(u64, u64)>>,
+    moved: &AtomicBool,
+    idle: Duration,
+    stop: &CancellationToken,
+) -> io::Result<(u64, u64)> {
     let quiet = async {
         let mut every = interval_at(tokio::time::Instant::now() + idle, idle);
         loop {
@@ -58,7 +104,7 @@ where
         }
     };
     tokio::select! {
-        done = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => done,
+        done = both => done,
         () = quiet => Err(io::Error::new(io::ErrorKind::TimedOut, "nothing moved in the tunnel for too long")),
         () = stop.cancelled() => Err(io::Error::new(io::ErrorKind::Interrupted, "the proxy has stopped")),
     }

@@ -81,6 +81,11 @@ impl<S> Chunked<S> {
         &self.io
     }
 
+    /// Takes it apart; what was read already comes first.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.io, self.buffer)
+    }
+
     /// Puts bytes back in front.
     pub fn unread(&mut self, mut bytes: BytesMut) {
         bytes.unsplit(std::mem::take(&mut self.buffer));
