@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     Bounds, BoxError, Error, Refused, Spelling,
-    decode::{Decoded, Decoder},
+    decode::Decoder,
     encode::{Encoder, Out},
     fill::Inbox,
     head::{self, Length},
@@ -149,19 +149,7 @@ where
     /// Reads the answer's body, and sends what is still to be sent of the request's.
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.send(cx)?;
-        loop {
-            let Inbox { bytes, closed, .. } = &mut self.inbox;
-            let decoded = self.receiving.decode(bytes, *closed)?;
-            self.inbox.rest();
-            match decoded {
-                Decoded::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Decoded::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
-                Decoded::End => return Poll::Ready(None),
-                Decoded::Nothing => {}
-            }
-            let remaining = self.receiving.remaining();
-            ready!(self.inbox.poll_body(&mut self.io, cx, remaining))?;
-        }
+        self.inbox.poll_frame(&mut self.io, cx, &mut self.receiving)
     }
 
     /// Tells whether the answer's body has been read.

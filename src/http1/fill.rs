@@ -7,8 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
 use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{
+    Error,
+    decode::{Decoded, Decoder},
+};
 
 /// What was read and is not used yet.
 #[derive(Debug)]
@@ -55,8 +61,28 @@ impl Inbox {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads what comes next of a body.
+    pub(super) fn poll_frame<S: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        body: &mut Decoder,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            let decoded = body.decode(&mut self.bytes, self.closed)?;
+            self.rest();
+            match decoded {
+                Decoded::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Decoded::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Decoded::End => return Poll::Ready(None),
+                Decoded::Nothing => {}
+            }
+            ready!(self.poll_body(io, cx, body.remaining()))?;
+        }
+    }
+
     /// Reads what is there of a body of which `remaining` bytes are still to come.
-    pub(super) fn poll_body<S: AsyncRead + Unpin>(
+    fn poll_body<S: AsyncRead + Unpin>(
         &mut self,
         io: &mut S,
         cx: &mut Context<'_>,

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{
     Bounds, Error, Refused,
     answer::Asked,
-    decode::{Decoded, Decoder},
+    decode::Decoder,
     encode::{Encoder, Out},
     fill::Inbox,
     head::{self, Length},
@@ -338,25 +338,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if !self.answering {
             self.flush(cx)?;
         }
-        loop {
-            let Inbox { bytes, closed, .. } = &mut self.inbox;
-            let decoded = self.receiving.decode(bytes, *closed)?;
-            self.inbox.rest();
-            if self.receiving.is_end()
-                && let Some(server) = self.server.take()
-                && !server.will_wake(cx.waker())
-            {
-                server.wake();
-            }
-            match decoded {
-                Decoded::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Decoded::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
-                Decoded::End => return Poll::Ready(None),
-                Decoded::Nothing => {}
-            }
-            let remaining = self.receiving.remaining();
-            ready!(self.inbox.poll_body(&mut self.io, cx, remaining))?;
+        let polled = self.inbox.poll_frame(&mut self.io, cx, &mut self.receiving);
+        if self.receiving.is_end()
+            && let Some(server) = self.server.take()
+            && !server.will_wake(cx.waker())
+        {
+            server.wake();
         }
+        polled
     }
 }
 

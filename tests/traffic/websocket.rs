@@ -225,11 +225,9 @@ async fn adapter(proxy: &Proxy, listener: std::net::TcpListener) -> JoinHandle<(
 /// Autobahn's suite, over TLS and without: `AUTOBAHN` names its `wstest`, `AUTOBAHN_CASES` some of its cases instead of
 /// all. It runs on a Python of long ago, so it is no part of the ordinary run, which has the two tests above.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Autobahn's suite, on Python 2.7: docs/operations.md has the commands"]
 async fn autobahn() {
-    let Some(wstest) = std::env::var_os("AUTOBAHN") else {
-        println!("AUTOBAHN is not set: not run");
-        return;
-    };
+    let wstest = std::env::var_os("AUTOBAHN").expect("AUTOBAHN names wstest");
     let cases = std::env::var("AUTOBAHN_CASES").unwrap_or("*".to_owned());
     let (_echo, address) = echo().await;
     let tls = tls_to("localhost", address).await;
