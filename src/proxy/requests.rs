@@ -39,6 +39,12 @@ use crate::{
 /// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
 const STREAMS: u32 = 128;
 
+/// Bytes of an upload that a client may send before they are read. It is close: little is on the way.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same, of all uploads on a connection: some that wait leave room for the others (RFC 9113 §5.2).
+const WINDOW: u32 = 32 * STREAM_WINDOW;
+
 /// What all requests of a connection have in common.
 #[derive(Debug)]
 pub struct Scope {
@@ -169,8 +175,8 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
         .max_concurrent_streams(STREAMS)
         .enable_connect_protocol()
         .max_header_list_size(u32::try_from(proxy.limits.head_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(2 * 1024 * 1024)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
         .max_send_buf_size(256 * 1024)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(Calm::of_client(io.clone())), service);

@@ -22,6 +22,7 @@ use super::{
     connection::Lease,
     error::{Error, Kind, Sent},
     guarded::Guarded,
+    http2::Held,
     keep::{AgainBody, KeptBody},
     patience::Timed,
     silence::Silence,
@@ -80,7 +81,10 @@ pub struct Incoming {
 /// Where a response body comes from.
 enum Source {
     Http1(Lease),
-    Http2(HyperBody),
+    Http2 {
+        body: HyperBody,
+        _held: Held,
+    },
     /// It is over.
     Ended,
     /// There is none: the connection speaks another protocol now.
@@ -266,9 +270,9 @@ impl Incoming {
         }
     }
 
-    pub(super) fn http2(body: HyperBody, silence: Duration) -> Self {
+    pub(super) fn http2(body: HyperBody, held: Held, silence: Duration) -> Self {
         Self {
-            source: Source::Http2(body),
+            source: Source::Http2 { body, _held: held },
             spelling: Spelling::default(),
             silence: Silence::new(silence),
         }
@@ -315,7 +319,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Http1(_) => "Http1",
-            Self::Http2(_) => "Http2",
+            Self::Http2 { .. } => "Http2",
             Self::Ended => "Ended",
             Self::Upgraded(_) => "Upgraded",
         })
@@ -333,7 +337,7 @@ impl HttpBody for Incoming {
         let this = self.get_mut();
         let frame = match &mut this.source {
             Source::Http1(lease) => lease.poll_frame(cx).map_err(Error::http1),
-            Source::Http2(body) => Pin::new(body)
+            Source::Http2 { body, .. } => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|error| Error::http(error, Sent::Maybe)),
             Source::Ended | Source::Upgraded(_) => Poll::Ready(None),
@@ -365,7 +369,7 @@ impl HttpBody for Incoming {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Http1(lease) => lease.is_complete(),
-            Source::Http2(body) => body.is_end_stream(),
+            Source::Http2 { body, .. } => body.is_end_stream(),
             Source::Ended | Source::Upgraded(_) => true,
         }
     }
@@ -375,7 +379,7 @@ impl HttpBody for Incoming {
             Source::Http1(lease) => lease
                 .remaining()
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
-            Source::Http2(body) => body.size_hint(),
+            Source::Http2 { body, .. } => body.size_hint(),
             Source::Ended | Source::Upgraded(_) => SizeHint::with_exact(0),
         }
     }

@@ -10,6 +10,7 @@ use super::{
     body::Body,
     calm::Calm,
     error::{Error, Sent},
+    http2::{STREAM_WINDOW, WINDOW},
     io::{Filling, Listening, Stream},
     streams::Streams,
 };
@@ -24,8 +25,8 @@ pub(super) async fn http2(
     let handshake = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_while_idle(false)
         .handshake(TokioIo::new(Calm::of_server(Listening(io))));

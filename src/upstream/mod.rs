@@ -12,6 +12,7 @@ pub mod egress;
 mod error;
 mod guarded;
 mod handshake;
+mod http2;
 mod hush;
 pub mod io;
 mod keep;

@@ -1,4 +1,4 @@
-//! One origin as one client sees it: its idle HTTP/1.1 connections and its shared HTTP/2 connection.
+//! One origin as one client sees it: its idle HTTP/1.1 connections and its shared HTTP/2 connections.
 //!
 //! An HTTP/1.1 connection has no task of its own. Whoever has taken it drives it: the exchange until the head is
 //! there, then the response body until its end (`connection`). That spares two wake-ups for every request.
@@ -14,7 +14,6 @@ use std::{
 };
 
 use http::Response;
-use hyper::client::conn::http2;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -25,6 +24,7 @@ use super::{
     connection::Http1,
     error::{Error, Kind},
     handshake,
+    http2::{Connections, Place},
     io::{Filling, Stream},
     send::Outgoing,
     server_name,
@@ -46,7 +46,7 @@ pub struct Peer {
     tls: Arc<ClientConfig>,
     /// The one that was used last at the back.
     idle: Mutex<VecDeque<Http1>>,
-    http2: Mutex<Option<http2::SendRequest<Body>>>,
+    http2: Connections,
     /// One handshake at a time where its result may be shared.
     dialing: tokio::sync::Mutex<()>,
     /// What the origin speaks, once a handshake has told.
@@ -63,7 +63,7 @@ const ONLY_HTTP2: u8 = 2;
 /// A connection as the handshake left it.
 enum Fresh {
     Http1(Http1),
-    Http2(http2::SendRequest<Body>),
+    Http2(Place),
 }
 
 // === impl Peer ===
@@ -77,7 +77,7 @@ impl Peer {
             shared,
             tls,
             idle: Mutex::default(),
-            http2: Mutex::default(),
+            http2: Connections::default(),
             dialing: tokio::sync::Mutex::default(),
             speaks: AtomicU8::new(UNKNOWN),
         })
@@ -115,14 +115,14 @@ impl Peer {
                     Some(connection) => (Fresh::Http1(connection), true),
                     None => (Box::pin(self.dial(wants)).await?, false),
                 },
-                Alpn::Http2 => match self.open_http2() {
-                    Some(sender) => (Fresh::Http2(sender), true),
+                Alpn::Http2 => match self.http2.find() {
+                    Some(place) => (Fresh::Http2(place), true),
                     None => Box::pin(self.shared_http2()).await?,
                 },
             };
             let sent = match connection {
                 Fresh::Http1(connection) => self.send_http1(connection, &mut request, body).await,
-                Fresh::Http2(sender) => Box::pin(self.send_http2(sender, &mut request, body)).await,
+                Fresh::Http2(place) => Box::pin(self.send_http2(place, &mut request, body)).await,
             };
             match sent {
                 Ok(response) => return Ok(response),
@@ -182,24 +182,12 @@ impl Peer {
         }
     }
 
-    /// Returns the HTTP/2 connection if there is one that is open.
-    fn open_http2(&self) -> Option<http2::SendRequest<Body>> {
-        let mut sender = self
-            .http2
-            .lock()
-            .expect("no panic while connections are held");
-        if sender.as_ref().is_some_and(http2::SendRequest::is_closed) {
-            *sender = None;
-        }
-        sender.clone()
-    }
-
-    /// Makes the HTTP/2 connection, if nobody else just has; or an HTTP/1.1 connection if that is what the origin
+    /// Makes an HTTP/2 connection, if nobody else just has; or an HTTP/1.1 connection if that is what the origin
     /// speaks.
     async fn shared_http2(self: &Arc<Self>) -> Result<(Fresh, bool), Error> {
         let _dialing = self.dialing.lock().await;
-        if let Some(sender) = self.open_http2() {
-            return Ok((Fresh::Http2(sender), true));
+        if let Some(place) = self.http2.find() {
+            return Ok((Fresh::Http2(place), true));
         }
         if self.speaks.load(Ordering::Relaxed) == ONLY_HTTP1 {
             return match self.take_idle() {
@@ -207,14 +195,7 @@ impl Peer {
                 None => Ok((self.dial(Alpn::Http1).await?, false)),
             };
         }
-        let fresh = self.dial(Alpn::Http2).await?;
-        if let Fresh::Http2(sender) = &fresh {
-            *self
-                .http2
-                .lock()
-                .expect("no panic while connections are held") = Some(sender.clone());
-        }
-        Ok((fresh, false))
+        Ok((self.dial(Alpn::Http2).await?, false))
     }
 
     /// Makes a connection.
@@ -227,7 +208,8 @@ impl Peer {
             other => other?,
         };
         if is_http2 {
-            return handshake::http2(io, &self.shared).await.map(Fresh::Http2);
+            let sender = handshake::http2(io, &self.shared).await?;
+            return Ok(Fresh::Http2(self.http2.add(sender)));
         }
         if wants == Alpn::Http2 {
             self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
@@ -276,14 +258,8 @@ impl Peer {
         idle.retain(|connection| connection.idle_for() <= keep_for);
         self.trim(&mut idle);
         idle.shrink_to_fit();
-        let mut http2 = self
-            .http2
-            .lock()
-            .expect("no panic while connections are held");
-        if http2.as_ref().is_some_and(http2::SendRequest::is_closed) {
-            *http2 = None;
-        }
-        !idle.is_empty() || http2.is_some()
+        let http2 = self.http2.sweep();
+        !idle.is_empty() || http2
     }
 
     /// Returns how many idle HTTP/1.1 connections are kept.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response, StatusCode, request::Parts};
-use hyper::client::conn::{TrySendError, http2};
+use hyper::client::conn::TrySendError;
 use tokio::time::sleep;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     body::{Body, Incoming},
     connection::{Http1, Lease},
     error::{Error, Sent},
+    http2::Place,
     patience::Patience,
     peer::Peer,
 };
@@ -102,7 +103,7 @@ impl Peer {
     /// Sends over HTTP/2; the body comes back if nothing was sent.
     pub(super) async fn send_http2(
         &self,
-        mut sender: http2::SendRequest<Body>,
+        Place { mut sender, held }: Place,
         request: &mut Outgoing<'_>,
         body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, Error> {
@@ -134,7 +135,7 @@ impl Peer {
         match answer.await? {
             Ok(response) => {
                 let silence = self.shared.limits.silence;
-                Ok(response.map(|body| Incoming::http2(body, silence)))
+                Ok(response.map(|body| Incoming::http2(body, held, silence)))
             }
             Err(failed) => Err(put_back(failed, request.head, body)),
         }

@@ -13,10 +13,11 @@ use futures_util::stream;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use tokio::time::timeout;
 
 use crate::support::{
     child::resident_kib,
-    client::{Client, eventually},
+    client::{Client, Connection, eventually},
     origin::{Body, empty, full, origin},
     proxy::{Proxy, proxy},
     within,
@@ -28,6 +29,9 @@ const MIB: u64 = 1024 * 1024;
 const BODY: u64 = 128 * MIB;
 /// What may be on the way: windows of both connections, buffers of both sockets.
 const ON_THE_WAY: u64 = 32 * MIB;
+
+/// Streams of one connection that wait at the same time.
+const WAITING: usize = 16;
 
 const COMBINATIONS: [(&[&str], bool); 4] = [
     (&["http/1.1"], false),
@@ -117,6 +121,79 @@ async fn slow_readers_hold_back_the_origin() {
     }
 }
 
+/// Answers that a client does not read, and uploads that an origin does not, hold up no other on the same connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_wait_hold_back_no_other() {
+    for alpn in [&["http/1.1"], &["h2"]] {
+        let sent = Arc::<AtomicU64>::default();
+        let site = origin(&[HOST]).alpn(alpn).handler({
+            let sent = sent.clone();
+            move |request| {
+                let body = match request.uri().path() {
+                    "/large" => counted(&sent),
+                    _ => full("small"),
+                };
+                async move {
+                    match request.uri().path() {
+                        "/stuck" => std::future::pending().await,
+                        _ => drop(request.into_body().collect().await),
+                    }
+                    Ok(Response::new(body))
+                }
+            }
+        });
+        let site = site.start().await;
+        let proxy = proxy()
+            .site(&site)
+            .level("info")
+            .bearer("app", HOST, "t1")
+            .start()
+            .await;
+        let (large, small) = (site.url("/large"), site.url("/small"));
+        // What the client holds of its own connection's window is its own affair.
+        let mut other = client(&proxy, true)
+            .open(&small.parse().unwrap())
+            .await
+            .unwrap();
+        other.get(&small).await.unwrap().expect(200);
+        let mut crowd = client(&proxy, true)
+            .open(&small.parse().unwrap())
+            .await
+            .unwrap();
+        let mut held = Vec::new();
+        for _ in 0..WAITING {
+            let request = Request::get(&large).body(empty()).unwrap();
+            held.push(crowd.send(request).await.unwrap());
+        }
+        settled(&sent).await;
+        for _ in 0..50 {
+            let answer = timeout(Duration::from_secs(20), other.get(&small)).await;
+            let answer = answer.unwrap_or_else(|_| panic!("{alpn:?}: held back"));
+            answer.unwrap().expect(200);
+        }
+        let (stuck, taken) = (site.url("/stuck"), Arc::default());
+        let uploads = (0..WAITING).map(|_| Request::post(&stuck).body(counted(&taken)).unwrap());
+        let mut uploader = client(&proxy, true)
+            .open(&small.parse().unwrap())
+            .await
+            .unwrap();
+        let Connection::H2(sender) = &mut uploader else {
+            unreachable!("it speaks HTTP/2");
+        };
+        let uploads: Vec<_> = uploads.map(|upload| sender.send_request(upload)).collect();
+        let uploads = tokio::spawn(futures_util::future::join_all(uploads));
+        settled(&taken).await;
+        let request = Request::post(&small)
+            .body(full(vec![b'x'; 1 << 20]))
+            .unwrap();
+        let answer = timeout(Duration::from_secs(20), uploader.send(request)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{alpn:?}: an upload is held back"));
+        assert_eq!(answer.unwrap().status(), 200);
+        uploads.abort();
+        drop(held);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_origins_hold_back_the_client() {
     for (alpn, h2) in COMBINATIONS {
@@ -193,7 +270,7 @@ async fn early_answers_are_heard() {
             let request = Request::post(site.url("/upload"))
                 .body(StreamBody::new(endless).boxed_unsync())
                 .unwrap();
-            let answer = tokio::time::timeout(Duration::from_secs(20), client.start(request)).await;
+            let answer = timeout(Duration::from_secs(20), client.start(request)).await;
             let answer = answer
                 .expect("while it is sent")
                 .unwrap_or_else(|error| panic!("{alpn:?}, {h2}, {round}: {error}"));

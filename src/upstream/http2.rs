@@ -1,0 +1,97 @@
+//! An origin's HTTP/2 connections. Answers that nobody reads fill the windows of their streams, and together that of the
+//! connection (RFC 9113 §5.2): one carries only as many streams as its window holds, so that none waits for another.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hyper::client::conn::http2::SendRequest;
+
+use super::body::Body;
+
+/// Bytes of an answer that an origin may send before they are read.
+pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// The same, of all answers on a connection.
+pub(super) const WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
+
+/// Streams at the same time on one connection.
+const STREAMS: usize = 16;
+
+/// Connections that are open.
+#[derive(Debug, Default)]
+pub(super) struct Connections(Mutex<Vec<Connection>>);
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Body>,
+    /// One reference is this; each stream has another.
+    streams: Arc<()>,
+}
+
+/// A place on a connection.
+pub(super) struct Place {
+    pub sender: SendRequest<Body>,
+    pub held: Held,
+}
+
+/// Holds a place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    _stream: Arc<()>,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Returns a place on an open connection, if one has room.
+    pub(super) fn find(&self) -> Option<Place> {
+        let mut connections = self.lock();
+        connections.retain(|connection| !connection.sender.is_closed());
+        let free = connections.iter().find(|c| c.streams() < STREAMS);
+        free.map(Connection::place)
+    }
+
+    /// Adds a connection and returns a place on it.
+    pub(super) fn add(&self, sender: SendRequest<Body>) -> Place {
+        let connection = Connection {
+            sender,
+            streams: Arc::default(),
+        };
+        let place = connection.place();
+        self.lock().push(connection);
+        place
+    }
+
+    /// Closes what is not needed; tells whether anything is left.
+    pub(super) fn sweep(&self) -> bool {
+        let mut connections = self.lock();
+        let mut first = true;
+        connections.retain(|connection| {
+            let keeps = !connection.sender.is_closed() && (first || connection.streams() > 0);
+            first &= !keeps;
+            keeps
+        });
+        !connections.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        let held = self.0.lock();
+        held.expect("no panic while connections are held")
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn streams(&self) -> usize {
+        Arc::strong_count(&self.streams) - 1
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            sender: self.sender.clone(),
+            held: Held {
+                _stream: self.streams.clone(),
+            },
+        }
+    }
+}
