@@ -61,6 +61,11 @@ impl Reach {
         Ok(Self::Store(Box::new(offline)))
     }
 
+    /// Tells whether it is a proxy that runs.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+
     /// Returns the status of all sessions, or of those with a name.
     pub(super) async fn status(&mut self, name: Option<&str>) -> Result<Vec<Value>, Error> {
         let mut all = match self {

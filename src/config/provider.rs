@@ -5,7 +5,11 @@
 
 mod params;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     clients,
@@ -15,7 +19,7 @@ use super::{
     read::At,
     tree::{Entry, Node, Span, Table, Value},
 };
-use crate::provider;
+use crate::{origin::Host, provider};
 
 /// A session as its file and its provider's say it together.
 pub(super) struct Prepared {
@@ -65,14 +69,16 @@ pub(super) fn prepare(at: &At<'_>) -> Option<Prepared> {
         }
         provider = Some(name.to_owned());
     }
-    let mut values = values(&table);
     for name in missing {
-        values.insert(name, PLACEHOLDER.to_owned());
+        // So that nothing else says that it is missing.
+        params::add(&mut table, placeholder(name, at.node.span));
     }
     let places = Places {
         at,
-        values,
+        values: values(&table),
         secrets: names(&table, "secrets"),
+        spans: spans(&table),
+        no_host: RefCell::default(),
     };
     places.session(&mut table);
     let node = Node {
@@ -167,6 +173,29 @@ fn values(table: &Table) -> BTreeMap<String, String> {
     values.0.iter().filter_map(text).collect()
 }
 
+fn placeholder(name: String, span: Span) -> Entry {
+    Entry {
+        key: name,
+        key_span: span,
+        node: Node {
+            span,
+            value: Value::Text(PLACEHOLDER.to_owned()),
+        },
+    }
+}
+
+/// Where each of the `values` stands.
+fn spans(table: &Table) -> BTreeMap<String, Span> {
+    match table.get("values").map(|entry| &entry.node.value) {
+        Some(Value::Table(values)) => values
+            .0
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.node.span))
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
 fn names(table: &Table, key: &str) -> Vec<String> {
     match table.get(key).map(|entry| &entry.node.value) {
         Some(Value::Table(names)) => names.0.iter().map(|entry| entry.key.clone()).collect(),
@@ -198,6 +227,9 @@ struct Places<'a> {
     at: &'a At<'a>,
     values: BTreeMap<String, String>,
     secrets: Vec<String>,
+    spans: BTreeMap<String, Span>,
+    /// Values that should be hosts and are none: said once, at the value, and not at each place.
+    no_host: RefCell<BTreeSet<String>>,
 }
 
 // === impl Places ===
@@ -239,7 +271,30 @@ impl Places<'_> {
         if let Value::Text(text) = &mut entry.node.value
             && text.contains("{{")
         {
+            if key == "host" {
+                self.host(text);
+            }
             *text = self.substitute(text, entry.node.span, &format!("{path}.{key}"));
+        }
+    }
+
+    /// Looks at a value that is a whole host.
+    fn host(&self, text: &str) {
+        let name = text
+            .strip_prefix("{{")
+            .and_then(|rest| rest.strip_suffix("}}"));
+        let name = name.unwrap_or_default().trim();
+        let (Some(value), Some(span)) = (self.values.get(name), self.spans.get(name)) else {
+            return;
+        };
+        let bare = value.strip_prefix("*.").unwrap_or(value);
+        if let Err(error) = bare.parse::<Host>()
+            && self.no_host.borrow_mut().insert(name.to_owned())
+        {
+            let path = format!("{}.values.{name}", self.at.path);
+            let message = format!("not a host: {error}");
+            let hint = "the host alone: no scheme, no port, no path";
+            self.at.faults.error(*span, &path, message, hint);
         }
     }
 
@@ -257,6 +312,7 @@ impl Places<'_> {
             };
             let name = name.trim();
             match self.values.get(name) {
+                Some(_) if self.no_host.borrow().contains(name) => result.push_str(PLACEHOLDER),
                 Some(value) => result.push_str(value),
                 None => {
                     let message = format!("there is no value `{name}` to put in here");

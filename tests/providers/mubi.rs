@@ -373,3 +373,20 @@ async fn by_hand() {
         (Some("Bearer mine".to_owned()), Some(custom("7", "S")))
     );
 }
+
+/// What is held in memory alone has nowhere to go while no proxy runs.
+#[test]
+fn by_hand_into_nothing() {
+    let proxy = proxy().config(SESSION).prepare();
+    let cookie = format!("Cookie: {COOKIE}={}\n", session("T"));
+    let import = [
+        "import", "films", "--from", "header", "--domain", "mubi.com",
+    ];
+    let output = proxy.cli_with(&import, &cookie);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        said.contains("none runs") && said.contains("start it first"),
+        "{said}"
+    );
+}

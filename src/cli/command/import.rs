@@ -29,6 +29,7 @@ use crate::{
     rule::{UserAgent, user_agent},
     secret::Secret,
     server::Secrets,
+    store,
 };
 
 /// How long somebody has to unlock the desktop's keyring.
@@ -188,8 +189,17 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
         expires_at,
         cookies,
     };
+    let kept = recipe.is_some_and(|recipe| recipe.persist)
+        && found.config().store.url != store::Kind::Memory;
     let status = runtime::one()?.block_on(async {
         let mut reach = Reach::new(&context, found, Secrets::AtHand).await?;
+        if !kept && !reach.runs() {
+            let message = format!(
+                "nothing was imported: {} is kept in the memory of a proxy alone, and none runs",
+                which.session
+            );
+            return Err(Error::failed(message).hint("start it first: staysigned".to_owned()));
+        }
         let status = reach.put(&which, material).await;
         reach.close().await?;
         status

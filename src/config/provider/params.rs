@@ -104,7 +104,8 @@ fn choose(at: &At<'_>, table: &mut Table, name: &str, choices: &Choices<'_>) -> 
     true
 }
 
-fn add(table: &mut Table, value: Entry) {
+/// Adds to the `values`.
+pub(super) fn add(table: &mut Table, value: Entry) {
     if let Some(entry) = table.0.iter_mut().find(|entry| entry.key == "values") {
         if let Value::Table(values) = &mut entry.node.value {
             values.0.push(value);

@@ -160,6 +160,51 @@ fn what_follows_from_a_choice() {
     assert!(error.contains("na, eu") || error.contains("eu"), "{error}");
 }
 
+/// One mistake in what a provider needs is one fault, in the file of who made it.
+#[test]
+fn one_mistake_is_one_fault() {
+    let none = "secrets = { client_secret = \"env:A\", refresh_token = \"env:B\" }\n";
+    for (name, session, says) in [
+        ("amazon-ads", none, "needs a value for `client_id`"),
+        (
+            "amazon-ads",
+            "values = { client_id = \"x\", region = \"us\" }\nsecrets = { client_secret = \"env:A\", refresh_token = \"env:B\" }\n",
+            "does not know this `region`",
+        ),
+        (
+            "supabase",
+            "values = { host = \"abc.supabase.co\" }\n",
+            "needs a value for `apikey`",
+        ),
+        (
+            "supabase",
+            "values = { host = \"https://abc.supabase.co\", apikey = \"x\" }\n",
+            "session.s.values.host: not a host",
+        ),
+        (
+            "audible",
+            "values = { tld = \"co.ukk\" }\n",
+            "did you mean \"co.uk\"?",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[session.s]\nprovider = \"{name}\"\n{session}");
+        write(folder.path(), "config.toml", &text);
+        let place = Place {
+            path: folder.path().join("config.toml"),
+            found: Found::Option,
+            notes: Vec::new(),
+        };
+        let error = load(&place, &Variables::default()).unwrap_err();
+        assert_eq!(error.0.len(), 1, "{error}");
+        let error = error.to_string();
+        assert!(
+            error.contains(says) && error.contains("config.toml:"),
+            "{error}"
+        );
+    }
+}
+
 /// Every built-in provider is right by itself, whatever its choices.
 #[test]
 fn the_built_in_ones_are_right() {

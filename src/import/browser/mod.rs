@@ -275,7 +275,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoProfile { .. } => {
-                "start the browser once, or name the profile's folder: --profile PATH"
+                "start the browser once, or name the folder of its profile (--profile PATH, `profile` in [refresh])"
             }
             Self::UnknownProfile { .. } => "name one of them, or the profile's folder: --profile PATH",
             Self::NoContainers { .. } => "leave --container out",
