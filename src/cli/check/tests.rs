@@ -173,3 +173,22 @@ fn what_is_wrong_is_said_in_both_forms() {
     assert_eq!(ended, Ended::Wrong);
     assert!(text.contains("not a URL"), "{text}");
 }
+
+#[test]
+fn a_scheme_that_is_not_supported_is_one_fault() {
+    let (ended, text) = check(
+        "[session.api]\nbind = [{ host = \"api.example.com\" }]\n[session.api.sign]\nscheme = \"hmac\"\n\
+         key = \"{{ access_token }}\"\nover = [\"method\", \"path\"]\nheader = \"x-signature\"\n",
+        None,
+        false,
+    );
+    assert_eq!(ended, Ended::Wrong);
+    insta::assert_snapshot!(text, @r#"
+    config.toml:4:10: session.api.sign.scheme: `hmac` is not supported yet
+      4 | scheme = "hmac"
+        |          ^^^^^^
+      hint: bind only hosts that need no signature
+
+    config.toml: 1 fault; nothing was started
+    "#);
+}

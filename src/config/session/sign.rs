@@ -32,6 +32,10 @@ pub(super) fn read(keys: &Keys<'_>) -> Option<Sign> {
     let (region, service) = (get("region"), get("service"));
     let (key_id, secret) = (get("access_key_id"), get("secret_access_key"));
     let session_token = get("session_token");
+    if scheme.is_none() {
+        // Of a scheme that is not supported only this is said, not that its keys are unknown.
+        let _ = (keys.at("over"), keys.at("header"));
+    }
     let (own, others, hint) = match scheme? {
         Scheme::Adp => (ADP, SIGV4, HINT),
         Scheme::SigV4 => (SIGV4, ADP, OF_SIGV4),
