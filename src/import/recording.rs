@@ -24,6 +24,8 @@ pub(super) struct Exchange {
     pub(super) response: Vec<(String, String)>,
     /// The answer's body, if it is JSON.
     pub(super) json: Option<Value>,
+    /// The answer's body is JSON, and the recording has none.
+    pub(super) lacks_json: bool,
     pub(super) is_html: bool,
 }
 
@@ -84,6 +86,7 @@ fn exchange(n: usize, entry: &Value) -> Option<Result<Exchange, Error>> {
             .unwrap_or_default(),
         response: response_fields,
         json,
+        lacks_json: mime.contains("json") && !response["content"]["text"].is_string(),
         is_html,
     }))
 }

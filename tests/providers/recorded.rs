@@ -56,6 +56,21 @@ fn a_browsers_recording_is_drafted_from() {
     }
 }
 
+/// Without the bodies of its answers a recording shows no token endpoint, and that is said.
+#[test]
+fn a_recording_without_bodies_says_so() {
+    let mut har: Value = serde_json::from_str(SHOP).unwrap();
+    for entry in har["log"]["entries"].as_array_mut().unwrap() {
+        let content = entry["response"]["content"].as_object_mut().unwrap();
+        content.remove("text");
+    }
+    let (text, said) = draft(&har.to_string());
+    assert!(said.contains("no bodies of answers"), "{said}");
+    assert!(!text.contains("token_url"), "{text}");
+    let (_, said) = draft(SHOP);
+    assert!(!said.contains("no bodies"), "{said}");
+}
+
 /// What was signed out lacks its cookie, and says so; what was not is a session, on its own hosts and no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browsers_recording_is_imported() {

@@ -72,6 +72,12 @@ pub fn draft(text: &[u8]) -> Result<Draft, Error> {
     };
     let is_over = cookies::is_over(&exchanges, &findings.cookies);
     let (toml, mut notes) = write::write(&findings, &site, exchanges.len(), &secrets);
+    if findings.endpoint.is_none() && exchanges.iter().any(|exchange| exchange.lacks_json) {
+        notes.push(
+            "it has no bodies of answers, or has them in other files: without them no token endpoint is seen"
+                .to_owned(),
+        );
+    }
     if is_over {
         notes.push(
             "it ends with a sign-out: what it holds of the session opens nothing; import another one that does not"
