@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::{
+    courtesy::Courtesy,
     keys::Keys,
     read::Problem,
     transaction::Task,
@@ -30,6 +31,7 @@ use super::{
 use crate::secret::Secret;
 
 mod commit;
+mod courtesy;
 mod keys;
 mod read;
 mod rekey;
@@ -93,7 +95,9 @@ impl Sqlite {
         let keys = Arc::new(Keys::new(&path, key, seal, &locks)?);
         keys.mend(&writer)?;
         let feed = Arc::new(Feed::default());
-        let writer = Writer::new(writer, &path, Arc::clone(&keys), Arc::clone(&feed), OURS)?;
+        let (keys_too, feed_too) = (Arc::clone(&keys), Arc::clone(&feed));
+        let patience = (Courtesy::in_folder(&locks), busy);
+        let writer = Writer::new(writer, &path, keys_too, feed_too, OURS, patience)?;
         let (jobs, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name("store".to_owned())

@@ -6,14 +6,17 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tracing::warn;
 
 use super::{
     super::{Change, Committed, Error, SessionId, seal::Seal},
     commit::Session,
+    courtesy::{AGAIN, Courtesy},
     keys::Keys,
     read::Problem,
 };
@@ -42,6 +45,9 @@ pub(super) struct Database {
     keys: Arc<Keys>,
     /// `synchronous`: FULL if true, else NORMAL.
     full: bool,
+    courtesy: Courtesy,
+    /// How long another process's transaction is waited for.
+    busy: Duration,
 }
 
 /// A transaction that did not come about.
@@ -75,13 +81,20 @@ pub(super) struct Written {
 // === impl Database ===
 
 impl Database {
-    pub(super) fn new(connection: Connection, path: &Path, keys: Arc<Keys>) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        path: &Path,
+        keys: Arc<Keys>,
+        (courtesy, busy): (Courtesy, Duration),
+    ) -> Self {
         Self {
             connection,
             path: path.to_owned(),
             keys,
             // As it was opened.
             full: true,
+            courtesy,
+            busy,
         }
     }
 
@@ -109,8 +122,23 @@ impl Database {
 
     /// Begins a transaction that writes; with `synced` it is on the disk before anybody can see it.
     pub(super) fn begin(&mut self, synced: bool) -> rusqlite::Result<()> {
-        self.set_full(synced)
-            .and_then(|()| self.execute("BEGIN IMMEDIATE"))
+        self.set_full(synced)?;
+        let until = Instant::now() + self.busy;
+        let next = self.courtesy.wait();
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let begun = loop {
+            let begun = self.execute("BEGIN IMMEDIATE");
+            let is_busy = |e: &rusqlite::Error| {
+                e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until
+            };
+            if !begun.as_ref().is_err_and(is_busy) {
+                break begun;
+            }
+            thread::sleep(AGAIN);
+        };
+        drop(next);
+        self.connection.busy_timeout(self.busy)?;
+        begun
     }
 
     pub(super) fn roll_back(&self) {

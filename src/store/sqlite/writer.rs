@@ -26,6 +26,7 @@ use tracing::warn;
 
 use super::{
     super::{Committed, Durability, Error, feed::Feed},
+    courtesy::Courtesy,
     keys::Keys,
     read,
     rekey::Replacement,
@@ -96,6 +97,7 @@ impl Writer {
         keys: Arc<Keys>,
         feed: Arc<Feed>,
         handle: u64,
+        patience: (Courtesy, Duration),
     ) -> Result<Self, Error> {
         let open = |source: Box<dyn StdError + Send + Sync>| Error::Open {
             place: path.display().to_string(),
@@ -117,7 +119,7 @@ impl Writer {
             .open(schema::beside(path, "-wal"))
             .map_err(|e| open(Box::new(e)))?;
         Ok(Self {
-            database: Database::new(connection, path, Arc::clone(&keys)),
+            database: Database::new(connection, path, Arc::clone(&keys), patience),
             wal,
             keys,
             feed,

@@ -1,6 +1,12 @@
 //! A database that is locked, and what a commit costs.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use super::*;
 use crate::store::jar;
@@ -52,6 +58,33 @@ async fn a_lock_that_ends_in_time_is_waited_for() {
     raw.execute_batch("COMMIT").unwrap();
     let store = commit.await.unwrap();
     assert_eq!(held(&store, &id()).await.generation, Generation(1));
+}
+
+/// Another process holds the lock nearly all the time, in many short transactions one after another.
+#[tokio::test]
+async fn a_process_that_writes_all_the_time_starves_nobody() {
+    let home = Home::new();
+    let store = home.open();
+    let raw = home.raw();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writes = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+                std::thread::sleep(Duration::from_millis(4));
+                raw.execute_batch("COMMIT").unwrap();
+                // As long as it takes to answer who asked.
+                let pause = Instant::now();
+                while pause.elapsed() < Duration::from_micros(200) {}
+            }
+        }
+    });
+    for generation in 0..20 {
+        done(&store, &id(), generation, to(generation + 1)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    writes.join().unwrap();
 }
 
 #[tokio::test]
