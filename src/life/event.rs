@@ -33,6 +33,8 @@ pub enum Event {
     },
     /// This is held now, by a login, an import, a restore, or an answer that came late.
     Imported(Holding),
+    /// The flight has the right to refresh: what it sends is sent from now on.
+    Begun,
     /// The call of the flight ended.
     Outcome(Outcome),
 }

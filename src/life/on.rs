@@ -106,6 +106,15 @@ impl Life {
         }
     }
 
+    /// The time that a flight waited for the right to refresh is none of its token's in doubt.
+    pub(super) fn begun(&mut self, now: Now) {
+        if let State::Refreshing { attempt, .. } = &mut self.state
+            && attempt.number == 1
+        {
+            attempt.started = now.moment();
+        }
+    }
+
     pub(super) fn asked(&mut self, now: Now, rules: &Rules, effects: &mut Vec<Effect>) {
         let in_flight = matches!(self.state, State::Refreshing { .. });
         if !in_flight && self.state.holding().renewable {

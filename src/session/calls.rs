@@ -21,6 +21,8 @@ const BETTER: Duration = Duration::from_secs(10);
 /// The calls of one flight, in the order of their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
+    /// The flight's place in the order of all.
+    flight: u64,
     open: JoinSet<(u32, Outcome)>,
     /// The numbers of those that have not ended.
     pending: BTreeSet<u32>,
@@ -34,6 +36,17 @@ pub(super) struct Calls {
 // === impl Calls ===
 
 impl Calls {
+    pub(super) fn of(flight: u64) -> Self {
+        Self {
+            flight,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn flight(&self) -> u64 {
+        self.flight
+    }
+
     /// Asks once more and returns the answer to that. Answers to earlier calls are kept.
     pub(super) async fn ask(
         &mut self,
@@ -53,7 +66,7 @@ impl Calls {
                 permit: permit.clone(),
             }
         };
-        let number = attempt.number;
+        let (number, before) = (attempt.number, self.latest);
         self.latest = number;
         self.pending.insert(number);
         let call = Arc::clone(&session.refresh).refresh(spend);
@@ -62,6 +75,10 @@ impl Calls {
             loop {
                 match self.next().await {
                     Some((of, outcome)) if of == number => return outcome,
+                    // Nothing was sent since: this is the newest that there is.
+                    Some((of, Outcome::Renewed(renewed))) if of == before && permit.revoke() => {
+                        return Outcome::Renewed(renewed);
+                    }
                     Some((of, Outcome::Renewed(renewed))) => self.keep(of, renewed),
                     Some((_, Outcome::Failed(_))) => {}
                     None => return broken("it was not answered".to_owned()),
@@ -72,13 +89,16 @@ impl Calls {
             Ok(outcome) => outcome,
             // What was not sent by now is not sent at all.
             Err(_) if permit.revoke() => {
-                call.abort();
-                self.pending.remove(&number);
                 let why = format!("it took {} ms to connect", attempt.limit.as_millis());
                 Outcome::Failed(Failure::Unsent(why))
             }
             Err(_) => broken(format!("no answer within {} ms", attempt.limit.as_millis())),
         };
+        if permit.is_revoked() {
+            call.abort();
+            self.pending.remove(&number);
+            self.latest = before;
+        }
         if attempt.spends.is_none() {
             // Nothing was spent: a late answer is worth nothing.
             self.open.abort_all();

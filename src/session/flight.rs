@@ -1,7 +1,10 @@
 //! One flight of a session's refresh: lease, read again, journal, call, store, publish; in this order, in a task that
 //! no client can cancel.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,9 +20,6 @@ use crate::{
     life::{Attempt, Cause, Effect, Event, Failure, Outcome, Reason, State, What},
     store::{self, Durability, Lease},
 };
-
-/// How long a flight waits for another one, of another process on the same store.
-const LEASE: Duration = Duration::from_secs(60);
 
 /// The waits between readings of the store after a refusal: another process may just be writing what it obtained.
 const AFTER_A_REFUSAL: [Duration; 4] = [
@@ -39,9 +39,16 @@ const IN_DOUBT: &str = "in_doubt";
 
 impl Session {
     pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
-        let mut calls = Calls::default();
+        let mut calls = Calls::of(1 + self.flights.fetch_add(1, Ordering::Relaxed));
         let _permits = self.shared.permits(self.refresh.host()).await;
         let mut lease = self.right_to_refresh().await;
+        if lease.is_ok() {
+            // Counted from here: it may have waited for long.
+            self.happen(Event::Begun);
+            if let State::Refreshing { attempt: begun, .. } = &self.inner().life.state {
+                attempt.started = begun.started;
+            }
+        }
         loop {
             let next = match &mut lease {
                 Ok(lease) => self.call(lease, &attempt, &mut calls).await,
@@ -73,30 +80,6 @@ impl Session {
         }
         self.shared
             .spawn(self.clone().wait_for_late(calls, attempt, lease));
-    }
-
-    /// Nothing is spent while what the last refresh brought is in memory only.
-    pub(super) async fn right_to_refresh(&self) -> Result<Lease, Failure> {
-        self.save()
-            .await
-            .map_err(|error| Failure::Store(error.with_causes()))?;
-        self.lease().await
-    }
-
-    /// What could not be stored keeps the lease until it is: the others know only the token that it came of.
-    pub(super) fn let_go_of(&self, lease: Option<Lease>) {
-        let mut lease = lease.map(Arc::new);
-        if let Some(unsaved) = &mut self.inner().unsaved {
-            unsaved.lease = unsaved.lease.take().or(lease.take());
-        }
-    }
-
-    pub(super) async fn lease(&self) -> Result<Lease, Failure> {
-        match timeout(LEASE, self.store.lease(&self.id)).await {
-            Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(error)) => Err(Failure::Store(error.with_causes())),
-            Err(_) => Err(elsewhere()),
-        }
     }
 
     /// Tells the life of an outcome; returns the next call of the same flight, if there is one.
@@ -137,15 +120,16 @@ impl Session {
             }
             let began = Instant::now();
             if attempt.spends.is_some()
-                && let Some(late) = self.late_answer(attempt.spends.as_deref())
+                && let Some(late) = self.late_answer()
             {
-                return self.renewed(late.renewed, attempt, began.elapsed()).await;
+                return self.make_ours(late, began.elapsed()).await;
             }
-            let permit = Permit::under(lease.witness());
+            let permit = Permit::under(lease.witness(), Arc::clone(&self.late_at_hand));
             let answer = calls.ask(self, attempt, permit).await;
             let unsent = matches!(answer, refresh::Outcome::Failed(Failure::Unsent(_)));
-            // Suspended before anything was sent: all is looked at again, with the right to.
-            if !unsent || lease.is_held() {
+            // Suspended before anything was sent, or an answer came: all is looked at again, with the right to.
+            let again = attempt.spends.is_some() && self.has_late() || !lease.is_held();
+            if !unsent || !again {
                 break (answer, began.elapsed());
             }
         };
@@ -186,11 +170,8 @@ impl Session {
     ) -> Result<(), Outcome> {
         loop {
             self.look_and_note(attempt).await?;
-            match timeout(LEASE, lease.hold()).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return Ok(()),
-                Ok(Err(error)) => return Err(Outcome::Failed(Failure::Store(error.with_causes()))),
-                Err(_) => return Err(Outcome::Failed(elsewhere())),
+            if !self.hold(lease).await.map_err(Outcome::Failed)? {
+                return Ok(());
             }
         }
     }
@@ -396,8 +377,4 @@ impl Session {
             self.install(held, Arc::unwrap_or_clone(taught), Event::Changed);
         }
     }
-}
-
-fn elsewhere() -> Failure {
-    Failure::Store("another process refreshes it".to_owned())
 }

@@ -1,11 +1,17 @@
 //! Answers to calls that were given up: good ones are taken in while the store has the token that they spent.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 
 use super::{Session, calls::Calls, refresh::Renewed, write::doubt};
-use crate::{life::Attempt, store::Lease};
+use crate::{
+    life::{Attempt, Effect},
+    store::Lease,
+};
 
 /// How long an answer that nobody waits for any more is still worth having.
 const LATE: Duration = Duration::from_secs(120);
@@ -16,8 +22,19 @@ const UNREADABLE: Duration = Duration::from_secs(1);
 /// A good answer that came late.
 #[derive(Debug)]
 pub(super) struct Late {
-    pub(super) attempt: Attempt,
-    pub(super) renewed: Renewed,
+    attempt: Attempt,
+    renewed: Renewed,
+    /// The flight, by its place in the order of all; and the token that its calls spent.
+    flight: u64,
+    spent: Option<String>,
+}
+
+/// A late answer that was taken.
+#[derive(Debug)]
+pub(super) struct Taken {
+    flight: u64,
+    spent: Option<String>,
+    brought: Option<String>,
 }
 
 // === impl Session ===
@@ -40,8 +57,12 @@ impl Session {
         let Some(renewed) = calls.fallback() else {
             return self.let_go_of(lease);
         };
-        let spends = attempt.spends.clone();
-        self.inner().late = Some(Late { attempt, renewed });
+        self.came_late(Late {
+            flight: calls.flight(),
+            spent: attempt.spends.clone(),
+            attempt,
+            renewed,
+        });
         let lease = match lease {
             Some(lease) => lease,
             None => match self.lease().await {
@@ -58,10 +79,12 @@ impl Session {
             }
             known = self.take_up(false).await.is_ok();
         }
-        if known && let Some(late) = self.late_answer(spends.as_deref()) {
-            let better = stop.run_until_cancelled(calls.best()).await.flatten();
-            let renewed = better.unwrap_or(late.renewed);
-            let _ = self.renewed(renewed, &late.attempt, began.elapsed()).await;
+        if known && let Some(mut late) = self.late_answer() {
+            if late.flight == calls.flight() {
+                let better = stop.run_until_cancelled(calls.best()).await.flatten();
+                late.renewed = better.unwrap_or(late.renewed);
+            }
+            let _ = self.make_ours(late, began.elapsed()).await;
         }
         self.let_go_of(Some(lease));
     }
@@ -75,10 +98,66 @@ impl Session {
             && doubt.is_some_and(|doubt| !doubt.in_grace(self.now(), grace))
     }
 
-    /// Returns what came late for this refresh token.
-    pub(super) fn late_answer(&self, spends: Option<&str>) -> Option<Late> {
+    /// What a later flight brought is worth more.
+    fn came_late(&self, late: Late) {
+        let mut inner = self.inner();
+        let before = inner.late.take();
+        let before = before.filter(|before| before.flight > late.flight);
+        inner.late = Some(before.unwrap_or(late));
+        self.late_at_hand.store(true, Ordering::Release);
+    }
+
+    /// Makes what came late for the token that is held the session's. The caller has the lease.
+    pub(super) async fn take_late(&self) {
+        let Some(late) = self.late_answer() else {
+            return;
+        };
+        if let Some(next) = self.make_ours(late, Duration::ZERO).await {
+            self.perform(vec![Effect::Refresh(next)]);
+        }
+    }
+
+    /// Stores and publishes what came late; returns the next call of the flight under way, if there is one.
+    pub(super) async fn make_ours(&self, late: Late, took: Duration) -> Option<Attempt> {
+        let Late {
+            attempt,
+            renewed,
+            flight,
+            spent,
+        } = late;
+        let next = self.renewed(renewed, &attempt, took).await;
+        let mut inner = self.inner();
+        let brought = inner.held.token.clone();
+        if brought != attempt.spends {
+            inner.taken = Some(Taken {
+                flight,
+                spent,
+                brought,
+            });
+        }
+        next
+    }
+
+    /// Tells whether an answer came late that nobody has taken yet.
+    pub(super) fn has_late(&self) -> bool {
+        self.late_at_hand.load(Ordering::Acquire)
+    }
+
+    /// Returns what came late, if it is worth more than what is held: it came of the same token, or the same as what is
+    /// held came of, by a call of a later flight.
+    pub(super) fn late_answer(&self) -> Option<Late> {
         let mut inner = self.inner();
         let late = inner.late.take();
-        late.filter(|late| late.attempt.spends.as_deref() == spends)
+        self.late_at_hand.store(false, Ordering::Release);
+        let mut late = late?;
+        let held = inner.held.token.clone();
+        let replaces = inner.taken.as_ref().is_some_and(|taken| {
+            taken.spent == late.spent && taken.brought == held && taken.flight < late.flight
+        });
+        if replaces {
+            late.attempt.spends.clone_from(&held);
+            late.attempt.generation = inner.held.generation;
+        }
+        (late.attempt.spends == held).then_some(late)
     }
 }

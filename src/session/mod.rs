@@ -28,6 +28,7 @@ mod people;
 pub mod refresh;
 mod relay;
 mod renew;
+mod right;
 mod runner;
 mod seeds;
 mod sessions;
@@ -112,6 +113,10 @@ pub struct Session {
     /// When real traffic last showed what each heartbeat would, in milliseconds since the start.
     felt_at: Box<[AtomicU64]>,
     probing: AtomicBool,
+    /// Whether there is an answer to a call that was given up, for [`refresh::Permit`]s.
+    late_at_hand: Arc<AtomicBool>,
+    /// How many flights there were.
+    flights: AtomicU64,
     /// When the last request came, in milliseconds since the epoch; kept only for `idle`.
     used_at: AtomicU64,
     reads: write::Reads,

@@ -91,6 +91,7 @@ impl Session {
             held_back: Default::default(),
             unsaved: None,
             late: None,
+            taken: None,
             planned: 0,
             last_error: None,
         };
@@ -125,6 +126,8 @@ impl Session {
                 .map(|_| AtomicU64::new(0))
                 .collect(),
             probing: AtomicBool::new(false),
+            late_at_hand: Arc::default(),
+            flights: AtomicU64::new(0),
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
             standins,

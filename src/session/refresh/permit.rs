@@ -2,11 +2,12 @@
 //!
 //! Between the decision to spend a token and its first byte on the way lie a connection and a handshake, and a process
 //! can be suspended anywhere. So the lease is looked at once more, at the last moment; and a call that is given up
-//! before that moment loses the right to send anything, and is known not to have been sent.
+//! before that moment loses the right to send anything, and is known not to have been sent. So does one before whose moment
+//! the answer to an earlier call comes.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use crate::store::Witness;
@@ -16,6 +17,8 @@ use crate::store::Witness;
 pub struct Permit {
     state: Arc<AtomicU8>,
     lease: Witness,
+    /// Whether something newer is at hand than what would be sent.
+    newer: Arc<AtomicBool>,
 }
 
 const OPEN: u8 = 0;
@@ -25,17 +28,18 @@ const REVOKED: u8 = 2;
 // === impl Permit ===
 
 impl Permit {
-    /// Makes one that is good for as long as the lease is held.
-    pub fn under(lease: Witness) -> Self {
+    /// Makes one that is good for as long as the lease is held and nothing newer is at hand.
+    pub fn under(lease: Witness, newer: Arc<AtomicBool>) -> Self {
         Self {
             state: Arc::default(),
             lease,
+            newer,
         }
     }
 
     /// Asks for the right to send, right before that is done; `false`: nothing may be sent.
     pub fn take(&self) -> bool {
-        if !self.lease.is_held() {
+        if self.newer.load(Ordering::Acquire) || !self.lease.is_held() {
             self.revoke();
             return false;
         }

@@ -9,15 +9,17 @@ use std::{borrow::Cow, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use super::Relayed;
+use super::{Presented, Relay, Relayed, SOON, unstored};
 use crate::{
     grant::Grant,
+    life::Failure,
     rule::{
         Capture, Source,
         body::{Edit, json, splice},
     },
     secret::Secret,
     session::{
+        Session,
         held::{ACCESS_TOKEN, REFRESH_TOKEN},
         refresh::Answered,
     },
@@ -162,6 +164,41 @@ fn values(capture: &Capture, field: &str, body: &[u8]) -> Vec<(std::ops::Range<u
         Some((span, text?))
     });
     texts.collect()
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Returns what an earlier refresh brought, for a client that has the token which that one spent.
+    pub(super) async fn told_again(&self, relay: &Relay) -> Result<Option<Relayed>, Failure> {
+        let presented = self.presented(relay.presented.expose()).await;
+        let presented = presented.map_err(unstored)?;
+        let Some(current) = self.ready() else {
+            return Ok(None);
+        };
+        let now = self.shared.env.wall();
+        let grant = &current.grant;
+        let left = match grant.expires_at.map(|end| end.duration_since(now)) {
+            Some(Ok(left)) => Some(left),
+            // A session that signs outlives its token.
+            Some(Err(_)) => return Ok(None),
+            None => None,
+        };
+        let Some(kept) = read(grant, &relay.capture, left) else {
+            return Ok(None);
+        };
+        let recent = || {
+            let since = grant.obtained_at.and_then(|at| now.duration_since(at).ok());
+            let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
+            since.is_some_and(|since| since < grace)
+        };
+        let spent = match presented {
+            Presented::Earlier => kept.rotated || recent(),
+            Presented::Current => !kept.rotated && recent(),
+            Presented::Foreign => false,
+        };
+        Ok(spent.then_some(kept.relayed))
+    }
 }
 
 #[cfg(test)]

@@ -140,9 +140,25 @@ impl Session {
     async fn relay_once(self: Arc<Self>, relay: Relay) -> Result<Relayed, Failure> {
         let _permits = self.shared.permits(Some(&relay.request.url.origin)).await;
         let mut lease = self.right_to_refresh().await?;
+        loop {
+            match self.relay_under(&mut lease, &relay).await {
+                // Nothing was sent, for another process has or had the right to, or something newer has come.
+                Err(Failure::Unsent(_)) if self.has_late() || !lease.is_held() => {
+                    self.hold(&mut lease).await?;
+                }
+                relayed => {
+                    self.let_go_of(Some(lease));
+                    return relayed;
+                }
+            }
+        }
+    }
+
+    async fn relay_under(&self, lease: &mut Lease, relay: &Relay) -> Result<Relayed, Failure> {
         self.take_up(true).await.map_err(unstored)?;
+        self.take_late().await;
         if relay.capture.coalesce
-            && let Some(told) = self.told_again(&relay).await?
+            && let Some(told) = self.told_again(relay).await?
         {
             return Ok(told);
         }
@@ -167,10 +183,10 @@ impl Session {
             wait: Duration::ZERO,
             overtaken: false,
         };
-        self.may_spend(&mut lease, &attempt).await?;
+        self.may_spend(lease, &attempt).await?;
         self.record(name::STARTED, "asked by a client".to_owned());
         let began = Instant::now();
-        let answered = self.ask_for(&relay, &token, (&mut lease, &attempt)).await;
+        let answered = self.ask_for(relay, &token, (lease, &attempt)).await;
         let answered = match answered {
             Ok(answered) => answered,
             Err(failure) => {
@@ -179,7 +195,7 @@ impl Session {
             }
         };
         let took = began.elapsed();
-        match self.renewal(&relay, &answered, &token) {
+        match self.renewal(relay, &answered, &token) {
             Ok(renewed) => {
                 self.counters.attempt("ok", took);
                 if let Some(next) = self.renewed(renewed, &attempt, took).await {
@@ -188,7 +204,6 @@ impl Session {
             }
             Err(failure) => self.refused(&failure, doubted, took).await,
         }
-        self.let_go_of(Some(lease));
         Ok(Relayed {
             status: answered.status,
             headers: answered.headers,
@@ -221,7 +236,7 @@ impl Session {
                 body: Secret::new((relay.body)(token.expose())),
                 ..relay.request.clone()
             };
-            let permit = Permit::under(lease.witness());
+            let permit = Permit::under(lease.witness(), Arc::clone(&self.late_at_hand));
             let call = Arc::clone(&self.refresh).relay(request, permit.clone());
             let failure = match timeout(attempt.limit, call).await {
                 Ok(Ok(answered)) => return Ok(answered),
@@ -237,10 +252,6 @@ impl Session {
                     }
                 }
             };
-            if matches!(failure, Failure::Unsent(_)) && !lease.is_held() {
-                self.may_spend(lease, attempt).await?;
-                continue;
-            }
             let wait = waits.next().filter(|wait| began.elapsed() + *wait < grace);
             match (&failure, wait) {
                 (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,
@@ -311,37 +322,6 @@ impl Session {
         if let Err(error) = noted.await {
             tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
         }
-    }
-
-    /// Returns what an earlier refresh brought, for a client that has the token which that one spent.
-    async fn told_again(&self, relay: &Relay) -> Result<Option<Relayed>, Failure> {
-        let presented = self.presented(relay.presented.expose()).await;
-        let presented = presented.map_err(unstored)?;
-        let Some(current) = self.ready() else {
-            return Ok(None);
-        };
-        let now = self.shared.env.wall();
-        let grant = &current.grant;
-        let left = match grant.expires_at.map(|end| end.duration_since(now)) {
-            Some(Ok(left)) => Some(left),
-            // A session that signs outlives its token.
-            Some(Err(_)) => return Ok(None),
-            None => None,
-        };
-        let Some(kept) = kept::read(grant, &relay.capture, left) else {
-            return Ok(None);
-        };
-        let recent = || {
-            let since = grant.obtained_at.and_then(|at| now.duration_since(at).ok());
-            let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
-            since.is_some_and(|since| since < grace)
-        };
-        let spent = match presented {
-            Presented::Earlier => kept.rotated || recent(),
-            Presented::Current => !kept.rotated && recent(),
-            Presented::Foreign => false,
-        };
-        Ok(spent.then_some(kept.relayed))
     }
 
     async fn presented(&self, presented: &str) -> Result<Presented, store::Error> {

@@ -226,10 +226,17 @@ impl Sqlite {
     ) -> Result<T, Error> {
         let (keys, id) = (Arc::clone(&self.0.keys), id.clone());
         self.read(move |reader| {
-            let first = read(reader, &keys.seal(), &id);
-            let found = match first {
-                Err(Problem::Damaged) if keys.follow(reader)? => read(reader, &keys.seal(), &id),
-                found => found,
+            let found = loop {
+                let seal = keys.seal();
+                let found = read(reader, &seal, &id);
+                // Another process, or the thread that writes, may have taken up another key meanwhile.
+                let is_new = |keys: &Keys| {
+                    let followed = keys.follow(reader)?;
+                    Ok::<_, Error>(followed || keys.seal().epoch() != seal.epoch())
+                };
+                if !matches!(found, Err(Problem::Damaged)) || !is_new(&keys)? {
+                    break found;
+                }
             };
             found.map_err(|problem| problem.while_reading(&id))
         })

@@ -4,12 +4,28 @@ use std::time::Duration;
 
 use super::{
     fate::Fate,
-    server::Server,
-    wire::{Call, Inner, World},
+    server::{Pair, Server},
+    wire::{Inner, World},
 };
 
 /// After so long no call is waited for.
 const GIVEN_UP: Duration = Duration::from_secs(10);
+
+/// One call, as it is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) process: usize,
+    pub(super) token: usize,
+    pub(super) sent: Duration,
+    pub(super) fate: Option<Fate>,
+    pub(super) acted: u32,
+    /// What came back to a process that lived, and when.
+    pub(super) delivered: Option<(Duration, Pair)>,
+    /// That process crashed before it could store it.
+    pub(super) lost: bool,
+    /// The server acted on a later call with the same token before.
+    pub(super) overtaken: bool,
+}
 
 // === impl World ===
 
@@ -44,6 +60,18 @@ impl World {
                 .is_some_and(|(at, _)| at >= since && at - call.sent > GIVEN_UP);
             call.lost |= late;
         }
+    }
+
+    /// An answer has come. If another process's later call with the same token was acted upon and not answered, which of
+    /// the two the server saw last is known to nobody, and what is taken may be void.
+    pub(super) fn delivered(&self, number: usize, what: (Duration, Pair)) {
+        let mut inner = self.inner();
+        inner.calls[number].delivered = Some(what);
+        let call = inner.calls[number];
+        inner.unsavable |= inner.calls[number + 1..].iter().any(|later| {
+            let crossed = later.token == call.token && later.process != call.process;
+            crossed && later.acted > 0 && later.delivered.is_none()
+        });
     }
 
     /// The one excuse for a reuse: nothing newer had come when the token was sent. An answer to an earlier call than

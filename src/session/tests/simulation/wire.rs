@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     fate::Fate,
+    judge::Call,
     refresher::answered,
     server::{Pair, Server},
 };
@@ -27,22 +28,6 @@ use crate::{
         refresh::{Answered, Outcome, Permit, Pulse, Refresh, Renewed, Spend},
     },
 };
-
-/// One call, for the judge.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
-    pub(super) process: usize,
-    pub(super) token: usize,
-    pub(super) sent: Duration,
-    pub(super) fate: Option<Fate>,
-    pub(super) acted: u32,
-    /// What came back to a process that lived, and when.
-    pub(super) delivered: Option<(Duration, Pair)>,
-    /// That process crashed before it could store it.
-    pub(super) lost: bool,
-    /// The server acted on a later call with the same token before.
-    pub(super) overtaken: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -341,7 +326,7 @@ impl Wire {
             Ok(Err(())) => Outcome::Failed(Failure::Terminal("invalid_grant".to_owned())),
             Ok(Ok(pair)) => {
                 let now = world.now();
-                world.inner().calls[call].delivered = Some((now, pair));
+                world.delivered(call, (now, pair));
                 Outcome::Renewed(Renewed {
                     fields: vec![
                         (
