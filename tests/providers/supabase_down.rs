@@ -41,6 +41,30 @@ async fn the_authorization_server_is_away() {
     assert_eq!(bench.project.refreshes(), 2);
 }
 
+/// 3.4.10, a server that says nothing: the answer that was rejected is passed on, and no token is lost by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authorization_server_is_silent() {
+    let bench = Bench::new(Project::new(), "timeout = \"1s\"").await;
+    fail(
+        &bench.project,
+        &[Fault::Silence(Duration::from_secs(600)); 50],
+    );
+    bench.revoke();
+    let answer = bench.get(&bench.site, "/rest/v1/todos").await.expect(401);
+    assert_eq!(answer.json()["code"], "PGRST301");
+    let status = bench.proxy.status("app");
+    assert_eq!(status["requires_login"], false, "{status}");
+    bench.project.with(|state| state.faults.clear());
+    let begun = Instant::now();
+    while bench.get(&bench.site, "/rest/v1/todos").await.status != 200 {
+        let status = bench.proxy.status("app");
+        assert!(begun.elapsed() < Duration::from_secs(120), "{status}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let counts = bench.project.with(|state| state.rules.counts);
+    assert_eq!((counts.granted, counts.families_revoked), (1, 0));
+}
+
 /// 3.4.7: a token that was used twice over ends the session, once, and says what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_used_is_the_end() {

@@ -29,6 +29,8 @@ pub enum Fault {
     /// Nothing done; with `Retry-After`.
     Status(u16, Option<u64>),
     Html,
+    /// Nothing done, and nothing said for this long.
+    Silence(Duration),
     /// The connection ends; nothing done.
     Reset,
     /// The refresh is done, and the connection ends.
@@ -184,6 +186,10 @@ impl Project {
                 return reply;
             }
             Some(Fault::Html) => return routes::html("<html>a gateway's page</html>"),
+            Some(Fault::Silence(time)) => {
+                tokio::time::sleep(time).await;
+                return gone();
+            }
             Some(Fault::Reset) => return gone(),
             _ => {}
         }
