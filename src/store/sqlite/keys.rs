@@ -109,19 +109,39 @@ impl Keys {
         self.seal.load_full()
     }
 
-    pub(super) fn set(&self, seal: Seal) {
-        self.seal.store(Arc::new(seal));
+    /// Takes a newer one. Who was slow does not bring an older one back: the writer and the readers share it.
+    pub(super) fn set(&self, seal: Seal) -> Arc<Seal> {
+        let seal = Arc::new(seal);
+        self.seal.rcu(|known| {
+            let newest = if seal.epoch() > known.epoch() {
+                &seal
+            } else {
+                known
+            };
+            Arc::clone(newest)
+        });
+        seal
     }
 
-    /// Takes up a key that another process has given the store; says whether there is one.
-    pub(super) fn follow(&self, connection: &Connection) -> Result<bool, Error> {
-        let meta = Meta::read(connection).map_err(|e| Error::Read(Box::new(e)))?;
-        if meta.epoch == self.seal.load().epoch() {
-            return Ok(false);
+    /// Returns the seal of the store as the connection sees it, which another process may have changed.
+    pub(super) fn follow(&self, connection: &Connection) -> Result<Arc<Seal>, Error> {
+        let read = || Meta::read(connection).map_err(|e| Error::Read(Box::new(e)));
+        let mut meta = read()?;
+        loop {
+            let known = self.seal();
+            if meta.epoch == known.epoch() {
+                return Ok(known);
+            }
+            if let Some(seal) = meta.seal(&self.source)? {
+                return Ok(self.set(seal));
+            }
+            // Its key may have been replaced between the two looks.
+            let now = read()?;
+            if now.epoch == meta.epoch {
+                return Err(Error::WrongKey(self.place.clone()));
+            }
+            meta = now;
         }
-        let seal = meta.seal(&self.source)?;
-        self.set(seal.ok_or_else(|| Error::WrongKey(self.place.clone()))?);
-        Ok(true)
     }
 
     /// Waits until nobody else replaces the key; the right ends with the file.

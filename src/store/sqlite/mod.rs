@@ -226,19 +226,19 @@ impl Sqlite {
     ) -> Result<T, Error> {
         let (keys, id) = (Arc::clone(&self.0.keys), id.clone());
         self.read(move |reader| {
-            let found = loop {
-                let seal = keys.seal();
+            let mut seal = keys.seal();
+            loop {
                 let found = read(reader, &seal, &id);
-                // Another process, or the thread that writes, may have taken up another key meanwhile.
-                let is_new = |keys: &Keys| {
-                    let followed = keys.follow(reader)?;
-                    Ok::<_, Error>(followed || keys.seal().epoch() != seal.epoch())
-                };
-                if !matches!(found, Err(Problem::Damaged)) || !is_new(&keys)? {
-                    break found;
+                if let Err(Problem::Damaged) = found {
+                    // Another process, or the thread that writes, may have taken up another key meanwhile.
+                    let newer = keys.follow(reader)?;
+                    if newer.epoch() != seal.epoch() {
+                        seal = newer;
+                        continue;
+                    }
                 }
-            };
-            found.map_err(|problem| problem.while_reading(&id))
+                return found.map_err(|problem| problem.while_reading(&id));
+            }
         })
         .await
     }

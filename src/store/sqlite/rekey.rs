@@ -100,12 +100,11 @@ impl Database {
 
     /// Writes all that changes with the key, within a transaction.
     fn seal_again(&self, keys: &Keys, asked: &Replacement) -> Result<Option<(Seal, usize)>, Error> {
-        keys.follow(&self.connection)?;
+        let old = keys.follow(&self.connection)?;
         // Another process may have been faster.
         if !self.is_due(asked)? {
             return Ok(None);
         }
-        let old = keys.seal();
         let new = match &asked.key {
             NewKey::Given(key) => old.renewed(key),
             NewKey::Drawn => old.renewed(&keys.source().make_next()?),

@@ -152,14 +152,16 @@ impl Database {
 
     fn parts(&self, tasks: &[&Task]) -> rusqlite::Result<Written> {
         let mut written = Written::nothing(last_change(&self.connection)?);
-        if let Err(error) = self.keys.follow(&self.connection) {
-            // Nothing is sealed with a key that is the store's no more.
-            let error = self.at(error);
-            let refused = tasks.iter().map(|_| Err(error.clone().into()));
-            written.outcomes.extend(refused);
-            return Ok(written);
-        }
-        let seal = self.keys.seal();
+        let seal = match self.keys.follow(&self.connection) {
+            Ok(seal) => seal,
+            Err(error) => {
+                // Nothing is sealed with a key that is the store's no more.
+                let error = self.at(error);
+                let refused = tasks.iter().map(|_| Err(error.clone().into()));
+                written.outcomes.extend(refused);
+                return Ok(written);
+            }
+        };
         for task in tasks {
             let outcome = match self.part(task, &seal, &mut written) {
                 Ok(done) if matches!(task, Task::Touch) => self.has_room().map(|()| done),
