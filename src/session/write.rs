@@ -15,8 +15,9 @@ use crate::{
     store::{Attempt, Change, Committed, Cookies, Durability, Error, Notes, Stored},
 };
 
-/// How often a change is based anew on what others have stored before it is given up.
-pub(super) const TRIES: usize = 8;
+/// How often a change is based anew on what others have stored before it is given up. A process that is slower than the
+/// others loses most of its turns: with eight of them an answer was lost under load.
+pub(super) const TRIES: usize = 64;
 
 /// The waits before a save that failed is tried again.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
