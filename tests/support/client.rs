@@ -20,12 +20,12 @@ use super::{
     BoxError,
     origin::{Body, Origin, empty, full},
     pki::{self, TRUSTED, crypto, roots},
-    wait::within,
+    wait::within_limit,
 };
 
 pub use super::wait::eventually;
 
-/// An answer's head, or its body: some wait for a refresh, or are large.
+/// A tunnel, an answer's head, or its body: some proxies are stopped, some answers wait for a refresh or are large.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// Where the client's connections go.
@@ -169,7 +169,7 @@ impl Client {
 
     /// The byte stream that HTTP is spoken on: behind the CONNECT, and inside TLS if there is any.
     pub async fn stream(&self, parts: &Parts) -> Result<Stream, BoxError> {
-        within(&format!("{parts:?}"), self.stream_of(parts)).await
+        within_limit(ANSWER, &format!("{parts:?}"), self.stream_of(parts)).await
     }
 
     async fn stream_of(&self, parts: &Parts) -> Result<Stream, BoxError> {
@@ -225,7 +225,12 @@ impl Client {
 
     /// A tunnel to this authority; an answer other than 2xx is the error.
     pub async fn connect(&self, authority: &str) -> Result<TcpStream, BoxError> {
-        within(&format!("CONNECT {authority}"), self.tunnel(authority)).await
+        within_limit(
+            ANSWER,
+            &format!("CONNECT {authority}"),
+            self.tunnel(authority),
+        )
+        .await
     }
 
     async fn tunnel(&self, authority: &str) -> Result<TcpStream, BoxError> {
@@ -283,9 +288,7 @@ impl Connection {
     /// Sends a request with an absolute URL, in the form that fits the connection.
     pub async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
         let what = format!("{} {}", request.method(), request.uri());
-        tokio::time::timeout(ANSWER, self.send_on(request))
-            .await
-            .unwrap_or_else(|_| panic!("{what}: no answer within {ANSWER:?}"))
+        within_limit(ANSWER, &what, self.send_on(request)).await
     }
 
     async fn send_on(&mut self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
@@ -342,9 +345,8 @@ impl Answer {
     pub async fn read(response: Response<Incoming>) -> Result<Self, BoxError> {
         let (head, body) = response.into_parts();
         let status = head.status;
-        let body = tokio::time::timeout(ANSWER, body.collect()).await;
-        let body =
-            body.unwrap_or_else(|_| panic!("an answer's body ({status}): not within {ANSWER:?}"))?;
+        let what = format!("the body of an answer, {status}");
+        let body = within_limit(ANSWER, &what, body.collect()).await?;
         let trailers = body.trailers().cloned();
         Ok(Self {
             status: head.status,

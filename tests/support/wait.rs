@@ -7,9 +7,14 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for one step of a test, at most [`LIMIT`].
 pub async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, step)
+    within_limit(LIMIT, what, step).await
+}
+
+/// The same with a limit of its own.
+pub async fn within_limit<T>(limit: Duration, what: &str, step: impl Future<Output = T>) -> T {
+    tokio::time::timeout(limit, step)
         .await
-        .unwrap_or_else(|_| panic!("{what}: not within {LIMIT:?}"))
+        .unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
 }
 
 /// Calls a function until it returns something, for at most so long.

@@ -117,7 +117,7 @@ fn found_in_the_folder_it_may_name_no_command() {
 fn what_is_no_configuration_is_refused_without_reading_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
-    std::fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
+    std::fs::write(&path, vec![b'#'; (16 << 20) + 1]).unwrap();
     assert!(
         read(&path, Trust::Anybodys)
             .unwrap_err()
