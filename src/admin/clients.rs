@@ -9,7 +9,7 @@ use axum::{
 use super::{
     State, material,
     problem::Problem,
-    sessions::{find, forgotten, refreshed, restored, taken},
+    sessions::{One, find, forgotten, one, refreshed, restored, taken},
 };
 use crate::session::{Restored, Status};
 
@@ -18,9 +18,12 @@ type Place = Path<(String, String)>;
 
 /// Returns a client's own session.
 #[utoipa::path(get, path = "/api/v1/sessions/{name}/clients/{client}", tag = "sessions",
-    responses((status = 200, body = Status), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(super) async fn get(Given(state): Given<State>, Path((name, client)): Place) -> Answer {
-    Ok(Json(find(&state, &name, Some(&client))?.status()))
+    responses((status = 200, body = One), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn get(
+    Given(state): Given<State>,
+    Path((name, client)): Place,
+) -> Result<Json<One>, Problem> {
+    Ok(Json(one(&*find(&state, &name, Some(&client))?)))
 }
 
 /// Forces a refresh of a client's own session.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    session::{self, Restored, Session, Status},
+    session::{self, Event, Restored, Session, Status},
     store,
 };
 
@@ -30,6 +30,15 @@ const BODY: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct List {
     pub sessions: Vec<Status>,
+}
+
+/// One session, and what happened to it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct One {
+    #[serde(flatten)]
+    pub status: Status,
+    /// The last events, the oldest first.
+    pub history: Vec<Event>,
 }
 
 /// What a refresh that was asked for came to.
@@ -52,12 +61,19 @@ pub(super) async fn list(Given(state): Given<State>) -> Json<List> {
 
 /// Returns one session.
 #[utoipa::path(get, path = "/api/v1/sessions/{name}", tag = "sessions",
-    responses((status = 200, body = Status), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = One), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn get(
     Given(state): Given<State>,
     Path(name): Path<String>,
-) -> Result<Json<Status>, Problem> {
-    Ok(Json(find(&state, &name, None)?.status()))
+) -> Result<Json<One>, Problem> {
+    Ok(Json(one(&*find(&state, &name, None)?)))
+}
+
+pub(super) fn one(session: &Session) -> One {
+    One {
+        status: session.status(),
+        history: session.history(),
+    }
 }
 
 /// Forces a refresh now, and returns how it ended.

@@ -84,8 +84,19 @@ impl Reach {
                     .collect()
             }
         };
-        if let Some(name) = name {
-            all.retain(|session| session["name"] == name);
+        let Some(name) = name else {
+            return Ok(all);
+        };
+        all.retain(|session| session["name"] == name);
+        if let Self::Running(client) = self {
+            // With what happened to it, which only the proxy knows.
+            for session in &mut all {
+                let which = Which {
+                    session: name.to_owned(),
+                    client: session["client"].as_str().map(str::to_owned),
+                };
+                *session = client.ask(Method::GET, &which.path(""), None).await?;
+            }
         }
         Ok(all)
     }

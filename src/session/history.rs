@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::SystemTime};
 
 use serde::{Serialize, Serializer};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::ToSchema;
 
 /// Events kept of one session.
 const KEPT: usize = 100;
@@ -27,12 +28,14 @@ pub mod name {
 }
 
 /// Something that happened to a session.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Event {
+    #[schema(value_type = String)]
     pub name: &'static str,
     pub session: String,
     pub client: Option<String>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: SystemTime,
     /// Why, or what of it; never a secret.
     pub detail: String,

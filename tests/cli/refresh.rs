@@ -1,5 +1,7 @@
 //! `refresh`, through the running proxy and without one.
 
+use serde_json::Value;
+
 use super::Said;
 use crate::support::{
     authority::{Authority, Fault, holding, logged_in, session},
@@ -36,7 +38,30 @@ async fn a_session_is_renewed_now() {
             .bad(1, &["the refresh failed", "hint:", "staysigned import api"]);
         assert!(!err.contains(&pair.refresh), "{err}");
         let status = said(&proxy, &["status", "api", "--json"]).json();
-        assert_eq!(status["sessions"][0]["state"], "needs_login");
+        let status = &status["sessions"][0];
+        assert_eq!(status["state"], "needs_login");
+        // What happened is known to the proxy alone.
+        let history = status["history"].as_array();
+        let names =
+            |history: &Vec<Value>| history.iter().map(|event| event["name"].clone()).collect();
+        let names: Vec<Value> = history.map(names).unwrap_or_default();
+        let happened = [
+            "refresh.started",
+            "refresh.succeeded",
+            "session.rotated",
+            "refresh.started",
+            "refresh.succeeded",
+            "session.rotated",
+            "refresh.started",
+            "refresh.failed",
+            "session.needs_login",
+        ];
+        assert_eq!(names, if running { &happened[..] } else { &[] }, "{status}");
+        let text = said(&proxy, &["status", "api"]).good();
+        for name in happened {
+            assert_eq!(text.contains(&format!("Z  {name} ")), running, "{text}");
+        }
+        assert!(!text.contains(&pair.refresh), "{text}");
     }
 }
 

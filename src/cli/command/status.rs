@@ -45,7 +45,8 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
             } else if args.json {
                 output::json(&json!({ "sessions": sessions }))?;
             } else {
-                let text = shown(&sessions, running);
+                let mut text = shown(&sessions, running);
+                text.extend(sessions.iter().map(history));
                 match (args.watch, output::is_terminal()) {
                     (true, true) => output::print(screen(&text, looked))?,
                     (true, false) if looked => output::print(format_args!("\n{text}"))?,
@@ -111,6 +112,23 @@ fn shown(sessions: &[Value], running: bool) -> String {
     }
     let note = "No proxy runs with this configuration: this is what the store holds.";
     format!("{table}\n{}\n", Paint::Dim(note))
+}
+
+/// Returns what happened to a session, if it is told: an event in a line.
+fn history(status: &Value) -> String {
+    let events = status["history"].as_array().into_iter().flatten();
+    let mut text = String::new();
+    for event in events {
+        let part = |key: &str| event[key].as_str().unwrap_or_default();
+        let before = if text.is_empty() { "\n" } else { "" };
+        text += &format!(
+            "{before}{}  {:<19}  {}\n",
+            part("at"),
+            part("name"),
+            part("detail")
+        );
+    }
+    text
 }
 
 /// Returns a session in a line.
