@@ -136,6 +136,13 @@ impl Session {
         match answer {
             refresh::Outcome::Renewed(renewed) => {
                 self.counters.attempt("ok", took);
+                // No token tells whether a login is the newest: who lost the right meanwhile sees if another has come since.
+                if attempt.spends.is_none()
+                    && !lease.is_held()
+                    && let Err(outcome) = self.prepare(lease, attempt).await
+                {
+                    return self.report(outcome);
+                }
                 self.renewed(renewed, attempt, took).await
             }
             refresh::Outcome::Failed(failure) => {
