@@ -40,7 +40,7 @@ use crate::{
 const STREAMS: u32 = 128;
 
 /// Bytes of an upload that a client may send before they are read. It is close: little is on the way.
-const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// The same, of all uploads on a connection: some that wait leave room for the others (RFC 9113 §5.2).
 const WINDOW: u32 = 32 * STREAM_WINDOW;

@@ -8,7 +8,7 @@ use hyper::client::conn::http2::SendRequest;
 use super::body::Body;
 
 /// Bytes of an answer that an origin may send before they are read.
-pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
+pub(super) const STREAM_WINDOW: u32 = 512 * 1024;
 
 /// The same, of all answers on a connection.
 pub(super) const WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
