@@ -120,7 +120,9 @@ impl Patient {
         }
         eventually(what, WELL, || {
             let status = self.proxy.status("app");
-            (status["message"].is_null() && self.stored() == status["generation"]).then_some(())
+            // One that is under way has still to end.
+            let is_fresh = status["state"] == "fresh" && status["message"].is_null();
+            (is_fresh && self.stored() == status["generation"]).then_some(())
         })
         .await;
     }
