@@ -68,6 +68,8 @@ async fn work(client: Client, kind: Kind, url: String, tally: Arc<Tally>) {
             }
             Ok(answer) => tally.fail(kind, &format!("{answer:?}").into()),
             Err(error) if is_unsent(&error) => {}
+            // GOAWAY came between the look at the connection and the request.
+            Err(error) if reused && is_closed(&error) => {}
             // The proxy has closed what was idle while the request came: sent again, as by every client (RFC 9112
             // §9.3.1), if the origin has not seen it, which is looked at in the end.
             Err(error) if reused && is_cut(&error) => {}
@@ -91,6 +93,12 @@ fn is_unsent(error: &BoxError) -> bool {
     let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<h2::Error>());
     error.is_canceled()
         || source.is_some_and(|e| e.is_go_away() && e.reason() == Some(Reason::NO_ERROR))
+}
+
+/// The connection has ended before anything of the request was written.
+fn is_closed(error: &BoxError) -> bool {
+    let error = error.downcast_ref::<hyper::Error>();
+    error.is_some_and(hyper::Error::is_closed)
 }
 
 fn is_cut(error: &BoxError) -> bool {
