@@ -219,6 +219,7 @@ impl Life {
             wait: Duration::ZERO,
             limit,
             overtaken: false,
+            asked: None,
         };
         self.state = State::Refreshing {
             stale,

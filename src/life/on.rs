@@ -116,9 +116,11 @@ impl Life {
     }
 
     pub(super) fn asked(&mut self, now: Now, rules: &Rules, effects: &mut Vec<Effect>) {
-        let in_flight = matches!(self.state, State::Refreshing { .. });
-        if !in_flight && self.state.holding().renewable {
-            self.start(Cause::Asked, now, rules, effects);
+        match &mut self.state {
+            // It may be another process's refresh from before that ends this flight: that is not what is asked for.
+            State::Refreshing { stale, attempt } => attempt.asked = Some(stale.clone()),
+            state if state.holding().renewable => self.start(Cause::Asked, now, rules, effects),
+            _ => {}
         }
     }
 

@@ -65,10 +65,14 @@ impl Life {
     ) {
         let newer = held.generation > attempt.generation;
         let renewable = held.renewable;
+        let asked = attempt.asked.as_ref();
+        let still_asked = asked.is_some_and(|before| !held.is_renewed_since(before));
         self.settle(held);
-        // The flight would have served this rejection, but what it ends with is what was rejected.
+        // The flight would have served this rejection, or whoever asked, but what it ends with was there before.
         if self.rejected && newer && renewable && !self.cooling(now) {
             self.start(Cause::Rejected, now, rules, effects);
+        } else if still_asked && renewable {
+            self.start(Cause::Asked, now, rules, effects);
         }
     }
 
@@ -167,7 +171,9 @@ impl Life {
             | Failure::Store(_) => {}
         }
         self.failures = self.failures.saturating_add(1);
-        let retry = when::retry(&failure, one_time, self.failures, now);
+        let in_grace = |doubt: &Doubt| doubt.in_grace(now, rules.grace);
+        let in_grace = self.doubt.as_ref().is_some_and(in_grace);
+        let retry = when::retry(&failure, one_time, in_grace, self.failures, now);
         if matches!(failure, Failure::Unsent(_)) {
             effects.push(Effect::Probe);
         }

@@ -66,6 +66,8 @@ pub struct Attempt {
     pub limit: Duration,
     /// Somebody put in other material meanwhile.
     pub overtaken: bool,
+    /// What was held when a person asked for a refresh, while this flight was under way.
+    pub asked: Option<Holding>,
 }
 
 /// Why a refresh was started.
@@ -87,6 +89,14 @@ impl Holding {
     /// Tells whether a request can be sent with it.
     pub fn usable(&self, now: SystemTime) -> bool {
         self.what == What::Whole && !self.expired(now)
+    }
+
+    /// Tells whether a refresh came between the two; cookies that were learnt are none where a token is spent.
+    pub(super) fn is_renewed_since(&self, before: &Self) -> bool {
+        match self.token {
+            Some(_) => self.token != before.token,
+            None => self.generation > before.generation,
+        }
     }
 
     pub fn expired(&self, now: SystemTime) -> bool {

@@ -23,15 +23,22 @@ const LONGEST_THROTTLE: Duration = Duration::from_secs(600);
 /// The shortest time between a renewal and the next: a server whose tokens are dead on arrival is not hammered.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
-/// Returns when a failed refresh is tried again, its being in doubt left aside.
-pub(super) fn retry(failure: &Failure, one_time: bool, failures: u32, now: Now) -> Moment {
+/// Returns when a failed refresh is tried again, its being in doubt left aside; `in_grace`: what it may have spent is
+/// taken once more.
+pub(super) fn retry(
+    failure: &Failure,
+    one_time: bool,
+    in_grace: bool,
+    failures: u32,
+    now: Now,
+) -> Moment {
     let wait = match failure {
         Failure::Throttled { until, .. } => until
             .duration_since(now.wall)
             .unwrap_or_default()
             .clamp(FIRST_RETRY, LONGEST_THROTTLE),
         Failure::InDoubt { .. } if one_time => MINUTE,
-        Failure::NotAnAnswer(_) if one_time && failures > 1 => MINUTE,
+        Failure::NotAnAnswer(_) if one_time && !in_grace && failures > 1 => MINUTE,
         Failure::InDoubt { .. }
         | Failure::NotAnAnswer(_)
         | Failure::Unsent(_)

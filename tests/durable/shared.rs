@@ -87,6 +87,8 @@ async fn no_update_is_lost_between_proxies_and_commands() {
     let refreshing = async {
         for round in 0..6 {
             refresh(&first, ["config.toml", "second.toml"][round % 2]).await;
+            let granted = authority.with(|oauth| oauth.counts.granted);
+            assert_eq!(granted, round as u64 + 1, "a refresh that was asked for");
             // Who asks just behind another's refresh, and has not seen it, gets what that one brought.
             seen_by_all(&clients, &site, &authority).await;
         }

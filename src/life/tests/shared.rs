@@ -54,6 +54,29 @@ fn what_another_process_stored_may_be_rejected_before_the_flight_ends() {
 }
 
 #[test]
+fn who_asks_gets_more_than_what_was_there_before() {
+    let superseded = Event::Outcome(Outcome::Superseded);
+    let stored = |generation| Event::Stored {
+        held: held(generation),
+        doubt: None,
+        ended: None,
+        vain: None,
+    };
+    let (life, rules) = fresh();
+    let (life, _) = life.on(Event::Rejected(Generation(1)), now(0), &rules);
+    let (asked_before, _) = life.clone().on(Event::Asked, now(0), &rules);
+    let (asked_before, _) = asked_before.on(stored(2), now(1), &rules);
+    let (_, effects) = asked_before.on(superseded.clone(), now(2), &rules);
+    assert_eq!(refresh(&effects), None, "that came after the question");
+    let (life, _) = life.on(stored(2), now(1), &rules);
+    let (life, effects) = life.on(Event::Asked, now(1), &rules);
+    assert_eq!(refresh(&effects), None, "one flight at a time");
+    let (_, effects) = life.on(superseded, now(2), &rules);
+    let spends = refresh(&effects).map(|attempt| attempt.spends.as_deref());
+    assert_eq!(spends, Some(Some("t2")));
+}
+
+#[test]
 fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
     let (life, rules) = fresh();
     let (life, _) = life.on(Event::Asked, now(0), &rules);

@@ -182,6 +182,7 @@ impl Session {
             started: self.now().moment(),
             wait: Duration::ZERO,
             overtaken: false,
+            asked: None,
         };
         self.may_spend(lease, &attempt).await?;
         self.record(name::STARTED, "asked by a client".to_owned());
