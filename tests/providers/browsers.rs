@@ -266,12 +266,15 @@ async fn chromium_with_a_keyring() {
 async fn desktop(home: &Path) -> (Group, String) {
     let run = home.join("run");
     std::fs::create_dir(&run).expect("a folder");
-    for program in ["gnome-keyring-daemon", "secret-tool"] {
+    for program in ["gnome-keyring-daemon", "dbus-send", "secret-tool"] {
         tool::find(program);
     }
     let mut command = tool::clean(&tool::find("dbus-run-session"), home);
+    // Whoever asks before the daemon has its name makes the bus start a second one, which is locked.
     let script =
         "printf password | gnome-keyring-daemon --foreground --unlock --components=secrets &
+        until dbus-send --session --print-reply --dest=org.freedesktop.DBus /org/freedesktop/DBus \
+            org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets | grep -q true; do sleep 0.1; done
         until secret-tool store --label=probe probe ready </dev/null; do sleep 0.2; done
         printf %s \"$DBUS_SESSION_BUS_ADDRESS\" >bus.new && mv bus.new bus
         wait";
