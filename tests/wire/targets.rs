@@ -30,8 +30,19 @@ const TARGETS: &[&str] = &[
 ];
 
 /// Other than this nothing is refused that works without a proxy: a target with a space or a control character has more
-/// than one reading.
-const REFUSED: &[&str] = &["/a b", "/a\u{7f}", "/?a\tb", "/?\u{1}"];
+/// than one reading, and one that is not UTF-8 has none as a text (each character is one byte here).
+const REFUSED: &[&str] = &[
+    "/a b",
+    "/a\u{7f}",
+    "/?a\tb",
+    "/?\u{1}",
+    "/caf\u{e9}",
+    "/?q=\u{e9}",
+    "/\u{c3}?\u{a9}",
+    "/\u{c0}\u{af}",
+    "/\u{ed}\u{a0}\u{80}",
+    "/\u{ff}",
+];
 
 /// RFC 9112 §3.2: a proxy must not rewrite the path and the query.
 #[tokio::test(flavor = "multi_thread")]
