@@ -4,31 +4,26 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::Mutex,
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
-    net::{TcpStream, lookup_host},
-    time::{Instant, sleep, timeout},
+    net::TcpStream,
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
     error::{Error, Kind},
     mark::Marks,
+    names::Names,
     reach::Reach,
 };
 use crate::origin::Host;
 
-/// How long addresses are believed. Pooling makes lookups rare; this spares them when connections are short.
-const FRESH: Duration = Duration::from_secs(30);
-
 /// The head start of each address over the next (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
-
-/// Names kept; when there are more, all are asked for again.
-const NAMES: usize = 4096;
 
 /// Finds addresses and connects to them.
 #[derive(Debug)]
@@ -41,14 +36,7 @@ pub struct Dialer {
     pub limit: Duration,
     /// What we are called on the way.
     pub marks: Marks,
-    names: Mutex<HashMap<(Host, u16), Found>>,
-}
-
-/// The addresses of a name, and when they were found.
-#[derive(Debug)]
-struct Found {
-    at: Instant,
-    addresses: Vec<SocketAddr>,
+    names: Arc<Names>,
 }
 
 // === impl Dialer ===
@@ -64,14 +52,15 @@ impl Dialer {
             ours,
             limit,
             marks: Marks::default(),
-            names: Mutex::default(),
+            names: Arc::new(Names::new()),
         }
     }
 
     /// Connects to a host, trying its addresses in turn with a head start each. What `reach` forbids is judged by the
     /// addresses that are then dialled; what the configuration leads elsewhere may be anywhere.
     pub async fn connect(&self, host: &Host, port: u16, reach: Reach) -> Result<TcpStream, Error> {
-        let addresses = match timeout(self.limit, self.addresses(host, port)).await {
+        let until = Instant::now() + self.limit;
+        let addresses = match timeout_at(until, self.addresses(host, port)).await {
             Ok(addresses) => addresses?,
             Err(_) => return Err(Error::unsent(Kind::DnsTimeout)),
         };
@@ -85,7 +74,7 @@ impl Dialer {
                 return Err(Error::unsent(Kind::Ourselves(*address)));
             }
         }
-        match timeout(self.limit, race(addresses)).await {
+        match timeout_at(until, race(addresses)).await {
             Ok(Ok(socket)) => {
                 // Small writes must not wait for an acknowledgement; what is large is written at once anyway.
                 socket
@@ -94,10 +83,7 @@ impl Dialer {
                 Ok(socket)
             }
             Ok(Err(error)) => {
-                self.names
-                    .lock()
-                    .expect("no panic while names are held")
-                    .remove(&(host.clone(), port));
+                self.doubt(host);
                 let kind = match error.kind() {
                     io::ErrorKind::ConnectionRefused => Kind::ConnectRefused,
                     io::ErrorKind::TimedOut => Kind::ConnectTimeout,
@@ -105,7 +91,17 @@ impl Dialer {
                 };
                 Err(Error::unsent(kind).because(error))
             }
-            Err(_) => Err(Error::unsent(Kind::ConnectTimeout)),
+            Err(_) => {
+                self.doubt(host);
+                Err(Error::unsent(Kind::ConnectTimeout))
+            }
+        }
+    }
+
+    /// Has a name asked for before it is next used: nobody answered at its addresses.
+    fn doubt(&self, host: &Host) {
+        if let Host::Name(name) = host {
+            self.names.doubt(name);
         }
     }
 
@@ -114,38 +110,14 @@ impl Dialer {
         if let Some(address) = self.resolve.get(&key) {
             return Ok(vec![*address]);
         }
-        let name = match host {
-            Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
-            Host::Name(name) => name,
-        };
-        if let Some(Found { at, addresses }) = self
-            .names
-            .lock()
-            .expect("no panic while names are held")
-            .get(&key)
-            && at.elapsed() < FRESH
-        {
-            return Ok(addresses.clone());
+        match host {
+            Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
+            Host::Name(name) => {
+                let mut addresses = self.names.find(name).await?.to_vec();
+                addresses.iter_mut().for_each(|a| a.set_port(port));
+                Ok(addresses)
+            }
         }
-        let found = lookup_host((name.as_str(), port))
-            .await
-            .map_err(|e| Error::unsent(Kind::Dns).because(e))?;
-        let addresses = interleave(found);
-        if addresses.is_empty() {
-            return Err(Error::unsent(Kind::Dns));
-        }
-        let mut names = self.names.lock().expect("no panic while names are held");
-        if names.len() >= NAMES {
-            names.clear();
-        }
-        names.insert(
-            key,
-            Found {
-                at: Instant::now(),
-                addresses: addresses.clone(),
-            },
-        );
-        Ok(addresses)
     }
 
     /// Tells whether something that listens at `address` is this process.
@@ -168,25 +140,6 @@ impl Dialer {
 /// Tells whether an address is one of this machine's: only those can be bound.
 fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
-}
-
-/// Orders addresses by turns of family, the resolver's first choice first (RFC 8305 §4).
-fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut seen = Vec::new();
-    for address in addresses {
-        if !seen.contains(&address) {
-            seen.push(address);
-        }
-    }
-    let first_is_v6 = seen.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        seen.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
-    let longest = first.len().max(second.len());
-    (0..longest)
-        .flat_map(|n| [first.get(n), second.get(n)])
-        .flatten()
-        .copied()
-        .collect()
 }
 
 /// Connects to whichever answers first; the next address starts when the one before failed or its head start is over.
@@ -244,22 +197,6 @@ mod tests {
                 "{address}"
             );
         }
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let all = [
-            "[2001:db8::1]:1",
-            "[2001:db8::2]:1",
-            "192.0.2.1:1",
-            "[2001:db8::1]:1",
-        ];
-        let ordered = interleave(all.iter().map(|a| a.parse().unwrap()));
-        let expected: Vec<SocketAddr> = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1"]
-            .iter()
-            .map(|a| a.parse().unwrap())
-            .collect();
-        assert_eq!(ordered, expected);
     }
 
     #[tokio::test]

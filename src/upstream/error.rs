@@ -1,6 +1,6 @@
 //! Why a request had no answer, and whether it can have reached the upstream.
 
-use std::{error::Error as StdError, fmt, net::SocketAddr};
+use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc};
 
 use crate::http1;
 
@@ -13,12 +13,13 @@ pub enum Sent {
     Maybe,
 }
 
-/// Why a request had no answer.
+/// Why a request had no answer. Clones are for others who waited for the same.
+#[derive(Clone)]
 pub struct Error {
     kind: Kind,
     sent: Sent,
     reused: bool,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What failed.
@@ -67,7 +68,7 @@ impl Error {
     }
 
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(source.into().into());
         self
     }
 

@@ -17,6 +17,7 @@ mod hush;
 pub mod io;
 mod keep;
 mod mark;
+mod names;
 mod patience;
 mod peer;
 mod peers;

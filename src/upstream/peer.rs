@@ -15,7 +15,7 @@ use std::{
 
 use http::Response;
 use rustls::ClientConfig;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -47,8 +47,8 @@ pub struct Peer {
     /// The one that was used last at the back.
     idle: Mutex<VecDeque<Http1>>,
     http2: Connections,
-    /// One handshake at a time where its result may be shared.
-    dialing: tokio::sync::Mutex<()>,
+    /// One handshake at a time where its result may be shared; how and when the latest one failed.
+    dialing: tokio::sync::Mutex<Option<(Instant, Error)>>,
     /// What the origin speaks, once a handshake has told.
     speaks: AtomicU8,
 }
@@ -183,19 +183,28 @@ impl Peer {
     }
 
     /// Makes an HTTP/2 connection, if nobody else just has; or an HTTP/1.1 connection if that is what the origin
-    /// speaks.
+    /// speaks. Who waits for another's handshake shares its failure too: a crowd waits no longer than one of it.
     async fn shared_http2(self: &Arc<Self>) -> Result<(Fresh, bool), Error> {
-        let _dialing = self.dialing.lock().await;
+        let asked = Instant::now();
+        let mut failed = self.dialing.lock().await;
         if let Some(place) = self.http2.find() {
             return Ok((Fresh::Http2(place), true));
         }
         if self.speaks.load(Ordering::Relaxed) == ONLY_HTTP1 {
+            drop(failed);
             return match self.take_idle() {
                 Some(connection) => Ok((Fresh::Http1(connection), true)),
                 None => Ok((self.dial(Alpn::Http1).await?, false)),
             };
         }
-        Ok((self.dial(Alpn::Http2).await?, false))
+        if let Some((at, error)) = &*failed
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let dialed = self.dial(Alpn::Http2).await;
+        *failed = dialed.as_ref().err().map(|e| (Instant::now(), e.clone()));
+        Ok((dialed?, false))
     }
 
     /// Makes a connection.

@@ -2,16 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 
-use tokio::net::{TcpListener, UnixStream};
-
 use super::provider::{LIFETIME, with, works};
 use crate::support::{
-    LIMIT, by,
     netns::{End, FAR, Net},
     oidc::{GRACE, HOST, Server, revoke, session},
 };
@@ -36,29 +32,11 @@ async fn a_silent_network_signs_nobody_out() {
     let mut proxy = with(&server)
         .resolve(&format!("{HOST}:443"), address)
         .prepare();
-    // A path leads into a network namespace, a port does not.
-    let (listen, admin) = (proxy.listen, proxy.admin);
-    proxy.edit(|text| {
-        text.replace(&format!("\"{listen}\""), "\"unix:proxy.sock\"")
-            .replace(&format!("\"{admin}\""), "\"unix:admin.sock\"")
-            .replace(&session(), &format!("{}timeout = \"3s\"\n", session()))
-    });
-    let socket = proxy.path().join("proxy.sock");
-    let relay = tokio::spawn(relay(
-        TcpListener::bind(listen).await.unwrap(),
-        socket.clone(),
-    ));
+    proxy.edit(|text| text.replace(&session(), &format!("{}timeout = \"3s\"\n", session())));
     let words = net.at(End::Near);
     let mut within = Command::new(&words[0]);
     within.args(&words[1..]);
-    let serve = proxy.command(&["serve"]);
-    proxy.start_as(by(within, &serve)).await;
-    let begun = Instant::now();
-    while UnixStream::connect(&socket).await.is_err() {
-        assert!(begun.elapsed() < LIMIT, "{}", proxy.log());
-        assert!(proxy.running(), "{}", proxy.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    net.serve(&mut proxy, within).await;
 
     let url = format!("https://{HOST}/resource/x");
     works(&proxy.client(), &url).await;
@@ -94,22 +72,4 @@ async fn a_silent_network_signs_nobody_out() {
     }
     assert_eq!(server.refusals(), [""; 0]);
     assert_eq!(proxy.status("app")["requires_login"], false);
-    relay.abort();
-}
-
-/// Brings what comes to a port of ours to the socket.
-async fn relay(listener: TcpListener, socket: PathBuf) {
-    loop {
-        let Ok((mut client, _)) = listener.accept().await else {
-            return;
-        };
-        let socket = socket.clone();
-        tokio::spawn(async move {
-            let Ok(mut proxy) = UnixStream::connect(socket).await else {
-                return;
-            };
-            // Either side may go at any time.
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut proxy).await;
-        });
-    }
 }

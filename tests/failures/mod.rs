@@ -5,5 +5,6 @@ mod floods;
 mod frames;
 mod limbo;
 mod ours;
+mod resolver;
 mod secrecy;
 mod upstreams;

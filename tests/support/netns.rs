@@ -1,13 +1,18 @@
 //! Two network namespaces with a cable between them that can be cut.
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use tokio::net::{TcpListener, UnixStream};
+
 use super::{
+    by,
     child::Running,
     client::eventually,
+    proxy::Proxy,
     tool::{run, succeed},
 };
 
@@ -84,6 +89,27 @@ impl Net {
         run(self.command(End::Far, &format!("ip route del blackhole {NEAR}/32"))).await;
     }
 
+    /// Starts the proxy within the near end, by the command that leads there: for the tests it is where it always is.
+    pub async fn serve(&self, proxy: &mut Proxy, within: Command) {
+        // A path leads into a network namespace, a port does not.
+        let (listen, admin) = (proxy.listen, proxy.admin);
+        proxy.edit(|text| {
+            text.replace(&format!("\"{listen}\""), "\"unix:proxy.sock\"")
+                .replace(&format!("\"{admin}\""), "\"unix:admin.sock\"")
+        });
+        let socket = proxy.path().join("proxy.sock");
+        let listener = TcpListener::bind(listen).await.expect("bind");
+        tokio::spawn(relay(listener, socket.clone()));
+        let serve = proxy.command(&["serve"]);
+        proxy.start_as(by(within, &serve)).await;
+        let begun = Instant::now();
+        while UnixStream::connect(&socket).await.is_err() {
+            assert!(begun.elapsed() < READY, "{}", proxy.log());
+            assert!(proxy.running(), "{}", proxy.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn ip(&self, end: End, line: &str) {
         succeed(self.command(end, line)).await;
     }
@@ -94,6 +120,23 @@ impl Net {
         command.args(&words[1..]).args(line.split(' '));
         command.stdin(Stdio::null());
         command
+    }
+}
+
+/// Brings what comes to a port of ours to the socket.
+async fn relay(listener: TcpListener, socket: PathBuf) {
+    loop {
+        let Ok((mut client, _)) = listener.accept().await else {
+            return;
+        };
+        let socket = socket.clone();
+        tokio::spawn(async move {
+            let Ok(mut proxy) = UnixStream::connect(socket).await else {
+                return;
+            };
+            // Either side may go at any time.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut proxy).await;
+        });
     }
 }
 
