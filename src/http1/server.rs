@@ -299,16 +299,20 @@ impl<S> Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Takes the next head, if all of it is there.
     fn head(&mut self) -> Result<Option<head::Request>, Error> {
-        if self.inbox.bytes.is_empty() || !self.inbox.may_hold_head() {
+        if self.inbox.bytes.is_empty() {
             return Ok(None);
         }
-        let head = head::request(&mut self.inbox.bytes, self.bounds)?;
-        if head.is_some() {
+        if self.inbox.may_hold_head()
+            && let Some(head) = head::request(&mut self.inbox.bytes, self.bounds)?
+        {
             self.inbox.took_head();
-        } else if self.inbox.bytes.len() > self.bounds.bytes {
+            return Ok(Some(head));
+        }
+        // Also while nothing looks like an end.
+        if self.inbox.bytes.len() > self.bounds.bytes {
             return Err(Refused::TooLarge.into());
         }
-        Ok(head)
+        Ok(None)
     }
 
     fn begin(&mut self, head: &head::Request) {

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use crate::support::{
-    child::resident_kib,
+    child::{peak_kib, resident_kib},
     frames::{
         DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, SETTINGS, block, frame, literal,
     },
     origin::origin,
     proxy::proxy,
-    wire::Wire,
+    wire::{Wire, status},
 };
 
 const HOST: &str = "app.example.test";
@@ -175,4 +175,44 @@ async fn no_input_takes_more_than_ten_times_its_bytes() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A head that shows no sign of an end is refused at its limit too, wherever it stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_an_end_holds_no_more_than_its_limit() {
+    let site = origin(&[HOST]).start().await;
+    let proxy = proxy()
+        .site(&site)
+        .level("warn")
+        .memory()
+        .bearer("app", HOST, "t1")
+        .start()
+        .await;
+    let client = proxy.client();
+    client.get(&site.url("/echo")).await.expect(200);
+    let piece = vec![b'a'; 1 << 20];
+    for begun in [
+        "",
+        "GET /",
+        "GET / HTTP/1.1\r\nX",
+        "GET / HTTP/1.1\r\nX: ",
+        "GET / HTTP/1.1\r\nX: a\r\n\tb",
+    ] {
+        for https in [true, false] {
+            let memory = peak_kib(proxy.pid());
+            let mut wire = match https {
+                true => Wire::https(&client, HOST).await,
+                false => Wire::proxy(&client).await,
+            };
+            wire.send(begun).await;
+            for _ in 0..32 {
+                wire.send(&piece).await;
+            }
+            let grown = peak_kib(proxy.pid()) - memory;
+            assert!(grown < KEPT + 4 * 256, "{begun:?}, {https}: {grown} KiB");
+            let head = wire.head().await;
+            let refused = matches!(status(&head), 0 | 400 | 414 | 431);
+            assert!(refused, "{begun:?}, {https}: {head}");
+        }
+    }
 }
