@@ -1,8 +1,11 @@
-//! The messages of renewing: requests to token endpoints and what their answers mean, the steps of a login, what
-//! credential commands print. Pure: data in, data out; the time is an argument.
+//! The messages of renewing and signing in: requests to token endpoints and what their answers mean, codes by a
+//! browser and for devices, the steps of a login, what credential commands print. Pure: data in, data out; the time is an argument.
 
+pub mod code;
 pub mod credentials;
+pub mod device;
 pub mod oauth2;
+pub mod pkce;
 pub mod step;
 pub mod token;
 

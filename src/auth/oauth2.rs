@@ -8,7 +8,10 @@ use http::{
 
 use super::{Error, Request, field, form, media_type, set_headers};
 use crate::{
-    rule::{ClientAuth, Encoding, GrantType, Oauth2, template::Scope},
+    rule::{
+        ClientAuth, Encoding, GrantType, Oauth2, Url,
+        template::{Scope, Template},
+    },
     secret::Secret,
 };
 
@@ -17,47 +20,39 @@ use crate::{
 /// The standard parameters come first, in the order of the RFC, and `params` takes the place of those of its names;
 /// what is `""` there is left out. `client_id` is sent with `client_auth = "none"` if there is one.
 pub fn request(oauth2: &Oauth2, scope: &Scope<'_>) -> Result<Request, Error> {
-    let Oauth2 {
-        token_url,
-        grant_type,
-        client_auth,
-        encoding,
-        params,
-        headers: own_headers,
-        answer: _,
-    } = oauth2;
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let own = |name: &str| oauth2.params.iter().any(|(own, _)| own == name);
+    let grant = match oauth2.grant_type {
+        GrantType::RefreshToken => &["refresh_token"][..],
+        GrantType::ClientCredentials => &[],
+        GrantType::JwtBearer => &["assertion"],
+        GrantType::Password => &["username", "password"],
+    };
+    if !own("grant_type") {
+        let name = grant_type_name(oauth2.grant_type);
+        pairs.push(("grant_type".to_owned(), name.to_owned()));
+    }
+    for name in grant.iter().filter(|name| !own(name)) {
+        pairs.push(((*name).to_owned(), parameter(name, scope)?));
+    }
+    pairs.extend(client(oauth2.client_auth, scope, own)?);
+    pairs.extend(rendered(&oauth2.params, scope)?);
+    post(oauth2, &oauth2.token_url, oauth2.encoding, pairs, scope)
+}
+
+/// Makes a request that an OAuth client sends: authenticated as the token endpoint has it, with the session's fields.
+pub(super) fn post(
+    oauth2: &Oauth2,
+    url: &Url,
+    encoding: Encoding,
+    pairs: Vec<(String, String)>,
+    scope: &Scope<'_>,
+) -> Result<Request, Error> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    if *client_auth == ClientAuth::Basic {
+    if oauth2.client_auth == ClientAuth::Basic {
         headers.insert(AUTHORIZATION, basic(scope)?);
     }
-
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for name in standard(*grant_type, *client_auth) {
-        if params.iter().any(|(own, _)| own == name) {
-            continue;
-        }
-        let value = match name {
-            "grant_type" => Ok(grant_type_name(*grant_type).to_owned()),
-            name => scope.field(name).map(|value| value.into_owned()),
-        };
-        match value {
-            Ok(value) => pairs.push((name.to_owned(), value)),
-            // A public client may have no name at all.
-            Err(_) if name == "client_id" && *client_auth == ClientAuth::None => {}
-            Err(source) => return Err(Error::of(&format!("parameter {name}"), source)),
-        }
-    }
-    for (name, template) in params {
-        if template.as_literal() == Some("") {
-            continue;
-        }
-        let value = template
-            .render(scope)
-            .map_err(|source| Error::of(&format!("parameter {name}"), source))?;
-        pairs.push((name.clone(), value));
-    }
-
     let body = match encoding {
         Encoding::Form => {
             media_type(&mut headers, "application/x-www-form-urlencoded");
@@ -72,28 +67,60 @@ pub fn request(oauth2: &Oauth2, scope: &Scope<'_>) -> Result<Request, Error> {
             serde_json::Value::Object(object).to_string().into_bytes()
         }
     };
-    set_headers(&mut headers, own_headers, scope)?;
+    set_headers(&mut headers, &oauth2.headers, scope)?;
     Ok(Request {
         method: Method::POST,
-        url: token_url.clone(),
+        url: url.clone(),
         headers,
         body: Secret::new(body),
     })
 }
 
-fn standard(grant_type: GrantType, client_auth: ClientAuth) -> impl Iterator<Item = &'static str> {
-    let grant: &[&str] = match grant_type {
-        GrantType::RefreshToken => &["grant_type", "refresh_token"],
-        GrantType::ClientCredentials => &["grant_type"],
-        GrantType::JwtBearer => &["grant_type", "assertion"],
-        GrantType::Password => &["grant_type", "username", "password"],
-    };
-    let client: &[&str] = match client_auth {
+/// Returns what says in a body who the client is (RFC 6749 §2.3.1, §3.2.1); `own` are names that stand there already.
+pub(super) fn client(
+    client_auth: ClientAuth,
+    scope: &Scope<'_>,
+    own: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, Error> {
+    let names: &[&str] = match client_auth {
         ClientAuth::Basic => &[],
         ClientAuth::Post => &["client_id", "client_secret"],
         ClientAuth::None => &["client_id"],
     };
-    grant.iter().chain(client).copied()
+    let mut pairs = Vec::new();
+    for name in names.iter().filter(|name| !own(name)) {
+        match parameter(name, scope) {
+            Ok(value) => pairs.push(((*name).to_owned(), value)),
+            // A public client may have no name at all.
+            Err(_) if client_auth == ClientAuth::None => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(pairs)
+}
+
+/// Returns the value of a parameter that is a field of the session.
+pub(super) fn parameter(name: &str, scope: &Scope<'_>) -> Result<String, Error> {
+    let value = scope.field(name).map(|value| value.into_owned());
+    value.map_err(|source| Error::of(&format!("parameter {name}"), source))
+}
+
+/// Returns the parameters of the configuration; what is `""` there is left out.
+pub(super) fn rendered(
+    params: &[(String, Template)],
+    scope: &Scope<'_>,
+) -> Result<Vec<(String, String)>, Error> {
+    let mut pairs = Vec::new();
+    for (name, template) in params {
+        if template.as_literal() == Some("") {
+            continue;
+        }
+        let value = template
+            .render(scope)
+            .map_err(|source| Error::of(&format!("parameter {name}"), source))?;
+        pairs.push((name.clone(), value));
+    }
+    Ok(pairs)
 }
 
 fn grant_type_name(grant_type: GrantType) -> &'static str {
@@ -124,7 +151,6 @@ mod tests {
     use std::{collections::BTreeMap, time::SystemTime};
 
     use super::*;
-    use crate::rule::{Url, template::Template};
 
     fn oauth2(grant_type: GrantType, client_auth: ClientAuth) -> Oauth2 {
         Oauth2 {

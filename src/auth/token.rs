@@ -149,7 +149,7 @@ pub fn read(oauth2: &Oauth2, terminal: &[String], received: Received<'_>) -> Ans
 }
 
 /// Returns the body as JSON; a form is read as an object of strings, as some servers answer with one.
-fn document(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+pub(super) fn document(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
     if let Ok(json) = serde_json::from_slice(body) {
         return Some(json);
     }
@@ -170,7 +170,7 @@ fn document(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
 
 /// Returns the error codes of an answer: `/error`, `/error_code`, `/code`, and within an `error` that is an object its
 /// `code` and `type`. Only what looks like a code: it is shown to people.
-fn codes(json: &Value) -> impl Iterator<Item = &str> {
+pub(super) fn codes(json: &Value) -> impl Iterator<Item = &str> {
     [
         "/error",
         "/error_code",

@@ -10,6 +10,7 @@ mod encoding;
 pub mod glob;
 pub mod inject;
 pub mod jwt;
+mod login;
 pub mod mask;
 pub mod matcher;
 mod pace;
@@ -35,6 +36,7 @@ use std::{
 use http::{HeaderName, HeaderValue, Method};
 
 pub use self::body::Spot;
+pub use self::login::{Login, Loopback, RedirectError, RedirectUri};
 pub use self::pace::Pace;
 pub use self::refresh::{
     ClientAuth, Encoding, Expect, GrantType, Heartbeat, Import, Oauth2, Refresh, RefreshKind, Step,
@@ -73,6 +75,8 @@ pub struct Recipe {
     pub sign: Option<Sign>,
     pub rejected: Vec<Rejected>,
     pub refresh: Refresh,
+    /// How a person signs in by hand, if there is a way.
+    pub login: Option<Login>,
     pub captures: Vec<Capture>,
     /// A file of what is held, kept up to date.
     pub export: Option<Export>,
@@ -285,6 +289,7 @@ impl Recipe {
             sign: None,
             rejected: Vec::new(),
             refresh: Refresh::default(),
+            login: None,
             captures: Vec::new(),
             export: None,
             blocks: Vec::new(),
