@@ -68,6 +68,7 @@ const PUBLIC: &[&str] = &[
     "required",
     "rotate",
     "scheme",
+    "scope",
     "set_cookie",
     "state",
     "status",
@@ -89,10 +90,14 @@ const TEMPLATE_TABLES: &[&str] = &["derive", "headers", "params"];
 
 /// Keys whose value is a URL or a part of one, shown without user information and query.
 const URLS: &[&str] = &[
+    "authorization_endpoint",
+    "device_authorization_endpoint",
     "host",
+    "issuer",
     "location",
     "location_not",
     "path",
+    "redirect_uri",
     "token_url",
     "upstream_proxy",
     "url",

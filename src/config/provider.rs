@@ -250,6 +250,17 @@ impl Places<'_> {
         each(table, path, "heartbeat", &mut |entry, path| {
             self.text(entry, path, "url")
         });
+        each(table, path, "login", &mut |login, path| {
+            let urls = [
+                "authorization_endpoint",
+                "device_authorization_endpoint",
+                "redirect_uri",
+                "issuer",
+            ];
+            for key in urls {
+                self.text(login, path, key);
+            }
+        });
         each(table, path, "refresh", &mut |refresh, path| {
             self.text(refresh, path, "token_url");
             self.text(refresh, path, "url");

@@ -47,6 +47,20 @@ impl Loaded {
         config
     }
 
+    /// Leaves out all secrets but those that a login to this session is made with: neither those of others, nor those that
+    /// it brings.
+    pub fn for_login(mut self, session: &str) -> Self {
+        let recipes = &self.config.recipes;
+        self.pending.retain(|pending| match &pending.slot {
+            Slot::Secret { recipe, name } => {
+                let recipe = &recipes[*recipe];
+                *recipe.name == *session && !recipe.seeds.contains(name)
+            }
+            Slot::Password(_) | Slot::StoreKey => false,
+        });
+        self
+    }
+
     /// Reads one client's password; `None` if there is no such client, or it has none.
     pub fn client_password(
         &self,

@@ -3,6 +3,7 @@
 mod export;
 mod import;
 mod inject;
+mod login;
 mod names;
 mod refresh;
 mod rejected;
@@ -128,6 +129,7 @@ fn session(keys: &Keys<'_>, clients: &[Client], places: &mut Vec<(Span, String)>
             .at("refresh")
             .and_then(|at| at.table(refresh::read))
             .unwrap_or_default(),
+        login: keys.at("login").and_then(|at| at.table(login::read)),
         captures: keys
             .at("capture")
             .map(|at| rejected::captures(&at))

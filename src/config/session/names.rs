@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::values::Use;
+use super::{login, values::Use};
 use crate::{
     config::{nearest::nearest, read::Keys, tree::Value},
     rule::{ClientAuth, GrantType, Recipe, RefreshKind, UserAgent, template::Template, user_agent},
@@ -53,6 +53,7 @@ pub(super) fn check(
     known.extend(secrets.iter().cloned());
     known.extend(recipe.derive.iter().map(|(name, _)| name.clone()));
     credentials(keys, recipe, &known);
+    login::check(keys, recipe, &known);
     fruitless(keys, recipe);
     known.extend(BROUGHT.iter().map(|name| (*name).to_owned()));
     for used in uses {
