@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod harden;
 mod log;
+mod login;
 mod output;
 mod reach;
 pub mod run;
@@ -56,6 +57,8 @@ enum Command {
     Init,
     /// Run a command through the proxy: the one that runs, or a private one just for it
     Run(commands::run::Args),
+    /// Sign in by hand, in a browser or on another device
+    Login(commands::login::Args),
     /// Put cookies or tokens into a session
     Import(commands::import::Args),
     /// Write what a session holds, for tools that cannot use a proxy
@@ -106,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {
         Command::Serve => commands::serve::run(context),
         Command::Init => commands::init::run(context),
         Command::Run(args) => commands::run::run(context, args),
+        Command::Login(args) => commands::login::run(context, args),
         Command::Import(args) => commands::import::run(context, args),
         Command::Export(args) => commands::export::run(context, args),
         Command::Status(args) => commands::status::run(context, args),

@@ -29,7 +29,7 @@ use self::{
 pub use self::{
     build::bound_hosts,
     error::Error,
-    offline::{Held, Offline, Secrets, make_store, stored_fields},
+    offline::{Held, Offline, Secrets, make_store, sign_in, stored_fields},
     rekey::replace_key,
 };
 use crate::{

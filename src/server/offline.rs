@@ -5,9 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use super::{Error, build, reload::resolve};
 use crate::{
     ca::Root,
-    config::{Config, Loaded, Variables},
+    config::{Config, Loaded, Programs, Variables},
     env::Env,
-    session::{Context, Keeping, Sessions},
+    session::{Context, Keeping, Sessions, refresh::SignIn},
     store::{self, Store},
 };
 
@@ -62,6 +62,28 @@ pub struct Offline {
     config: Config,
     store: Store,
     sessions: Arc<Sessions>,
+}
+
+/// Makes what signs a person in to a session of this name; `None` if it has no login with codes. Its client's secrets are
+/// read for it, and no others.
+pub async fn sign_in(
+    loaded: Loaded,
+    variables: &Variables,
+    session: &str,
+) -> Result<Option<SignIn>, Error> {
+    let (loaded, read) = (loaded.for_login(session), variables.clone());
+    let resolved = tokio::task::spawn_blocking(move || {
+        loaded.resolve_sources(&read, Programs::Run, |_, _| false)
+    });
+    let (config, _) = resolved
+        .await
+        .expect("reading sources does not panic")
+        .map_err(Error::Config)?;
+    let own = Root::own(&config.ca.dir);
+    let upstream = build::upstream(&config, variables, &own, &[], &config.listen)?;
+    let mut recipes = config.recipes.into_iter();
+    let recipe = recipes.find(|recipe| *recipe.name == *session);
+    Ok(recipe.and_then(|recipe| SignIn::new(recipe, upstream, Env::real(), config.limits)))
 }
 
 // === impl Offline ===

@@ -330,6 +330,9 @@ impl Session {
         if by_itself {
             return format!("staysigned refresh {}{client}", self.id.name);
         }
+        if self.definition.recipe.login.is_some() {
+            return format!("staysigned login {}{client}", self.id.name);
+        }
         let kind = match &self.definition.recipe.sign {
             Some(Sign::Adp { .. }) => "audible",
             Some(Sign::SigV4(_)) | None => "KIND",

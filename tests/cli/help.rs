@@ -7,6 +7,7 @@ const COMMANDS: &[&[&str]] = &[
     &["serve"],
     &["init"],
     &["run"],
+    &["login"],
     &["import"],
     &["export"],
     &["status"],

@@ -6,7 +6,9 @@
 //   STATE                           a file that keeps what it knows: it can be killed, and started again
 //   GRACE                           for so many seconds a refresh token that was used is taken again, as many servers do
 //
-//   POST /token                     the provider's own
+//   POST /token, GET /auth, POST /device/auth                  the provider's own
+//   GET  /interaction…              where a person would sign in and consent: done at once
+//   POST /control/device            the person types in the code of the body, and consents
 //   GET  /resource…                 200 for a good access token, else 401
 //   POST /control/revoke            ends the access tokens that were used; answers how many
 //   GET  /control/stats             what happened so far
@@ -16,6 +18,8 @@ import Provider from "oidc-provider";
 
 const [cert, key, lifetime, state, address = "127.0.0.1", port = "0", grace = "0"] = process.argv.slice(2);
 const issuer = "https://auth.example.test";
+// Nobody reads standard output behind its first line.
+console.info = console.error;
 const stats = {
   granted: 0, errors: [], grants_revoked: 0, consumed: 0, repeated: 0,
   issued: 0, accepted: 0, rejected: 0, revoked_early: 0,
@@ -62,12 +66,19 @@ const provider = new Provider(issuer, {
     grant_types: ["refresh_token", "authorization_code"],
     redirect_uris: ["https://client.example.test/cb"],
     token_endpoint_auth_method: "client_secret_basic",
+  }, {
+    client_id: "desktop",
+    application_type: "native",
+    grant_types: ["refresh_token", "authorization_code", "urn:ietf:params:oauth:grant-type:device_code"],
+    redirect_uris: ["http://127.0.0.1/"],
+    token_endpoint_auth_method: "none",
   }],
   ttl: { AccessToken: Number(lifetime), RefreshToken: 86400, Grant: 86400 },
   rotateRefreshToken: true,
   issueRefreshToken: async () => true,
   findAccount: async (ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
-  features: { devInteractions: { enabled: false } },
+  features: { devInteractions: { enabled: false }, deviceFlow: { enabled: true } },
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   scopes: ["openid", "offline_access"],
   cookies: { keys: ["tests"] },
 });
@@ -83,11 +94,15 @@ provider.on("refresh_token.consumed", () => { stats.consumed += 1; });
 provider.on("access_token.issued", () => { stats.issued += 1; });
 provider.on("server_error", (ctx, error) => { stats.errors.push(String(error)); });
 
+async function consent(clientId) {
+  const grant = new provider.Grant({ accountId: "ann", clientId });
+  grant.addOIDCScope("openid offline_access");
+  return grant.save();
+}
+
 async function login() {
   const client = await provider.Client.find("tests");
-  const grant = new provider.Grant({ accountId: "ann", clientId: "tests" });
-  grant.addOIDCScope("openid offline_access");
-  const grantId = await grant.save();
+  const grantId = await consent("tests");
   const common = { accountId: "ann", client, grantId, scope: "openid offline_access", gty: "authorization_code" };
   const access = await new provider.AccessToken({ ...common, clientId: "tests" }).save();
   const refresh = await new provider.RefreshToken({
@@ -124,11 +139,30 @@ async function revoke(answer) {
   answer.end(JSON.stringify({ ended }));
 }
 
+async function interaction(request, answer) {
+  const { params } = await provider.interactionDetails(request, answer);
+  const grantId = await consent(params.client_id);
+  await provider.interactionFinished(request, answer, { login: { accountId: "ann" }, consent: { grantId } });
+}
+
+async function device(request, answer) {
+  let typed = "";
+  for await (const part of request) typed += part;
+  const code = await provider.DeviceCode.findByUserCode(typed.replaceAll("-", ""), { ignoreExpiration: true });
+  Object.assign(code, {
+    accountId: "ann", grantId: await consent(code.clientId), scope: code.params.scope, authTime: 1,
+  });
+  await code.save();
+  answer.end();
+}
+
 const provide = provider.callback();
 const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, answer) => {
   if (request.url.startsWith("/resource")) return void resource(request, answer);
   if (request.url === "/control/stats") return void answer.end(JSON.stringify(stats));
   if (request.url === "/control/revoke") return void revoke(answer);
+  if (request.url.startsWith("/interaction/")) return void interaction(request, answer);
+  if (request.url === "/control/device") return void device(request, answer);
   if (request.url === "/token") {
     // Which refresh tokens come, and whether any comes twice, seen on the wire.
     const parts = [];

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
+    consent::Consent,
     oauth::{Oauth, Pair, Policy},
     origin::{self, Abort, Answer, Builder, Origin, Reply, Seen, full},
     proxy, routes,
@@ -27,6 +28,7 @@ struct Inner {
     faults: Mutex<VecDeque<Fault>>,
     attempts: Mutex<Vec<Attempt>>,
     delay: Mutex<Duration>,
+    consent: Consent,
 }
 
 /// One request to the token endpoint.
@@ -70,6 +72,7 @@ impl Authority {
             faults: Mutex::default(),
             attempts: Mutex::default(),
             delay: Mutex::default(),
+            consent: Consent::default(),
         }))
     }
 
@@ -79,6 +82,11 @@ impl Authority {
 
     pub fn with<T>(&self, look: impl FnOnce(&mut Oauth) -> T) -> T {
         look(&mut self.0.oauth.lock().unwrap())
+    }
+
+    /// Where people consent, if the site has that.
+    pub fn consent(&self) -> &Consent {
+        &self.0.consent
     }
 
     /// The next answers go wrong in these ways, one each.
@@ -102,6 +110,15 @@ impl Authority {
     /// Both sides of the site on one origin: `/token`, and everything else for bearers only.
     pub fn site(&self, name: &str) -> Builder {
         self.guard(self.endpoint(origin::origin(&[name])))
+    }
+
+    /// As [`site`](Self::site), with the endpoints where people consent.
+    pub fn site_of_people(&self, name: &str) -> Builder {
+        let open = ["/token", "/authorize", "/device"];
+        let this = self.clone();
+        let site = self.endpoint(origin::origin(&[name]));
+        let site = self.consent().endpoints(site);
+        site.gate(move |seen| open.contains(&&*seen.path) || this.admit(seen))
     }
 
     /// The token endpoint alone, at `/token`.
@@ -165,7 +182,10 @@ impl Authority {
                     | Fault::RetryAfter(..)
             )
         );
-        let granted = if spared { None } else { self.grant(&form) };
+        let granted = match spared {
+            true => Err("invalid_grant"),
+            false => self.grant(&form),
+        };
         let attempt = Attempt {
             form,
             fields: parts.headers,
@@ -174,27 +194,34 @@ impl Authority {
         Ok(self.reply(fault, granted).await)
     }
 
-    fn grant(&self, form: &HashMap<String, String>) -> Option<Pair> {
+    fn grant(&self, form: &HashMap<String, String>) -> Result<Pair, &'static str> {
+        const OVER: &str = "invalid_grant";
         let now = Instant::now();
         let field = |name: &str| form.get(name).map(String::as_str);
-        match field("grant_type")? {
-            "refresh_token" => self.with(|oauth| oauth.redeem(field("refresh_token")?, now)),
-            "client_credentials" | "password" | "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
-                Some(self.login())
+        match field("grant_type").ok_or(OVER)? {
+            "refresh_token" => {
+                let token = field("refresh_token").ok_or(OVER)?;
+                self.with(|oauth| oauth.redeem(token, now)).ok_or(OVER)
             }
-            _ => None,
+            "authorization_code" | "urn:ietf:params:oauth:grant-type:device_code" => {
+                self.consent().redeem(form).map(|()| self.login())
+            }
+            "client_credentials" | "password" | "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+                Ok(self.login())
+            }
+            _ => Err(OVER),
         }
     }
 
-    async fn reply(&self, fault: Option<Fault>, granted: Option<Pair>) -> Reply {
+    async fn reply(&self, fault: Option<Fault>, granted: Result<Pair, &'static str>) -> Reply {
         let lifetime = self.with(|oauth| oauth.policy.lifetime.as_secs());
         let answer = match granted {
-            Some(Pair { access, refresh }) => Ok(json!({
+            Ok(Pair { access, refresh }) => Ok(json!({
                 "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": lifetime,
             })),
-            None => Err(
-                json!({ "error": "invalid_grant", "error_description": "spent, revoked or unknown" }),
-            ),
+            Err(error) => {
+                Err(json!({ "error": error, "error_description": "spent, revoked or unknown" }))
+            }
         };
         let usual = |answer: Result<Value, Value>| match answer {
             Ok(answer) => routes::json(200, &answer),

@@ -7,6 +7,7 @@ pub mod canary;
 pub mod cgi;
 pub mod child;
 pub mod client;
+pub mod consent;
 pub mod content;
 pub mod cost;
 pub mod dice;

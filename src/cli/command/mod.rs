@@ -9,6 +9,7 @@ pub(super) mod export;
 pub(super) mod import;
 pub(super) mod init;
 pub(super) mod key;
+pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod provider;
 pub(super) mod refresh;

@@ -9,7 +9,7 @@ use http::{
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::Permit;
+use super::{Permit, World};
 use crate::{
     auth,
     env::Env,
@@ -45,6 +45,21 @@ pub struct Answered {
 // === impl Http ===
 
 impl Http {
+    /// Makes it for the requests of one client.
+    pub(super) fn of(world: &World, client: Arc<str>) -> Self {
+        let World {
+            upstream,
+            env,
+            limits,
+        } = world.clone();
+        Self {
+            upstream,
+            env,
+            limits,
+            client,
+        }
+    }
+
     /// Sends a request to its URL and nowhere else: a redirect is an answer. Of its body not a byte is written without
     /// the permit.
     pub(super) async fn ask(

@@ -7,6 +7,7 @@ mod answer;
 mod command;
 mod http;
 mod import;
+mod login;
 mod oauth2;
 mod permit;
 mod steps;
@@ -21,7 +22,11 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use self::http::Http;
 pub(super) use self::http::skew;
-pub use self::{http::Answered, permit::Permit};
+pub use self::{
+    http::Answered,
+    login::{SignIn, SignInError},
+    permit::Permit,
+};
 use crate::{
     auth,
     env::Env,
@@ -136,12 +141,7 @@ pub(super) fn of(recipe: &Arc<Recipe>, id: &SessionId, world: &World) -> Arc<dyn
     };
     Arc::new(Live {
         matcher: Matcher::new(&[Arc::new(alone)]).ok(),
-        http: Http {
-            upstream: world.upstream.clone(),
-            env: world.env.clone(),
-            limits: world.limits.clone(),
-            client,
-        },
+        http: Http::of(world, client),
         recipe: Arc::clone(recipe),
     })
 }
