@@ -7,6 +7,10 @@
 //! [`Durability::Synced`] part are written so. With `NORMAL` the frames are in the kernel's hands when the commit
 //! returns, which survives the death of the process, and the log is synced by us, at most [`SYNC_AFTER`] later, for
 //! all commits since. (The log may be synced through a descriptor of its own: SQLite's locks are not on that file.)
+//!
+//! A sync that fails is said once: afterwards the system takes the pages for written (fsync(2)), and what follows such
+//! frames in the log is lost with them when the power goes. So nothing more is called durable until all of the log has
+//! been brought into the database, and the log begins anew.
 
 use std::{
     error::Error as StdError,
@@ -20,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
@@ -82,6 +86,8 @@ pub(super) struct Writer {
     checkpoint_at: i32,
     /// The time of the first commit that is not synced.
     unsynced: Option<Instant>,
+    /// Whether a sync of the log has failed since it began.
+    torn: bool,
     polled: Instant,
     data_version: i64,
     /// The number of the newest commit that listeners were told of.
@@ -127,6 +133,7 @@ impl Writer {
             pages,
             checkpoint_at: CHECKPOINT,
             unsynced: None,
+            torn: false,
             polled: Instant::now(),
             data_version,
             told,
@@ -232,7 +239,7 @@ impl Writer {
         let how = |write: &Write| write.how;
         let synced = batch.iter().map(how).any(|how| how == Durability::Synced);
         let tasks: Vec<&Task> = batch.iter().map(|write| &write.task).collect();
-        let outcomes = match self.database.transaction(&tasks, synced) {
+        let outcomes = match self.transaction(&tasks, synced) {
             Ok(written) => self.announce(written),
             Err(Failed { at_begin, error }) if at_begin || tasks.len() == 1 => {
                 let error: At = self.database.at(error);
@@ -242,10 +249,8 @@ impl Writer {
             Err(_) => batch
                 .iter()
                 .map(|write| {
-                    match self
-                        .database
-                        .transaction(&[&write.task], write.how == Durability::Synced)
-                    {
+                    let synced = write.how == Durability::Synced;
+                    match self.transaction(&[&write.task], synced) {
                         Ok(written) => self.announce(written).remove(0),
                         Err(Failed { error, .. }) => Err(self.database.at(error).into()),
                     }
@@ -258,6 +263,37 @@ impl Writer {
             answer.send(outcome).ok();
             drop(place);
         }
+    }
+
+    fn transaction(&mut self, tasks: &[&Task], synced: bool) -> Result<Written, Failed> {
+        if synced {
+            self.mend().map_err(|error| Failed {
+                at_begin: true,
+                error,
+            })?;
+        }
+        let written = self.database.transaction(tasks, synced);
+        if let Err(Failed { error, .. }) = &written {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            self.torn |= code == Some(ffi::SQLITE_IOERR_FSYNC);
+        }
+        written
+    }
+
+    /// Begins the log anew if it is torn.
+    fn mend(&mut self) -> rusqlite::Result<()> {
+        if self.torn {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let mut checkpoint = self.database.connection.prepare(sql)?;
+            let is_busy = checkpoint.query_row((), |row| row.get(0))?;
+            if is_busy {
+                let busy = ffi::Error::new(ffi::SQLITE_BUSY);
+                return Err(rusqlite::Error::SqliteFailure(busy, None));
+            }
+            self.torn = false;
+            self.unsynced = None;
+        }
+        Ok(())
     }
 
     fn announce(&mut self, written: Written) -> Vec<Result<Committed, Error>> {
@@ -298,8 +334,12 @@ impl Writer {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
+        self.mend().map_err(|e| self.database.at(e))?;
         if self.unsynced.is_some() {
-            self.wal.sync_data().map_err(|e| self.database.at(e))?;
+            self.wal.sync_data().map_err(|e| {
+                self.torn = true;
+                self.database.at(e)
+            })?;
             self.unsynced = None;
         }
         Ok(())
