@@ -28,10 +28,9 @@ pub fn within(
     headers: &HeaderMap,
 ) -> Result<(), Error> {
     if let Some(authority) = uri.authority() {
-        if uri
-            .scheme_str()
-            .is_some_and(|s| s.parse::<Scheme>() != Ok(origin.scheme))
-        {
+        // An authority alone is the target of CONNECT, and of nothing else (RFC 9112 §3.2.3).
+        let scheme = uri.scheme_str().ok_or(Error::Target)?;
+        if scheme.parse::<Scheme>() != Ok(origin.scheme) {
             return Err(Error::Misdirected);
         }
         agrees(origin, authority.as_str())?;
@@ -46,7 +45,8 @@ pub fn within(
     if uri.authority().is_some() || uri.scheme().is_some() {
         *uri = origin_form(uri)?;
     }
-    let path = uri.path();
+    // Not `Uri::path`, which has a slash for a path that is empty.
+    let path = uri.path_and_query().map_or("", |p| p.as_str());
     if path.starts_with('/') || path == "*" {
         Ok(())
     } else {
@@ -105,10 +105,15 @@ fn port(digits: &str) -> Option<u16> {
 }
 
 fn origin_form(uri: &Uri) -> Result<Uri, Error> {
-    let path = uri
-        .path_and_query()
-        .cloned()
-        .unwrap_or(PathAndQuery::from_static("/"));
+    let path = match uri.path_and_query() {
+        None => PathAndQuery::from_static("/"),
+        // An empty path is sent as a slash (RFC 9112 §3.2.1).
+        Some(path) if path.as_str().starts_with('?') => {
+            let path = PathAndQuery::try_from(format!("/{}", path.as_str()));
+            path.map_err(|_| Error::Target)?
+        }
+        Some(path) => path.clone(),
+    };
     Uri::builder()
         .path_and_query(path)
         .build()
@@ -139,10 +144,23 @@ mod tests {
 
     #[test]
     fn what_disagrees_is_misdirected() {
-        use Error::{Host, Misdirected};
+        use Error::{Host, Misdirected, Target};
         let v11 = Version::HTTP_11;
         type Case<'a> = (&'a str, &'a [&'a str], Version, Result<&'a str, Error>);
-        let cases: [Case<'_>; 13] = [
+        let cases: [Case<'_>; 16] = [
+            (
+                "https://api.example.com?x",
+                &["api.example.com"],
+                v11,
+                Ok("/?x"),
+            ),
+            (
+                "https://api.example.com",
+                &["api.example.com"],
+                v11,
+                Ok("/"),
+            ),
+            ("api.example.com", &["api.example.com"], v11, Err(Target)),
             ("/a?b", &["api.example.com"], v11, Ok("/a?b")),
             ("/", &["API.example.com:443"], v11, Ok("/")),
             ("/", &["api.example.com:8443"], v11, Err(Misdirected)),

@@ -97,6 +97,7 @@ const INSTEAD: &[(&str, &str, Fate)] = &[
     (":path", "/\u{e9}", Refused),
     (":path", "", Refused),
     (":path", "a", Refused),
+    (":path", "?x", Passed("GET /?x")),
     (":path", "*", Refused),
     (":path", "@evil.example/a", Refused),
     (":path", ".evil.example/a", Refused),

@@ -215,6 +215,8 @@ const HEADS: &[(&str, &str, Fate)] = &[
     ("a method that is no token", "G@T {T}/a HTTP/1.1\r\nHost: {H}\r\n\r\n", Refused),
     ("a space before the first field", "GET {T}/a HTTP/1.1\r\n Host: {H}\r\n\r\n", Refused),
     ("a fragment", "GET {T}/a#b HTTP/1.1\r\nHost: {H}\r\n\r\n", Passed(&["GET /a"])),
+    ("an authority alone", "GET {H} HTTP/1.1\r\nHost: {H}\r\n\r\n", Refused),
+    ("an authority and a port alone", "GET {H}:80 HTTP/1.1\r\nHost: {H}\r\n\r\n", Refused),
     ("no Host", "GET {T}/a HTTP/1.1\r\nX: 1\r\n\r\n", Refused),
     ("another Host", "GET {T}/a HTTP/1.1\r\nHost: evil.example\r\n\r\n", Misdirected),
     ("a Host with userinfo", "GET {T}/a HTTP/1.1\r\nHost: x@{H}\r\n\r\n", Refused),
@@ -289,6 +291,50 @@ async fn framing_has_one_reading() {
 async fn heads_have_one_reading() {
     let cases = HEADS.iter();
     hold(cases.map(|(name, message, fate)| (name.to_string(), message.to_string(), fate))).await;
+}
+
+/// A path that is not there is sent as a slash (RFC 9112 §3.2.1); elsewhere than behind a host it has to be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_path_is_a_slash() {
+    let (site, proxy) = world().await;
+    for place in PLACES {
+        for (target, sent) in [("", "/"), ("?", "/?"), ("?x=1", "/?x=1"), ("?/a", "/?/a")] {
+            let message = format!("GET {{T}}{target} HTTP/1.1\r\nHost: {{H}}\r\n\r\n");
+            let got = statuses(place, &proxy.client(), &message).await;
+            if place == Place::Absolute {
+                let expected = [sent, "/end"].map(|path| Read::Request(format!("GET {path}")));
+                assert_eq!(
+                    (got, site.take()),
+                    (vec![200, 200], expected.into()),
+                    "{target}"
+                );
+            } else {
+                assert_eq!(
+                    (got, site.take()),
+                    (vec![400], vec![]),
+                    "{place:?} {target}"
+                );
+            }
+        }
+    }
+}
+
+/// TRACE is answered with the request as it came: it takes no credential along (RFC 9110 §9.3.8).
+#[tokio::test(flavor = "multi_thread")]
+async fn trace_takes_no_credential_along() {
+    let (site, proxy) = world().await;
+    for place in PLACES {
+        let message = "TRACE {T}/a HTTP/1.1\r\nHost: {H}\r\n\r\n";
+        let mut wire = place.open(&proxy.client()).await;
+        wire.send(place.fill(message)).await;
+        wire.head().await;
+        // The origin says what is missing.
+        assert_eq!(
+            site.take(),
+            [Read::Hazard("credentials []".to_owned())],
+            "{place:?}"
+        );
+    }
 }
 
 /// The target of CONNECT is a host and a port, and nothing else (RFC 9110 §9.3.6).
