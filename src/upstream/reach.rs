@@ -64,6 +64,7 @@ fn is_guarded_v6(ip: Ipv6Addr) -> bool {
         || ip.is_loopback()
         || ip.is_unicast_link_local()
         || within(segments).is_some_and(is_guarded_v4)
+        || within_local_nat64(ip.octets()).any(is_guarded_v4)
 }
 
 /// Returns the IPv4 address that an IPv6 address stands for, in whichever way.
@@ -72,13 +73,27 @@ fn within(segments: [u16; 8]) -> Option<Ipv4Addr> {
     match segments {
         // Mapped, compatible, translated (RFC 4291 §2.5.5, RFC 2765 §2.1).
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low]
-        // NAT64 (RFC 6052 §2.1, RFC 8215).
+        // NAT64 (RFC 6052 §2.1).
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x64, 0xff9b, 1, _, _, _, high, low]
         // 6to4 (RFC 3056 §2).
         | [0x2002, high, low, ..] => Some(from(high, low)),
         _ => None,
     }
+}
+
+/// Returns the IPv4 addresses that an address of 64:ff9b:1::/48 may stand for: how long the prefix is that a network
+/// took from it only the network knows (RFC 8215 §3, RFC 6052 §2.2).
+fn within_local_nat64(octets: [u8; 16]) -> impl Iterator<Item = Ipv4Addr> {
+    const PREFIX: [u8; 6] = [0, 0x64, 0xff, 0x9b, 0, 1];
+    // Octet 8 is left out.
+    const PLACES: [[usize; 4]; 4] = [
+        [6, 7, 9, 10],
+        [7, 9, 10, 11],
+        [9, 10, 11, 12],
+        [12, 13, 14, 15],
+    ];
+    let places = PLACES.iter().filter(move |_| octets.starts_with(&PREFIX));
+    places.map(move |place| Ipv4Addr::from(place.map(|at| octets[at])))
 }
 
 #[cfg(test)]
@@ -110,6 +125,11 @@ mod tests {
             ("::ffff:0:127.0.0.1", false),
             ("64:ff9b::a9fe:a9fe", false),
             ("64:ff9b:1::7f00:1", false),
+            ("64:ff9b:1:ab:cd:ef:7f00:1", false),
+            ("64:ff9b:1:7f00:0:100::", false),
+            ("64:ff9b:1:cb7f:0:1:cb00:7107", false),
+            ("64:ff9b:1:cbcb:7f:0:1cb:7107", false),
+            ("64:ff9b:1:a9fe:a9:fe00:cb00:7107", false),
             ("2002:7f00:1::1", false),
             ("2002:a9fe:a9fe::", false),
             ("128.0.0.1", true),
@@ -123,6 +143,7 @@ mod tests {
             ("2001:db8::1", true),
             ("::ffff:203.0.113.7", true),
             ("64:ff9b::cb00:7107", true),
+            ("64:ff9b:1:cbcb:cb:cbcb:cbcb:7107", true),
             ("2002:cb00:7107::1", true),
         ];
         for (ip, expected) in cases {
