@@ -335,7 +335,9 @@ impl Level {
 
 impl Asked<'_> {
     fn is_bound_by(&self, bind: &Bind) -> bool {
-        self.is_within(&bind.target)
+        // TRACE is answered with the request itself: whoever sends it would read the credential (RFC 9110 §9.3.8).
+        *self.method != Method::TRACE
+            && self.is_within(&bind.target)
             && bind.when.as_ref().is_none_or(|(name, value)| {
                 self.headers.get_all(name).iter().any(|sent| sent == value)
             })
