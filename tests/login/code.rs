@@ -5,7 +5,13 @@ use std::io::Write as _;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{HOST, Login, comes, consents, endpoint, holding, nothing_secret, site};
-use crate::support::{LIMIT, authority::Fault, client::eventually, ports, proxy::Proxy};
+use crate::support::{
+    LIMIT,
+    authority::{Fault, session},
+    client::{Client, eventually},
+    ports,
+    proxy::{Proxy, proxy},
+};
 
 /// What a session of the site answers, and by which generation it is known.
 async fn works(proxy: &mut Proxy) -> u64 {
@@ -33,7 +39,9 @@ async fn a_browser_signs_in() {
         if running {
             proxy.start().await;
         }
-        let mut signing_in = Login::of(&proxy, &["app"]);
+        let mut command = proxy.command(&["login", "app"]);
+        command.env("STAYSIGNED_LOG", "trace,hyper=trace,rustls=trace,h2=trace");
+        let mut signing_in = Login::start(command);
         let back = consents(&origin, &signing_in.address()).await;
         assert!(
             back.starts_with("http://127.0.0.1:") && !back.contains(":0/"),
@@ -159,7 +167,10 @@ async fn what_fails_changes_nothing() {
         (
             "",
             |a| a.fail_with([Fault::ResetAfterCommit]),
-            &["no answer from the token endpoint", "sign in again"],
+            &[
+                "no answer from the token endpoint",
+                "reached from here, sign in again",
+            ],
         ),
     ];
     for (login, fails, words) in cases {
@@ -318,4 +329,67 @@ async fn it_can_be_broken_off() {
     kill_process(pid.unwrap(), Signal::INT).unwrap();
     signing_in.bad(130, &["nothing was changed"]);
     assert_eq!(authority.attempts().len(), 0);
+}
+
+/// Codes are exchanged by the way out that refreshes have: here another proxy, which alone knows where the site is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_out_is_that_of_refreshes() {
+    let (_authority, origin, pair) = site().await;
+    let way_out = proxy().site(&origin).start().await;
+    let config = format!(
+        "{}\n[session.app.login]\n{}\n",
+        session("app", HOST, ""),
+        endpoint()
+    );
+    let proxy = proxy()
+        .config(config)
+        .env("ACCESS", &pair.access)
+        .env("REFRESH", &pair.refresh)
+        .prepare();
+    let through = format!("upstream_proxy = \"{}\"", way_out.url());
+    proxy.edit(|text| text.replace("upstream_proxy = \"none\"", &through));
+    let mut signing_in = Login::of(&proxy, &["app"]);
+    let back = consents(&origin, &signing_in.address()).await;
+    comes(&back).await.expect(200);
+    signing_in.good();
+}
+
+/// With a grant for each client, one signs in for one, and nobody else has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_signs_in_for_itself() {
+    let (authority, origin, pair) = site().await;
+    let clients = "[clients.ann]\nport = PORT\n[clients.bob]\nuid = 4711\n";
+    let place = ports::free();
+    let mut proxy = holding(&origin, &pair, &endpoint())
+        .config(clients.replace("PORT", &place.port().to_string()))
+        .prepare();
+    proxy.edit(|text| {
+        let alone = "access_token = \"env:ACCESS\", refresh_token = \"env:REFRESH\"";
+        let text = text.replace(&format!("secrets = {{ {alone} }}"), "");
+        text.replace(
+            "[session.app]\n",
+            "[session.app]\nclients = [\"*\"]\nper_client = true\n",
+        )
+    });
+    Login::of(&proxy, &["app"]).bad(2, &["name the client: --client CLIENT"]);
+    proxy.start().await;
+    let mut signing_in = Login::of(&proxy, &["app", "--client", "ann"]);
+    let back = consents(&origin, &signing_in.address()).await;
+    comes(&back).await.expect(200);
+    signing_in.good();
+    let ca = std::fs::read_to_string(proxy.ca_path()).unwrap();
+    let ann = Client::proxied(place, &ca);
+    ann.get(&format!("https://{HOST}/echo/x")).await.expect(200);
+    let output = proxy.cli(&["status", "app", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sessions = status["sessions"].as_array().unwrap();
+    // Bob, who has nothing, is not told of yet.
+    let [ann] = &sessions[..] else {
+        panic!("{status}");
+    };
+    assert_eq!(
+        (&ann["client"], &ann["state"]),
+        (&"ann".into(), &"fresh".into())
+    );
+    assert_eq!(authority.with(|oauth| oauth.counts.accepted), 1);
 }

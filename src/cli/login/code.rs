@@ -136,7 +136,7 @@ async fn come(
     loop {
         let arrived = door.next().await;
         let arrived = arrived.map_err(|e| Error::because("cannot wait for the browser", e))?;
-        match authorization.read(&arrived.query) {
+        match authorization.read(arrived.query.expose()) {
             Err(error @ Refused::State) => {
                 output::note(format_args!(
                     "{} a browser came, and {error}",
@@ -210,10 +210,11 @@ impl Waiting {
         let Some((arrived, door)) = self.0 else {
             return;
         };
-        arrived.show(match signed_in {
+        let page = match signed_in {
             true => Page::SignedIn,
             false => Page::Failed,
-        });
-        door.close().await;
+        };
+        arrived.show(page);
+        door.close(page).await;
     }
 }

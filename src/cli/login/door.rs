@@ -26,7 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::rule::Loopback;
+use crate::{rule::Loopback, secret::Secret};
 
 /// Connections at once: a browser opens six, and a few ahead.
 const CONNECTIONS: usize = 32;
@@ -47,7 +47,6 @@ pub(in crate::cli) struct Door {
 }
 
 /// What is answered.
-#[derive(Debug)]
 struct Paths {
     redirect: String,
     /// A path that nobody can guess, and where it leads, once: for who must be given an address in sight of others.
@@ -56,9 +55,9 @@ struct Paths {
 }
 
 /// A browser that waits for its page.
-#[derive(Debug)]
 pub(in crate::cli) struct Arrived {
-    pub(in crate::cli) query: String,
+    /// With the code in it.
+    pub(in crate::cli) query: Secret,
     answer: oneshot::Sender<Page>,
 }
 
@@ -125,9 +124,13 @@ impl Door {
         }
     }
 
-    /// Lets the last page be read, and closes.
-    pub(in crate::cli) async fn close(mut self) {
-        drop((self.listener, self.sender, self.arrivals));
+    /// Shows this page to whoever else has come meanwhile (a reload), lets it be read, and closes.
+    pub(in crate::cli) async fn close(mut self, page: Page) {
+        drop((self.listener, self.sender));
+        self.arrivals.close();
+        while let Some(arrived) = self.arrivals.recv().await {
+            arrived.show(page);
+        }
         let all = async { while self.connections.join_next().await.is_some() {} };
         // Who keeps an idle connection is not waited for.
         drop(timeout(LAST, all).await);
@@ -175,7 +178,7 @@ async fn answer(
         return nothing();
     }
     let (answer, waiting) = oneshot::channel();
-    let query = request.uri().query().unwrap_or_default().to_owned();
+    let query = request.uri().query().unwrap_or_default().into();
     if sender.send(Arrived { query, answer }).await.is_err() {
         return nothing();
     }

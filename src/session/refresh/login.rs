@@ -241,7 +241,8 @@ impl SignInError {
                 format!("are the endpoints of {section} right?")
             }
             Self::Code(_) => "a code is good once, and for a few minutes: sign in again".to_owned(),
-            Self::Unanswered(_) | Self::Denied | Self::Expired => "sign in again".to_owned(),
+            Self::Unanswered(_) => "once it can be reached from here, sign in again".to_owned(),
+            Self::Denied | Self::Expired => "sign in again".to_owned(),
         }
     }
 }
