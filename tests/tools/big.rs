@@ -1,11 +1,15 @@
 //! Big bodies, by hash: a gigabyte down, 200 megabytes up.
 
-use std::{io::Read as _, process::Stdio, time::Instant};
+use std::{
+    io::{Read as _, Write as _},
+    process::Stdio,
+    time::Instant,
+};
 
 use crate::support::{
     child::{Running, peak_kib},
     content::{Content, Hash},
-    tool::{Way, find, succeed, through},
+    tool::{Way, find, through},
     usual::prepared,
 };
 
@@ -16,7 +20,7 @@ const GIB: u64 = 1 << 30;
 async fn a_gigabyte_is_identical() {
     let (site, proxy) = prepared().await;
     let proxy = proxy.level("info").start().await;
-    let gibibytes = std::env::var("GIBIBYTES").map_or(1, |count| count.parse().expect("a number"));
+    let gibibytes = gibibytes().unwrap_or(1);
     let size = gibibytes * GIB;
     let url = site.url(&format!("/bytes/{size}/77"));
     let mut command = through(&proxy, Way::Variables, &find("curl"), &["-sSf", &url]);
@@ -38,30 +42,44 @@ async fn a_gigabyte_is_identical() {
     assert!(peak < 300 * 1024, "the proxy held {peak} KiB");
 }
 
-/// Promise 5, upwards: 200 MB go through whole, over the limit of what is kept to be sent again.
+/// Promise 5, upwards: 200 MB go through whole, over the limit of what is kept to be sent again; as many GiB as a
+/// download has if their number is given (`GIBIBYTES`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_big_upload_is_identical() {
     let (site, proxy) = prepared().await;
     let proxy = proxy.level("info").start().await;
-    let content = Content::new(200_000_000, 3);
-    let file = proxy.path().join("upload");
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
-    for chunk in content.chunks(0..content.size) {
-        std::io::Write::write_all(&mut out, &chunk).unwrap();
-    }
-    drop(out);
+    let size = gibibytes().map_or(200_000_000, |count| count * GIB);
     let url = site.url("/upload/it");
+    let length = format!("Content-Length: {size}");
     for arguments in [
-        &["-sSf", "-T", "upload", &url][..],
+        &["-sSf", "-T", "-", "-H", &length, &url][..],
         &["-sSf", "--http1.1", "-T", "-", "-H", "Expect:", &url],
     ] {
+        let begun = Instant::now();
         let mut command = through(&proxy, Way::Run, &find("curl"), arguments);
-        command.stdin(std::fs::File::open(&file).unwrap());
-        let output = succeed(command).await;
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert_eq!(answer["length"], 200_000_000);
-        assert_eq!(answer["sha256"], content.sha256());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = Running::start(&mut command);
+        let mut input = child.stdin.take().expect("piped");
+        let sent = tokio::task::spawn_blocking(move || {
+            for chunk in Content::new(size, 3).chunks(0..size) {
+                input.write_all(&chunk).expect("write");
+            }
+        });
+        let expected = tokio::task::spawn_blocking(move || Content::new(size, 3).sha256());
+        sent.await.unwrap();
+        let answer = String::from_iter(child.lines());
+        assert!(child.end().success());
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["length"], size);
+        assert_eq!(answer["sha256"], expected.await.unwrap());
+        println!("{size} bytes up in {:?}", begun.elapsed());
     }
     let peak = peak_kib(proxy.pid());
+    println!("{peak} KiB held");
     assert!(peak < 300 * 1024, "the proxy held {peak} KiB");
+}
+
+fn gibibytes() -> Option<u64> {
+    let count = std::env::var("GIBIBYTES").ok()?;
+    Some(count.parse().expect("a number"))
 }
