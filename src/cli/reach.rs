@@ -35,6 +35,15 @@ pub(super) struct Which {
     pub(super) client: Option<String>,
 }
 
+/// Says that a command by itself would forget at once what it did, and what to do first.
+pub(super) fn in_memory_alone(done: &str, which: &Which) -> Error {
+    let message = format!(
+        "nothing was {done}: {} is kept in the memory of a proxy alone, and none runs",
+        which.session
+    );
+    Error::failed(message).hint("start it first: staysigned".to_owned())
+}
+
 // === impl Reach ===
 
 impl Reach {
@@ -111,6 +120,9 @@ impl Reach {
             }
             Self::Store(offline) => {
                 let session = find(offline, which)?;
+                if !session.outlives_its_process() {
+                    return Err(in_memory_alone("refreshed", which));
+                }
                 let (ended, status) = admin::refresh_now(&session).await?;
                 match ended {
                     Ended::Renewed => Ok(plain(&status)),

@@ -43,6 +43,10 @@ impl Life {
             Outcome::Ended(_) if superseded => {
                 self.superseded(stale, &attempt, now, rules, effects)
             }
+            // What another process was told is not what is asked for.
+            Outcome::Ended(_) if attempt.asked.is_some() && stale.renewable => {
+                self.start(Cause::Asked, now, rules, effects);
+            }
             Outcome::Ended(reason) => {
                 self.state = State::NeedsLogin { stale, reason };
                 effects.push(Effect::Tell(Notice::NeedsLogin));

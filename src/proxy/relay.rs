@@ -1,7 +1,7 @@
 //! A request that captures look into (`capture.request`, `capture.mask`): what a client has in place of a session's
 //! values is exchanged for them, and a client's own refresh goes out under the session's rules.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -304,6 +304,9 @@ fn answer(relayed: &Relayed) -> Response<ResponseBody> {
     response
 }
 
+/// When a client may come again with a token that is in doubt, at the latest.
+const LATER: Duration = Duration::from_secs(60);
+
 /// Sorts a refresh that was not answered.
 fn unanswered(failure: Failure) -> Error {
     let kind = match &failure {
@@ -311,9 +314,8 @@ fn unanswered(failure: Failure) -> Error {
         Failure::InDoubt { .. } => Kind::ResponseTimeout,
         Failure::Store(_) => Kind::Store,
         Failure::Misconfigured(why) => Kind::Incompletely(why.clone()),
-        Failure::NotAnAnswer(_) | Failure::Throttled { .. } | Failure::Terminal(_) => {
-            Kind::Protocol
-        }
+        Failure::Throttled { .. } => Kind::Degraded(LATER),
+        Failure::NotAnAnswer(_) | Failure::Terminal(_) => Kind::Protocol,
     };
     Error::from(kind).because(failure.to_string())
 }

@@ -47,14 +47,20 @@ impl Exchange<'_> {
             Ok(exchange.finish(response, Some(recipe), note))
         };
         let turn = session.turn().await?;
-        let mut held = Self::held(session).await?;
+        // What is left as it came waits for no credential, and fails for the want of none.
+        let left_alone = inject::is_left_alone(recipe, &parts.uri);
+        let held = async || match left_alone {
+            true => Ok(Ok(None)),
+            false => Self::held(session).await.map(|held| held.map(Some)),
+        };
+        let mut holds = held().await?;
         if recipe.pace.is_some() {
             // Behind the wait for a refresh, so that who waited for one does not go all at once.
             Box::pin(session.pace()).await?;
-            held = Self::held(session).await?;
+            holds = held().await?;
         }
-        let dead = held.as_ref().err().map(Unusable::why);
-        let mut current = held.ok();
+        let dead = holds.as_ref().err().map(Unusable::why);
+        let mut current = holds.ok().flatten();
         let (mut body, spare) = match arrived {
             Arrived::Whole(whole) => (Body::Empty, Spare::Whole(*whole)),
             Arrived::Coming(body)
@@ -214,6 +220,9 @@ impl Exchange<'_> {
             .standins()
             .map(|standins| |text: &str| standins.opens(text));
         let standin = opens.as_ref().map(|opens| opens as &dyn Fn(&str) -> bool);
+        if inject::is_left_alone(recipe, &parts.uri) {
+            return Ok(Applied::Presigned);
+        }
         let Some(current) = current else {
             inject::strip(parts, recipe, standin).map_err(failed)?;
             return Ok(Applied::Nothing);

@@ -132,7 +132,7 @@ pub fn apply(parts: &mut request::Parts, _: &Bound, params: Params<'_>) -> Resul
         user_agent,
         render,
     } = params;
-    if recipe.presigned == Presigned::Skip && is_presigned(&parts.uri) {
+    if is_left_alone(recipe, &parts.uri) {
         return Ok(Applied::Presigned);
     }
 
@@ -258,7 +258,7 @@ pub fn strip(
     recipe: &Recipe,
     standin: Option<&dyn Fn(&str) -> bool>,
 ) -> Result<(), Error> {
-    if recipe.presigned == Presigned::Skip && is_presigned(&parts.uri) {
+    if is_left_alone(recipe, &parts.uri) {
         return Ok(());
     }
     let is_replaced = |inject: &&Inject| {
@@ -312,6 +312,11 @@ fn take_off<'r>(
     }
     without(&mut parts.headers, &names);
     Ok(())
+}
+
+/// Tells whether a session leaves a request as it came, for the signature that its query carries already.
+pub fn is_left_alone(recipe: &Recipe, uri: &Uri) -> bool {
+    recipe.presigned == Presigned::Skip && is_presigned(uri)
 }
 
 /// Tells whether a request's query carries a signature that another credential would break.

@@ -50,6 +50,8 @@ pub(super) struct Authority {
     pub(super) swallows: AtomicBool,
     pub(super) revoked: AtomicBool,
     pub(super) verdict: Mutex<Option<String>>,
+    /// How long the look at a new credential takes.
+    pub(super) verifying: Duration,
     faults: Mutex<VecDeque<Fault>>,
     /// What every call ends with that has no other fault.
     pub(super) away: Mutex<Option<Failure>>,
@@ -83,6 +85,7 @@ impl Authority {
             swallows: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
             verdict: Mutex::default(),
+            verifying: Duration::ZERO,
             faults: Mutex::default(),
             away: Mutex::default(),
             tokens: Mutex::new(Tokens {
@@ -253,7 +256,12 @@ impl Refresh for Double {
 
     fn verify(self: Arc<Self>, _: Spend) -> BoxFuture<'static, Result<(), String>> {
         let verdict = self.authority.verdict.lock().unwrap().clone();
-        async move { verdict.map_or(Ok(()), Err) }.boxed()
+        let verifying = self.authority.verifying;
+        async move {
+            sleep(verifying).await;
+            verdict.map_or(Ok(()), Err)
+        }
+        .boxed()
     }
 
     fn beat(

@@ -14,11 +14,12 @@ use super::{
     held::{Held, REFRESH_TOKEN},
     refresh::{self, Permit, Renewed, Spend},
     renew::Stored,
+    right::elsewhere,
     write::doubt,
 };
 use crate::{
-    life::{Attempt, Cause, Effect, Event, Failure, Outcome, Reason, State, What},
-    store::{self, Durability, Lease},
+    life::{Attempt, Cause, Effect, Event, Failure, Outcome, State, What},
+    store::{self, Durability, Lease, Witness},
 };
 
 /// The waits between readings of the store after a refusal: another process may just be writing what it obtained.
@@ -29,11 +30,8 @@ const AFTER_A_REFUSAL: [Duration; 4] = [
     Duration::from_millis(100),
 ];
 
-/// How often a token in doubt is sent after its grace, by all processes together.
-const ONCE_A_MINUTE: Duration = Duration::from_secs(60);
-
 /// How [`Failure::InDoubt`] is noted.
-const IN_DOUBT: &str = "in_doubt";
+pub(super) const IN_DOUBT: &str = "in_doubt";
 
 // === impl Session ===
 
@@ -63,6 +61,11 @@ impl Session {
             && let Err(error) = self.settle().await
         {
             tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
+            if self.inner().life.doubt().is_some()
+                && let Ok(held) = std::mem::replace(&mut lease, Err(elsewhere()))
+            {
+                self.settles_first(held);
+            }
         }
         let is_over = !calls.are_open() && !calls.has_one();
         if attempt.spends.is_none() || is_over {
@@ -112,7 +115,8 @@ impl Session {
     ) -> Option<Attempt> {
         let began = Instant::now();
         if let Some(renewed) = calls.wait(attempt.wait).await {
-            return self.renewed(renewed, attempt, began.elapsed()).await;
+            let (took, right) = (began.elapsed(), lease.witness());
+            return self.renewed(renewed, attempt, took, &right).await;
         }
         let (answer, took) = loop {
             if let Err(outcome) = self.prepare(lease, attempt).await {
@@ -143,16 +147,16 @@ impl Session {
                 {
                     return self.report(outcome);
                 }
-                self.renewed(renewed, attempt, took).await
+                self.renewed(renewed, attempt, took, &lease.witness()).await
             }
             refresh::Outcome::Failed(failure) => {
                 self.counters.attempt(failure.name(), took);
                 if (!self.goes_on_after(&failure) || self.is_past_grace(attempt))
                     && let Some(renewed) = calls.fallback()
                 {
-                    return self.renewed(renewed, attempt, took).await;
+                    return self.renewed(renewed, attempt, took, &lease.witness()).await;
                 }
-                let outcome = self.failed(failure, attempt, took).await;
+                let outcome = self.failed(failure, attempt, took, calls).await;
                 self.report(outcome)
             }
         }
@@ -212,48 +216,12 @@ impl Session {
         self.overtaken(attempt).map_or(Ok(()), Err)
     }
 
-    /// Returns the flight's outcome if it is no longer needed for what is held.
-    fn overtaken(&self, attempt: &Attempt) -> Option<Outcome> {
-        let inner = self.inner();
-        let held = inner.life.state.holding();
-        let overtaken = if attempt.spends.is_some() {
-            held.token != attempt.spends
-        } else {
-            held.generation > attempt.generation && held.usable(self.shared.env.wall())
-        };
-        overtaken.then_some(Outcome::Superseded)
-    }
-
-    /// Returns the outcome of another process with the same refresh token, if that stands for ours.
-    fn tried_by_another(&self, attempt: &Attempt) -> Option<Outcome> {
-        // Within a flight, and when a person asks, it is tried all the same.
-        if attempt.number > 1 || attempt.cause == Cause::Asked || attempt.spends.is_none() {
-            return None;
-        }
-        let inner = self.inner();
-        let notes = &inner.held.notes;
-        if let Some(reason) = &notes.needs_login {
-            return Some(Outcome::Ended(Reason::stored(reason)));
-        }
-        let doubt = doubt(notes, attempt.spends.as_deref())?;
-        let (at, result, _) = notes.last_refresh.as_ref()?;
-        if result != IN_DOUBT || doubt.in_grace(self.now(), self.definition.rules.grace) {
-            return None;
-        }
-        let recent = self.shared.env.wall().duration_since(*at);
-        recent.is_ok_and(|since| since < ONCE_A_MINUTE).then(|| {
-            Outcome::Failed(Failure::Throttled {
-                until: *at + ONCE_A_MINUTE,
-                why: "it was not answered a moment ago".to_owned(),
-            })
-        })
-    }
-
     pub(super) async fn renewed(
         &self,
         mut renewed: Renewed,
         attempt: &Attempt,
         took: Duration,
+        right: &Witness,
     ) -> Option<Attempt> {
         let refused = self.verify(&renewed).await.err();
         if refused.is_some() {
@@ -262,7 +230,7 @@ impl Session {
         }
         let writing = self.writing.lock().await;
         let before = self.generation();
-        let (held, taught) = match self.store_renewed(&renewed, attempt, took).await {
+        let (held, taught) = match self.store_renewed(&renewed, attempt, took, right).await {
             Ok(Stored::InUse(held, taught)) => (held, taught),
             Ok(Stored::Superseded) => return self.report(Outcome::Superseded),
             Err(error) => return self.report(Outcome::Failed(Failure::Store(error.with_causes()))),
@@ -326,7 +294,13 @@ impl Session {
             .unwrap_or_else(|_| Err("the check of the new credential was not answered".to_owned()))
     }
 
-    async fn failed(&self, failure: Failure, attempt: &Attempt, took: Duration) -> Outcome {
+    async fn failed(
+        &self,
+        failure: Failure,
+        attempt: &Attempt,
+        took: Duration,
+        calls: &Calls,
+    ) -> Outcome {
         if let Failure::Terminal(_) = failure {
             for wait in AFTER_A_REFUSAL {
                 sleep(wait).await;
@@ -341,7 +315,12 @@ impl Session {
         let mut inner = self.inner();
         let mut notes = (*inner.held.notes).clone();
         let now = self.shared.env.wall();
-        notes.last_refresh = Some((now, failure.name().to_owned(), took.as_millis() as u64));
+        // What was not sent changes nothing of an answer that may still come to an earlier call.
+        let name = match failure {
+            Failure::Unsent(_) if calls.are_open() => IN_DOUBT,
+            _ => failure.name(),
+        };
+        notes.last_refresh = Some((now, name.to_owned(), took.as_millis() as u64));
         inner.held.notes = Arc::new(notes);
         Outcome::Failed(failure)
     }

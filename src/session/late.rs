@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{Session, calls::Calls, refresh::Renewed, write::doubt};
 use crate::{
     life::{Attempt, Effect},
-    store::Lease,
+    store::{Lease, Witness},
 };
 
 /// How long an answer that nobody waits for any more is still worth having.
@@ -89,6 +89,21 @@ impl Session {
         self.let_go_of(Some(lease));
     }
 
+    /// Lets go of the lease when it is stored that the token is in doubt: whoever has the lease next does not send it
+    /// while an answer may still come.
+    pub(super) fn settles_first(self: &Arc<Self>, lease: Lease) {
+        let session = Arc::clone(self);
+        self.shared.spawn(async move {
+            let began = Instant::now();
+            let stop = session.shared.stop.clone();
+            while began.elapsed() < LATE
+                && stop.run_until_cancelled(sleep(UNREADABLE)).await.is_some()
+                && session.settle().await.is_err()
+            {}
+            session.let_go_of(Some(lease));
+        });
+    }
+
     /// Tells whether the server's grace for the token is over, whichever process sent it first: then an answer to an
     /// earlier call is worth more than to send it again.
     pub(super) fn is_past_grace(&self, attempt: &Attempt) -> bool {
@@ -125,7 +140,9 @@ impl Session {
             flight,
             spent,
         } = late;
-        let next = self.renewed(renewed, &attempt, took).await;
+        // The token that was spent tells by itself whether it has been overtaken.
+        let right = Witness::default();
+        let next = self.renewed(renewed, &attempt, took, &right).await;
         let mut inner = self.inner();
         let brought = inner.held.token.clone();
         if brought != attempt.spends {

@@ -18,7 +18,7 @@ use crate::{
     jar::{Cookie, Jar},
     life::{Event, State},
     secret::Secret,
-    store::{self, Change, Committed, Cookies, Durability, Notes},
+    store::{self, Change, Committed, Cookies, Durability, Notes, Store},
 };
 
 /// Material for a session: imported, or put in by hand.
@@ -64,6 +64,14 @@ impl Session {
             if !in_flight || timeout_at(deadline, moved.changed()).await.is_err() {
                 return Ok(self.status());
             }
+        }
+    }
+
+    /// Tells whether what is held is there for the next process too; a session in memory only ends with its own.
+    pub fn outlives_its_process(&self) -> bool {
+        match self.store {
+            Store::Memory(_) => false,
+            Store::Sqlite(_) => true,
         }
     }
 

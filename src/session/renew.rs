@@ -19,7 +19,7 @@ use crate::{
     jar::{Cookie, Jar, Key, Stored as Kept},
     life::{Attempt, Cause, State, cooldown::Note},
     rule::{RefreshKind, jwt},
-    store::{self, Change, Committed, Cookies, Durability, Notes},
+    store::{self, Change, Committed, Cookies, Durability, Notes, Witness},
 };
 
 /// Whether what was obtained has become the session's credential.
@@ -45,12 +45,14 @@ pub(super) struct Merged {
 impl Session {
     /// Stores a new credential. The caller publishes it with [`Session::install`].
     ///
-    /// It is written if the store still has the refresh token that was spent: then nobody else can have a newer one.
+    /// It is written if the store still has the refresh token that was spent: then nobody else can have a newer one. If
+    /// nothing was spent, no token tells that: whoever has lost the right meanwhile takes nothing's place.
     pub(super) async fn store_renewed(
         &self,
         renewed: &Renewed,
         attempt: &Attempt,
         took: Duration,
+        right: &Witness,
     ) -> Result<Stored, store::Error> {
         let now = self.shared.env.wall();
         for _ in 0..TRIES {
@@ -62,7 +64,8 @@ impl Session {
                 };
                 (inner.held.clone(), cause, inner.life.cooling(self.now()))
             };
-            if held.token != attempt.spends {
+            let has_no_right = attempt.spends.is_none() && !right.is_held();
+            if held.token != attempt.spends || has_no_right && self.overtaken(attempt).is_some() {
                 return Ok(Stored::Superseded);
             }
             let merged = self.merge(&held, renewed, attempt.generation, now);

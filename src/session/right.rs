@@ -1,14 +1,20 @@
-//! The right to refresh: taken, held, lost, and let go of.
+//! The right to refresh: taken, held, lost, and let go of; and what others did with it first.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::Session;
-use crate::{life::Failure, store::Lease};
+use super::{Session, flight::IN_DOUBT, write::doubt};
+use crate::{
+    life::{Attempt, Cause, Failure, Outcome, Reason},
+    store::Lease,
+};
 
 /// How long a flight waits for another one, of another process on the same store.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// How often a token in doubt is sent after its grace, by all processes together.
+const ONCE_A_MINUTE: Duration = Duration::from_secs(60);
 
 // === impl Session ===
 
@@ -45,8 +51,50 @@ impl Session {
             Err(_) => Err(elsewhere()),
         }
     }
+
+    /// Returns the flight's outcome if it is no longer needed for what is held.
+    pub(super) fn overtaken(&self, attempt: &Attempt) -> Option<Outcome> {
+        let inner = self.inner();
+        let held = inner.life.state.holding();
+        let overtaken = if attempt.spends.is_some() {
+            held.token != attempt.spends
+        } else {
+            held.generation > attempt.generation && held.usable(self.shared.env.wall())
+        };
+        overtaken.then_some(Outcome::Superseded)
+    }
+
+    /// Returns the outcome of another process with the same refresh token, if that stands for ours.
+    pub(super) fn tried_by_another(&self, attempt: &Attempt) -> Option<Outcome> {
+        // Within a flight, and when a person asks, it is tried all the same.
+        if attempt.number > 1 || attempt.cause == Cause::Asked || attempt.spends.is_none() {
+            return None;
+        }
+        if let Some(reason) = &self.inner().held.notes.needs_login {
+            return Some(Outcome::Ended(Reason::stored(reason)));
+        }
+        self.not_answered_just_now(attempt).map(Outcome::Failed)
+    }
+
+    /// Returns why a token is not sent now: a call with it was not answered a moment ago, and its grace is over.
+    pub(super) fn not_answered_just_now(&self, attempt: &Attempt) -> Option<Failure> {
+        let inner = self.inner();
+        let notes = &inner.held.notes;
+        let doubt = doubt(notes, attempt.spends.as_deref())?;
+        let (at, result, _) = notes.last_refresh.as_ref()?;
+        if result != IN_DOUBT || doubt.in_grace(self.now(), self.definition.rules.grace) {
+            return None;
+        }
+        let recent = self.shared.env.wall().duration_since(*at);
+        recent
+            .is_ok_and(|since| since < ONCE_A_MINUTE)
+            .then(|| Failure::Throttled {
+                until: *at + ONCE_A_MINUTE,
+                why: "it was not answered a moment ago".to_owned(),
+            })
+    }
 }
 
-fn elsewhere() -> Failure {
+pub(super) fn elsewhere() -> Failure {
     Failure::Store("another process refreshes it".to_owned())
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Said;
 use crate::support::{
     authority::{Authority, Fault, holding, logged_in, session},
-    oauth::Policy,
+    oauth::{Oauth, Policy},
     proxy::{Proxy, proxy},
 };
 
@@ -103,6 +103,37 @@ async fn a_wrong_client_is_corrected_in_the_configuration() {
         assert!(!err.contains("canary") && !err.contains("import"), "{err}");
         // That end is of the configuration alone: the next process tries again.
         said(&proxy, &["refresh", "api"]).good();
+    }
+}
+
+/// What would be forgotten with the command is not done: its refresh token may be spent only once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_in_memory_is_renewed_by_a_proxy_alone() {
+    for in_memory in ["persist", "store"] {
+        let (authority, origin, pair) = logged_in("api.example", Policy::lifetime(3600.0)).await;
+        let of_store = session("api", "api.example", "");
+        let mut proxy = match in_memory {
+            "persist" => {
+                let own = "[session.api]\npersist = false";
+                let own = of_store.replace("[session.api]", own);
+                holding(&origin, &pair, own)
+            }
+            _ => holding(&origin, &pair, of_store).memory(),
+        }
+        .prepare();
+        let err = said(&proxy, &["refresh", "api"]).bad(
+            1,
+            &[
+                "nothing was refreshed: api is kept in the memory of a proxy alone, and none runs",
+                "hint: start it first: staysigned",
+            ],
+        );
+        assert!(!err.contains(&pair.refresh), "{err}");
+        assert_eq!(authority.attempts().len(), 0, "nothing was spent");
+        proxy.start().await;
+        said(&proxy, &["refresh", "api"]).good();
+        let counts = |oauth: &mut Oauth| (oauth.counts.granted, oauth.repeated);
+        assert_eq!(authority.with(counts), (1, 0));
     }
 }
 

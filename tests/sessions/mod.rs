@@ -7,6 +7,7 @@ mod login;
 mod mirror;
 mod oidc;
 mod pace;
+mod presigned;
 mod refresh;
 mod rejected;
 mod replay;

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Diagnostics, Unmatched},
     origin::{Origin, Scheme},
     rule::{
-        Mode, Presigned, Recipe, Target, inject,
+        Mode, Recipe, Target, inject,
         matcher::{Found, Matcher},
         path,
         template::Template,
@@ -178,7 +178,7 @@ impl Answer {
         };
         let targets = recipe.bind.iter().map(|bind| &bind.target);
         self.bindings = targets.filter(here).map(Target::to_string).collect();
-        if recipe.presigned == Presigned::Skip && inject::is_presigned(uri) {
+        if inject::is_left_alone(recipe, uri) {
             self.decision = Decision::Presigned;
             return;
         }

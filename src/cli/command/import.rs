@@ -16,7 +16,7 @@ use crate::{
         context::Context,
         error::Error,
         output::{self, Paint},
-        reach::{Reach, Which},
+        reach::{Reach, Which, in_memory_alone},
         runtime,
     },
     config::{Config, Source},
@@ -194,11 +194,7 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
     let status = runtime::one()?.block_on(async {
         let mut reach = Reach::new(&context, found, Secrets::AtHand).await?;
         if !kept && !reach.runs() {
-            let message = format!(
-                "nothing was imported: {} is kept in the memory of a proxy alone, and none runs",
-                which.session
-            );
-            return Err(Error::failed(message).hint("start it first: staysigned".to_owned()));
+            return Err(in_memory_alone("imported", &which));
         }
         let status = reach.put(&which, material).await;
         reach.close().await?;

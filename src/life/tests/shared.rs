@@ -76,6 +76,56 @@ fn who_asks_gets_more_than_what_was_there_before() {
     assert_eq!(spends, Some(Some("t2")));
 }
 
+/// Another process was told that the token is at its end; a person wants to see that.
+#[test]
+fn who_asks_gets_a_refresh_of_their_own_after_anothers_end() {
+    let ended = || Event::Outcome(Outcome::Ended(Reason::Terminal("invalid_grant".into())));
+    let (life, rules) = fresh();
+    let (life, _) = life.on(Event::Rejected(Generation(1)), now(0), &rules);
+    let (over, _) = life.clone().on(ended(), now(1), &rules);
+    assert!(matches!(over.state, State::NeedsLogin { .. }));
+    let (life, _) = life.on(Event::Asked, now(0), &rules);
+    let (life, effects) = life.on(ended(), now(1), &rules);
+    let attempt = refresh(&effects).unwrap();
+    assert_eq!((attempt.cause, &attempt.asked), (Cause::Asked, &None));
+    // That is all: the next end is one.
+    let (life, effects) = life.on(ended(), now(2), &rules);
+    assert_eq!(refresh(&effects), None);
+    assert!(matches!(life.state, State::NeedsLogin { .. }));
+}
+
+/// However often others are faster: each refresh that was asked for is one more flight at most.
+#[test]
+fn who_asks_causes_one_flight_more_at_most() {
+    let stored = |generation| Event::Stored {
+        held: held(generation),
+        doubt: None,
+        ended: None,
+        vain: None,
+    };
+    let (mut life, rules) = fresh();
+    let (mut begun, mut asked) = (0, 0);
+    let mut happen = |event: Event, second| {
+        let (next, effects) = life.clone().on(event, now(second), &rules);
+        life = next;
+        let begins = refresh(&effects).is_some();
+        begun += u32::from(begins);
+        begins
+    };
+    for round in 0..50u64 {
+        happen(Event::Asked, round);
+        happen(stored(2 + 2 * round), round);
+        happen(Event::Asked, round);
+        asked += 2;
+        let mut flights = 0;
+        while happen(Event::Outcome(Outcome::Superseded), round) {
+            flights += 1;
+            assert!(flights < 2, "round {round}: nobody asks any more");
+        }
+    }
+    assert!(begun <= asked, "{begun} flights for {asked} questions");
+}
+
 #[test]
 fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
     let (life, rules) = fresh();

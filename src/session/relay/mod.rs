@@ -184,6 +184,9 @@ impl Session {
             overtaken: false,
             asked: None,
         };
+        if let Some(failure) = self.not_answered_just_now(&attempt) {
+            return Err(failure);
+        }
         self.may_spend(lease, &attempt).await?;
         self.record(name::STARTED, "asked by a client".to_owned());
         let began = Instant::now();
@@ -199,7 +202,8 @@ impl Session {
         match self.renewal(relay, &answered, &token) {
             Ok(renewed) => {
                 self.counters.attempt("ok", took);
-                if let Some(next) = self.renewed(renewed, &attempt, took).await {
+                let right = lease.witness();
+                if let Some(next) = self.renewed(renewed, &attempt, took, &right).await {
                     self.perform(vec![Effect::Refresh(next)]);
                 }
             }
@@ -312,11 +316,18 @@ impl Session {
         self.counters.attempt(failure.name(), took);
         self.record(name::FAILED, format!("asked by a client: {failure}"));
         let in_doubt = matches!(failure, Failure::InDoubt { .. } | Failure::NotAnAnswer(_));
+        let now = self.shared.env.wall();
         let noted = async {
-            if !in_doubt && !doubted {
-                self.note(Durability::Written, |notes| notes.attempt = None)
-                    .await?;
-            }
+            self.note(Durability::Written, |notes| {
+                if matches!(failure, Failure::InDoubt { .. }) {
+                    // Whoever has the lease next sends it no sooner than after a minute, if its grace is over.
+                    let took = took.as_millis() as u64;
+                    notes.last_refresh = Some((now, failure.name().to_owned(), took));
+                } else if !in_doubt && !doubted {
+                    notes.attempt = None;
+                }
+            })
+            .await?;
             // The life learns what the journal says now.
             self.take_up(true).await
         };

@@ -343,3 +343,32 @@ async fn a_request_is_stubborn_only_after_a_refresh() {
     assert!(matches!(cured, Verdict::Again(_)));
     assert_eq!(bench.authority.calls(), 2);
 }
+
+/// A token endpoint that is being restarted behind something that answers for it: the first waits are short, and whoever
+/// was rejected waits for what comes of them, as long as requests wait for a refresh at all.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_waits_while_answers_that_are_none_come_quickly() {
+    for grace in [Some(Duration::from_secs(10)), None] {
+        for pages in 1..=3 {
+            let bench = Bench::new();
+            let mut recipe = bearer();
+            recipe.refresh.grace = grace;
+            let (_sessions, session) = bench.open(recipe).await;
+            let seen = session.current().await.unwrap().generation;
+            session.accepted(seen, about());
+            for _ in 0..pages {
+                let page = Failure::NotAnAnswer("HTML".to_owned());
+                bench.authority.then(Fault::Say(page));
+            }
+            let began = tokio::time::Instant::now();
+            let verdict = session.reject(seen, about()).await;
+            assert!(
+                matches!(verdict, Verdict::Again(_)),
+                "{grace:?}, {pages} pages: {verdict:?} after {:?}",
+                began.elapsed()
+            );
+            assert_eq!(bench.authority.calls(), 2 + pages);
+            assert!(!bench.authority.is_revoked());
+        }
+    }
+}

@@ -5,9 +5,13 @@ use futures_util::future::join_all;
 use super::super::{
     Verdict,
     bench::{Bench, bearer, cookies},
-    double::Fault,
+    double::{Authority, Fault},
 };
 use super::*;
+use crate::{
+    rule::{Expect, GrantType, Recipe, RefreshKind, Url, Verify},
+    store::Store,
+};
 
 #[tokio::test(start_paused = true)]
 async fn one_refresh_among_two_processes() {
@@ -123,4 +127,67 @@ async fn an_end_and_its_healing_are_shared() {
         assert_eq!(session.status().state, "fresh");
         assert_eq!(injected(&session.ready().unwrap()), "Bearer imported");
     }
+}
+
+/// A session that signs in with what the configuration has, and spends nothing that would tell whose login is newer.
+fn login() -> Recipe {
+    let mut recipe = bearer();
+    let RefreshKind::Oauth2(oauth2) = &mut recipe.refresh.kind else {
+        unreachable!("it is one of tokens")
+    };
+    oauth2.grant_type = GrantType::ClientCredentials;
+    (recipe.secrets, recipe.seeds) = Default::default();
+    recipe
+}
+
+/// Two processes sign in, and the first, which is stopped meanwhile and loses the right to, comes back last.
+async fn overtaken(authority: Authority, first: Recipe, second: Recipe) {
+    let slow = first.refresh.verify.is_none();
+    let bench = Bench::of(authority);
+    let Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    let peer = bench.peer();
+    let (_a, one) = bench.open(first).await;
+    let (_b, two) = peer.open(second).await;
+    if slow {
+        bench.authority.then(Fault::Late(Duration::from_secs(5)));
+    }
+    let (first, second) = tokio::join!(one.current(), async {
+        pass(1.0).await;
+        store.take_away(store);
+        two.current().await
+    });
+    assert_eq!(injected(&second.unwrap()), "Bearer at-2");
+    assert_eq!(injected(&first.unwrap()), "Bearer at-2");
+    pass(10.0).await;
+    for session in [&one, &two] {
+        let (state, held) = (session.status().state, session.ready().unwrap());
+        assert_eq!((state, injected(&held).as_str()), ("fresh", "Bearer at-2"));
+    }
+    let stored = bench.store.load(&one.id).await.unwrap().unwrap();
+    assert_eq!(stored.grant.field("access_token").unwrap().expose(), "at-2");
+    assert_eq!(bench.authority.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_overtaken_takes_nothings_place() {
+    overtaken(Authority::new(), login(), login()).await;
+}
+
+/// It was the newest when it came, and is none any more when it has been looked at.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_overtaken_while_it_is_verified_takes_nothings_place() {
+    let mut authority = Authority::new();
+    authority.verifying = Duration::from_secs(5);
+    let mut verified = login();
+    verified.refresh.verify = Some(Verify {
+        url: Url {
+            origin: "https://api.example".parse().unwrap(),
+            path: "/me".to_owned(),
+        },
+        ok: Expect::default(),
+    });
+    overtaken(authority, verified, login()).await;
 }

@@ -2,8 +2,8 @@
 //! that loses, delays and doubles, crashes at every await and every write, full disks, clocks that jump, machines
 //! that sleep.
 //!
-//! `STAYSIGNED_SEEDS` says how many lives are lived, `STAYSIGNED_SEED=7 cargo test --lib a_life -- --nocapture`
-//! repeats one and tells what happened.
+//! `STAYSIGNED_SEEDS` says how many lives are lived, `STAYSIGNED_FROM` the first of them (0), and
+//! `STAYSIGNED_SEED=7 cargo test --lib a_life -- --nocapture` repeats one and tells what happened.
 
 mod fate;
 mod jar;
@@ -83,7 +83,8 @@ fn lives(few: u64, live: fn(u64, bool) -> Result<String, String>) {
         return println!("{log}");
     }
     let seeds = number("STAYSIGNED_SEEDS").unwrap_or(few);
-    let next = AtomicU64::new(0);
+    let from = number("STAYSIGNED_FROM").unwrap_or(0);
+    let next = AtomicU64::new(from);
     let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
     std::thread::scope(|scope| {
@@ -91,7 +92,7 @@ fn lives(few: u64, live: fn(u64, bool) -> Result<String, String>) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds || failed.lock().unwrap().len() >= ENOUGH {
+                    if seed >= from + seeds || failed.lock().unwrap().len() >= ENOUGH {
                         return;
                     }
                     if let Err(wrong) = live(seed, false) {
