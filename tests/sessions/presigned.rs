@@ -15,10 +15,10 @@ const HOST: &str = "files.example.test";
 
 /// Of S3, Google Cloud Storage, Azure's blobs and CloudFront, as they are written.
 const SIGNED: &[&str] = &[
-    "/b/o?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20261122%2Feu&X-Amz-Signature=0a1b",
-    "/b/o?x-goog-algorithm=GOOG4-RSA-SHA256&x-goog-signature=0a1b",
-    "/b/o?sv=2024-11-04&se=2026-11-22T00%3A00%3A00Z&sp=r&sig=a%2Fb%3D",
-    "/b/o?Expires=1800000000&Signature=a~b_&Key-Pair-Id=K1",
+    "/echo?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20261122%2Feu&X-Amz-Signature=0a1b",
+    "/echo?x-goog-algorithm=GOOG4-RSA-SHA256&x-goog-signature=0a1b",
+    "/echo?sv=2024-11-04&se=2026-11-22T00%3A00%3A00Z&sp=r&sig=a%2Fb%3D",
+    "/echo?Expires=1800000000&Signature=a~b_&Key-Pair-Id=K1",
 ];
 
 /// With a session of bearer tokens and cookies, by which presigned requests would be refused.
@@ -58,7 +58,7 @@ async fn signed_urls_are_left_alone() {
             "nothing is refreshed for them"
         );
         // What only looks like one is a request of the session.
-        for target in ["/b/o?signature=1", "/b/o?Signature=1", "/b/o?signed=sig"] {
+        for target in ["/echo?signature=1", "/echo?Signature=1", "/echo?signed=sig"] {
             ask(&client, &site, target).await.expect(200);
             let ours = format!("Bearer {}", pair.access);
             assert_eq!(site.last().field("authorization"), Some(ours.as_str()));
