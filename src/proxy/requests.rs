@@ -166,7 +166,10 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
         let activity = activity.clone();
         move |request: Request<Incoming>| {
             let answer = who.clone();
-            let answer = answer.answer(request.map(RequestBody::Http2), activity.busy());
+            let answer = answer.answer(
+                request.map(|body| RequestBody::Http2(body.into())),
+                activity.busy(),
+            );
             async { Ok::<_, Infallible>(answer.await) }
         }
     });

@@ -26,6 +26,7 @@ use super::{
     keep::{AgainBody, KeptBody},
     patience::Timed,
     silence::Silence,
+    unread::Unread,
 };
 use crate::http1::{self, BoxError, Spelling, request::Upgraded};
 
@@ -51,7 +52,7 @@ pub enum Body {
 #[derive(Debug)]
 pub enum RequestBody {
     Http1(http1::server::Body),
-    Http2(HyperBody),
+    Http2(Unread),
 }
 
 /// A client's request body.

@@ -28,6 +28,7 @@ mod silence;
 pub mod streams;
 pub(crate) mod through;
 mod tls;
+mod unread;
 
 use std::{
     collections::HashMap,

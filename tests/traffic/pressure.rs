@@ -20,7 +20,7 @@ use crate::support::{
     client::{Client, Connection, eventually},
     origin::{Body, empty, full, origin},
     proxy::{Proxy, proxy},
-    within,
+    tool, within,
 };
 
 const HOST: &str = "app.example.test";
@@ -278,5 +278,37 @@ async fn early_answers_are_heard() {
             drop(answer);
             client.get(&site.url("/echo")).await.expect(200);
         }
+    }
+}
+
+/// The same with curl, which fails if its stream is gone before it has looked at the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_hears_an_early_answer_over_http2() {
+    let site = origin(&[HOST]).alpn(&["http/1.1"]);
+    let refuse = |_| async {
+        // Until the upload is under way.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok(Response::builder()
+            .status(413)
+            .body(full("too much"))
+            .unwrap())
+    };
+    let site = site.handler(refuse).start().await;
+    let proxy = proxy().site(&site).bearer("app", HOST, "t1").start().await;
+    let upload = proxy.path().join("upload");
+    std::fs::File::create(&upload)
+        .and_then(|file| file.set_len(64 * MIB))
+        .unwrap();
+    for round in 0..5 {
+        let mut curl = tool::clean(&tool::find("curl"), proxy.path());
+        curl.args(["-s", "--http2", "-w", "%{http_version} %{http_code}", "-T"])
+            .arg(&upload)
+            .arg("--cacert")
+            .arg(proxy.ca_path())
+            .args(["-x", &format!("http://{}", proxy.listen)])
+            .arg(site.url("/upload"));
+        let output = tool::run(curl).await;
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, "too much2 413", "{round}: {output:?}");
     }
 }
