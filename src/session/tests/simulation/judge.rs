@@ -128,7 +128,8 @@ impl World {
 // === impl Inner ===
 
 impl Inner {
-    /// Returns how many calls had gone wrong with the token that was taken for a stolen one, and with its parent.
+    /// Returns how often it had gone wrong with the token that was taken for a stolen one, and with its parent: once
+    /// for each call, and once more for one that arrived twice and whose answer was lost.
     pub(super) fn gone_wrong(&self) -> usize {
         let Some(last) = self.revoked_by else {
             return 0;
@@ -138,11 +139,12 @@ impl Inner {
         let calls = self.calls[..=last].iter().enumerate();
         calls
             .filter(|(_, call)| call.token == token || call.token == parent)
-            .filter(|(number, call)| {
-                let lost = call.delivered.is_none() || call.lost;
-                call.fate.is_some() || lost && *number < last
+            .map(|(number, call)| {
+                let lost = (call.delivered.is_none() || call.lost) && number < last;
+                let twice = lost && call.acted > 1;
+                usize::from(call.fate.is_some() || lost) + usize::from(twice)
             })
-            .count()
+            .sum()
     }
 
     /// Returns the call whose answer brought a refresh token.
