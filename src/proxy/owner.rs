@@ -6,7 +6,13 @@
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
 };
+
+use socket2::Socket;
+
+/// Kept open: who comes when all files are used up must be told apart, too.
+static SOCKET: Mutex<Option<Socket>> = Mutex::new(None);
 
 /// Stands for the owner of a socket that was closed meanwhile: no process has this user id.
 const NOBODY: u32 = u32::MAX;
@@ -49,16 +55,24 @@ const AF_INET6: u8 = 10;
 const TCP: u8 = 6;
 
 fn by_netlink(peer: SocketAddr, local: SocketAddr) -> io::Result<Option<u32>> {
-    let mut socket = socket2::Socket::new(
+    let mut kept = SOCKET.lock().unwrap_or_else(PoisonError::into_inner);
+    // One that has failed is not asked again: a late answer would be taken for the next one's.
+    let mut socket = kept.take().map_or_else(open, Ok)?;
+    socket.write_all(&request(peer, local))?;
+    let mut answer = [0; 512];
+    let n = socket.read(&mut answer)?;
+    *kept = Some(socket);
+    Ok(owner(&answer[..n]))
+}
+
+fn open() -> io::Result<Socket> {
+    let socket = Socket::new(
         socket2::Domain::from(AF_NETLINK),
         socket2::Type::DGRAM,
         Some(socket2::Protocol::from(NETLINK_SOCK_DIAG)),
     )?;
     socket.set_read_timeout(Some(std::time::Duration::from_millis(200)))?;
-    socket.write_all(&request(peer, local))?;
-    let mut answer = [0; 512];
-    let n = socket.read(&mut answer)?;
-    Ok(owner(&answer[..n]))
+    Ok(socket)
 }
 
 /// A `nlmsghdr` and an `inet_diag_req_v2` that name one connection.
