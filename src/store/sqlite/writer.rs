@@ -166,6 +166,8 @@ impl Writer {
                 }
                 Ok(Job::Rekey(asked, answer)) => {
                     let done = self.database.replace_key(&self.keys, &asked);
+                    // Its reason is not looked into: to begin the log anew costs little.
+                    self.torn |= done.is_err();
                     answer.send(done).ok();
                 }
                 Ok(Job::Listen) | Err(RecvTimeoutError::Timeout) => {}
@@ -217,7 +219,11 @@ impl Writer {
                 .query_row(sql, (), |row| row.get::<_, i64>(0))
             {
                 Ok(0) => self.checkpoint_at = CHECKPOINT,
-                Ok(_) | Err(_) => self.checkpoint_at = pages.saturating_add(CHECKPOINT),
+                outcome => {
+                    self.checkpoint_at = pages.saturating_add(CHECKPOINT);
+                    // A checkpoint begins with a sync of the log.
+                    self.torn |= outcome.is_err_and(|error| is_unsynced(&error));
+                }
             }
         } else if pages < self.checkpoint_at - CHECKPOINT {
             self.checkpoint_at = CHECKPOINT;
@@ -274,8 +280,7 @@ impl Writer {
         }
         let written = self.database.transaction(tasks, synced);
         if let Err(Failed { error, .. }) = &written {
-            let code = error.sqlite_error().map(|error| error.extended_code);
-            self.torn |= code == Some(ffi::SQLITE_IOERR_FSYNC);
+            self.torn |= is_unsynced(error);
         }
         written
     }
@@ -350,6 +355,12 @@ impl Writer {
         self.feed.close();
         synced
     }
+}
+
+/// Tells whether something failed because a file could not be synced.
+fn is_unsynced(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code == Some(ffi::SQLITE_IOERR_FSYNC)
 }
 
 /// Differs from the last time if another connection has committed since.
