@@ -150,8 +150,8 @@ impl Names {
     /// Joins the question for a name, or asks it when it is its turn. Who waits for the turn and goes away leaves
     /// nothing behind.
     async fn step(self: &Arc<Self>, name: &HostName) -> Step {
-        if let Some(asked) = self.held().asked.get(name) {
-            return Step::Wait(asked.clone());
+        if let Some(asked) = self.held().under_way(name) {
+            return Step::Wait(asked);
         }
         let turn = self.questions.clone().acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
@@ -161,8 +161,8 @@ impl Names {
         {
             return Step::Known(found.addresses.clone());
         }
-        if let Some(asked) = held.asked.get(name) {
-            return Step::Wait(asked.clone());
+        if let Some(asked) = held.under_way(name) {
+            return Step::Wait(asked);
         }
         let (tell, answer) = watch::channel(None);
         let asked = Asked {
@@ -203,6 +203,12 @@ impl Names {
 // === impl Held ===
 
 impl Held {
+    /// Returns the question for a name, unless it broke off without an answer.
+    fn under_way(&self, name: &HostName) -> Option<Asked> {
+        let asked = self.asked.get(name)?;
+        asked.answer.has_changed().is_ok().then(|| asked.clone())
+    }
+
     fn settle(&mut self, name: &HostName, answer: &Answer, silent: bool) {
         let now = Instant::now();
         self.asked.remove(name);
@@ -293,11 +299,8 @@ mod tests {
             "[2001:db8::1]:1",
         ];
         let ordered = interleave(all.iter().map(|a| a.parse().unwrap()).collect());
-        let expected: Vec<SocketAddr> = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1"]
-            .iter()
-            .map(|a| a.parse().unwrap())
-            .collect();
-        assert_eq!(*ordered, *expected);
+        let expected = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1"];
+        assert_eq!(*ordered, expected.map(|a| a.parse().unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -353,6 +356,18 @@ mod tests {
         silence(2);
         tokio::time::advance(FRESH).await;
         assert_eq!(asks(&names, "a.example").await, Err(Kind::Dns));
+    }
+
+    /// A question that broke off is asked again by whoever comes next.
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_panics_takes_one_question_along() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let names = names(|_| match ASKED.fetch_add(1, Ordering::Relaxed) {
+            0 => Box::pin(async { panic!("on purpose") }),
+            _ => Box::pin(async { known() }),
+        });
+        assert_eq!(asks(&names, "a.example").await, Err(Kind::Dns));
+        assert_eq!(asks(&names, "a.example").await, Ok(1));
     }
 
     /// Who came while an older question was under way is not told its failure: the servers may be back.
