@@ -9,7 +9,7 @@ use crate::support::{
     client::Client,
     oidc::{HOST, Server},
     origin::empty,
-    proxy::{Builder, proxy},
+    proxy::{Builder, Proxy, proxy},
 };
 
 /// A public client of it that holds nothing.
@@ -71,6 +71,12 @@ async fn browse(client: &Client, start: &str) -> String {
     panic!("redirected for ever: {address}");
 }
 
+async fn is_in(proxy: &Proxy) {
+    let resource = format!("https://{HOST}/resource/x");
+    let answer = proxy.client().get(&resource).await;
+    assert_eq!(answer.expect(200).text(), "in");
+}
+
 /// 5.4.13: a code with PKCE of a certified server, and what came of it lives on: it is renewed, and rotates.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_signs_in_to_a_certified_server() {
@@ -87,11 +93,7 @@ async fn a_browser_signs_in_to_a_certified_server() {
         assert!(renewed.status.success(), "{renewed:?}");
     }
     proxy.start().await;
-    let answer = proxy
-        .client()
-        .get(&format!("https://{HOST}/resource/x"))
-        .await;
-    assert_eq!(answer.expect(200).text(), "in");
+    is_in(&proxy).await;
     let stats = server.stats().await;
     assert_eq!(
         (&stats["errors"], &stats["repeated"]),
@@ -137,11 +139,7 @@ async fn a_device_signs_in_to_a_certified_server() {
         .expect(200);
     signing_in.good();
     proxy.start().await;
-    let answer = proxy
-        .client()
-        .get(&format!("https://{HOST}/resource/x"))
-        .await;
-    assert_eq!(answer.expect(200).text(), "in");
+    is_in(&proxy).await;
     let renewed = proxy.cli(&["refresh", "app"]);
     assert!(renewed.status.success(), "{renewed:?}");
 }

@@ -8,8 +8,8 @@ use crate::support::{
     frames::{
         DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, SETTINGS, block, frame, literal,
     },
-    origin::origin,
-    proxy::proxy,
+    origin::{Origin, origin},
+    proxy::{Proxy, proxy},
     wire::{Wire, status},
 };
 
@@ -123,16 +123,16 @@ fn inputs() -> Vec<(&'static str, Input)> {
     ]
 }
 
+/// A proxy that keeps nothing and says little, so that what it holds is what it was sent.
+async fn quiet(site: &Origin) -> Proxy {
+    let proxy = proxy().site(site).level("warn").memory();
+    proxy.bearer("app", HOST, "t1").start().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_input_takes_more_than_ten_times_its_bytes() {
     let site = origin(&[HOST]).start().await;
-    let proxy = proxy()
-        .site(&site)
-        .level("warn")
-        .memory()
-        .bearer("app", HOST, "t1")
-        .start()
-        .await;
+    let proxy = quiet(&site).await;
     let client = proxy.client();
     for client in [client.clone(), client.clone().h2()] {
         for _ in 0..20 {
@@ -181,13 +181,7 @@ async fn no_input_takes_more_than_ten_times_its_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_without_an_end_holds_no_more_than_its_limit() {
     let site = origin(&[HOST]).start().await;
-    let proxy = proxy()
-        .site(&site)
-        .level("warn")
-        .memory()
-        .bearer("app", HOST, "t1")
-        .start()
-        .await;
+    let proxy = quiet(&site).await;
     let client = proxy.client();
     client.get(&site.url("/echo")).await.expect(200);
     let piece = vec![b'a'; 1 << 20];
