@@ -27,6 +27,8 @@ pub struct State {
     pub ended: bool,
     /// Values that came again after their successor had been used.
     pub reused: Vec<String>,
+    /// Requests with another value than the newest: somebody has lost what the last answer set.
+    pub behind: Vec<String>,
     /// Requests without exactly one `orm-jwt` and one `orm-rt`.
     pub faults: Vec<String>,
     /// How many times somebody signed in anew.
@@ -56,6 +58,7 @@ impl Library {
             lasting: canary("orm-rt"),
             ended: false,
             reused: Vec::new(),
+            behind: Vec::new(),
             faults: Vec::new(),
             renewed: 0,
             tricks: Vec::new(),
@@ -118,6 +121,9 @@ impl State {
         let held = tokens
             .first()
             .and_then(|token| self.values.iter().rposition(|known| known == token));
+        if held != Some(newest) {
+            self.behind.push(format!("{path}: {held:?} of {newest}"));
+        }
         if let Some(held) = held
             && held + 1 < newest
         {

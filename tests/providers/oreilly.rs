@@ -59,7 +59,9 @@ fn whole(folder: &Path, books: std::ops::RangeInclusive<u32>) {
     }
 }
 
+/// Every request carried exactly what the answer before it has set.
 fn unharmed(state: &State) {
+    assert!(state.behind.is_empty(), "{:?}", state.behind);
     assert!(state.reused.is_empty(), "{:?}", state.reused);
     assert!(state.faults.is_empty(), "{:?}", state.faults);
 }

@@ -32,6 +32,8 @@ pub struct State {
     pub values: Vec<String>,
     pub ended: bool,
     pub accepted: u64,
+    /// Requests with another value than the newest, be it accepted or not.
+    pub behind: u64,
     pub rejected: u64,
     /// How often somebody logged in.
     pub logins: u64,
@@ -45,6 +47,7 @@ impl Rotating {
             values: vec![canary("sid")],
             ended: false,
             accepted: 0,
+            behind: 0,
             rejected: 0,
             logins: 0,
             work: Duration::from_millis(2),
@@ -101,6 +104,7 @@ impl State {
     fn visit(&mut self, value: Option<&str>) -> Option<String> {
         let newest = self.values.len() - 1;
         let held = value.and_then(|value| self.values.iter().rposition(|known| known == value));
+        self.behind += u64::from(held != Some(newest));
         let good = !self.ended && held.is_some_and(|held| held + 1 >= newest);
         if !good {
             self.rejected += 1;
