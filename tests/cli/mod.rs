@@ -8,6 +8,7 @@ mod demo;
 mod forms;
 mod help;
 mod init;
+mod key;
 /// Putting in, taking out, going back, forgetting.
 mod material;
 mod refresh;

@@ -3,5 +3,6 @@
 mod access;
 mod admin;
 mod limits;
+mod rekey;
 mod reload;
 mod store;
