@@ -16,22 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::{Error, Written, seconds};
-use crate::secret::Secret;
-
-/// The library's code of each marketplace, by its top-level domain.
-const CODES: [(&str, &str); 11] = [
-    ("com", "us"),
-    ("co.uk", "uk"),
-    ("de", "de"),
-    ("fr", "fr"),
-    ("ca", "ca"),
-    ("it", "it"),
-    ("com.au", "au"),
-    ("in", "in"),
-    ("co.jp", "jp"),
-    ("es", "es"),
-    ("com.br", "br"),
-];
+use crate::{provider::MARKETS, secret::Secret};
 
 /// Ten years: a library that finds its token at an end asks for another.
 const LONG: u64 = 10 * 365 * 86_400;
@@ -45,8 +30,8 @@ pub fn standin(
     now: SystemTime,
 ) -> Result<Written, Error> {
     let tld = values.get("tld").map_or("com", String::as_str);
-    let code = CODES.iter().find(|(known, _)| *known == tld);
-    let (_, code) = code.ok_or(Error::Empty)?;
+    let code = MARKETS.iter().find(|(_, known)| *known == tld);
+    let (code, _) = code.ok_or(Error::Empty)?;
     let old_account = values.get("accounts").is_some_and(|kind| kind == "audible");
     let part = || letters(32);
     let token = |field: &str, kind: &str| {

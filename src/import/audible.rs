@@ -12,22 +12,7 @@ use super::{
     json::{Top, kind_of, top},
     once, tokens,
 };
-use crate::{rule::sign::adp_key, secret::Secret};
-
-/// The top-level domain of each marketplace.
-const MARKETS: [(&str, &str); 11] = [
-    ("us", "com"),
-    ("uk", "co.uk"),
-    ("de", "de"),
-    ("fr", "fr"),
-    ("ca", "ca"),
-    ("it", "it"),
-    ("au", "com.au"),
-    ("in", "in"),
-    ("jp", "co.jp"),
-    ("es", "es"),
-    ("br", "com.br"),
-];
+use crate::{provider::MARKETS, rule::sign::adp_key, secret::Secret};
 
 /// Known, and of no use to a session.
 const IDLE: [&str; 6] = [

@@ -21,3 +21,18 @@ pub fn builtin(name: &str) -> Option<&'static str> {
     let found = BUILTIN.iter().find(|(known, _)| *known == name);
     found.map(|(_, text)| *text)
 }
+
+/// Audible's marketplaces: the code that its library has for each, and the top-level domain.
+pub const MARKETS: [(&str, &str); 11] = [
+    ("us", "com"),
+    ("uk", "co.uk"),
+    ("de", "de"),
+    ("fr", "fr"),
+    ("ca", "ca"),
+    ("it", "it"),
+    ("au", "com.au"),
+    ("in", "in"),
+    ("jp", "co.jp"),
+    ("es", "es"),
+    ("br", "com.br"),
+];

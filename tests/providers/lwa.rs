@@ -90,8 +90,14 @@ impl Amazon {
     }
 
     pub async fn start(&self) -> (Origin, Origin) {
-        let lwa = self.lwa(origin::origin(&[LWA]));
-        (lwa.start().await, self.ads().start().await)
+        self.start_at(LWA, ADS).await
+    }
+
+    /// As [`start`](Self::start), under the names of a region.
+    pub async fn start_at(&self, lwa: &'static str, ads: &'static str) -> (Origin, Origin) {
+        let lwa = self.lwa(origin::origin(&[lwa]));
+        let ads = self.api(origin::origin(&[ads]));
+        (lwa.start().await, ads.start().await)
     }
 
     /// The token endpoint, on a site that may have others.
@@ -109,8 +115,12 @@ impl Amazon {
     }
 
     pub fn ads(&self) -> Builder {
+        self.api(origin::origin(&[ADS]))
+    }
+
+    fn api(&self, site: Builder) -> Builder {
         let this = self.clone();
-        origin::origin(&[ADS]).handler(move |request| {
+        site.handler(move |request| {
             let this = this.clone();
             async move { Ok(this.with(|state| state.api(&request))) }
         })

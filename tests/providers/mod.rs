@@ -5,6 +5,7 @@ mod amazon;
 mod audible;
 mod audible_renewal;
 mod browsers;
+mod choices;
 mod drafting;
 mod drafts;
 mod heartbeat;

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::{
     config::{Config, Diagnostics, Found, Place, Variables, load},
-    rule::{HostPattern, Recipe, RefreshKind},
+    rule::{HostPattern, Recipe, RefreshKind, Url},
 };
 
 fn write(folder: &Path, name: &str, text: &str) {
@@ -205,26 +205,189 @@ fn one_mistake_is_one_fault() {
     }
 }
 
+/// What a provider needs to be whole, beside its choices.
+fn needed(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "amazon-ads" => (
+            "client_id = \"x\"",
+            "client_secret = \"env:A\", refresh_token = \"env:B\"",
+        ),
+        "supabase" => ("host = \"abc.supabase.co\", apikey = \"x\"", ""),
+        _ => ("", ""),
+    }
+}
+
+/// A session of a built-in provider; it must load without a word.
+fn built_in(name: &str, chosen: &[(String, String)]) -> std::sync::Arc<Recipe> {
+    let folder = tempfile::tempdir().unwrap();
+    let (values, secrets) = needed(name);
+    let mut text = format!("[session.s]\nprovider = \"{name}\"\n");
+    let chosen = chosen
+        .iter()
+        .map(|(key, value)| format!("{key} = \"{value}\""));
+    let values = [values.to_owned()]
+        .into_iter()
+        .filter(|values| !values.is_empty());
+    let values: Vec<String> = values.chain(chosen).collect();
+    text += &format!(
+        "values = {{ {} }}\nsecrets = {{ {secrets} }}\n",
+        values.join(", ")
+    );
+    write(folder.path(), "config.toml", &text);
+    let place = Place {
+        path: folder.path().join("config.toml"),
+        found: Found::Folder,
+        notes: Vec::new(),
+    };
+    let loaded = load(&place, &Variables::default()).unwrap_or_else(|e| panic!("{text}: {e}"));
+    assert!(loaded.warnings.is_empty(), "{text}: {:?}", loaded.warnings);
+    loaded.config.recipes[0].clone()
+}
+
+/// Every choice of a provider's parameters, combined with every other.
+fn choices(name: &str) -> Vec<Vec<(String, String)>> {
+    let text = crate::provider::builtin(name).unwrap();
+    let table = toml::de::DeTable::parse(text).unwrap().into_inner();
+    let mut all = vec![Vec::new()];
+    let params = table
+        .get("params")
+        .and_then(|params| params.get_ref().as_table());
+    for (key, param) in params.into_iter().flatten() {
+        let Some(one_of) = param.get_ref().get("one_of") else {
+            continue;
+        };
+        let one_of: Vec<String> = match one_of.get_ref() {
+            toml::de::DeValue::Array(list) => {
+                let texts = list.iter().map(|value| value.get_ref().as_str().unwrap());
+                texts.map(str::to_owned).collect()
+            }
+            toml::de::DeValue::Table(table) => {
+                table.keys().map(|key| key.get_ref().to_string()).collect()
+            }
+            other => panic!("{name}: {other:?}"),
+        };
+        assert!(one_of.len() > 1, "{name}: {one_of:?}");
+        let with = |chosen: &Vec<(String, String)>| {
+            let more = one_of.iter().map(|choice| {
+                let more = (key.get_ref().to_string(), choice.clone());
+                chosen.iter().cloned().chain([more]).collect()
+            });
+            more.collect::<Vec<Vec<_>>>()
+        };
+        all = all.iter().flat_map(with).collect();
+    }
+    all
+}
+
+fn hosts(recipe: &Recipe) -> Vec<String> {
+    let hosts = recipe.bind.iter().map(|bind| bind.target.host.to_string());
+    let mut hosts: Vec<String> = hosts.collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+fn token_url(recipe: &Recipe) -> String {
+    match &recipe.refresh.kind {
+        RefreshKind::Oauth2(oauth2) => {
+            let Url { origin, path } = &oauth2.token_url;
+            format!("{origin}{path}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Every built-in provider is right by itself, whatever its choices.
 #[test]
 fn the_built_in_ones_are_right() {
-    let needed = |name: &str| match name {
-        "amazon-ads" => {
-            "values = { client_id = \"x\" }\nsecrets = { client_secret = \"env:A\", refresh_token = \"env:B\" }\n"
-        }
-        "supabase" => "values = { host = \"abc.supabase.co\", apikey = \"x\" }\n",
-        _ => "",
-    };
     for name in crate::provider::names() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = format!("[session.s]\nprovider = \"{name}\"\n{}", needed(name));
-        write(folder.path(), "config.toml", &text);
-        let place = Place {
-            path: folder.path().join("config.toml"),
-            found: Found::Folder,
-            notes: Vec::new(),
-        };
-        let loaded = load(&place, &Variables::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
+        built_in(name, &[]);
+        for chosen in choices(name) {
+            built_in(name, &chosen);
+        }
+    }
+}
+
+/// The eleven marketplaces, each with its own hosts, for both kinds of accounts.
+#[test]
+fn every_marketplace_has_its_hosts() {
+    let known = crate::provider::MARKETS.iter().map(|(_, tld)| *tld);
+    let chosen = choices("audible");
+    assert_eq!(chosen.len(), 22);
+    for tld in known {
+        for accounts in ["amazon", "audible"] {
+            let this = [("accounts", accounts), ("tld", tld)];
+            let is_this = |chosen: &&Vec<(String, String)>| {
+                let said =
+                    |(key, value)| chosen.contains(&(String::from(key), String::from(value)));
+                this.into_iter().all(said)
+            };
+            let chosen = chosen.iter().find(is_this);
+            let recipe = built_in("audible", chosen.unwrap_or_else(|| panic!("no {tld}")));
+            let mut expected = vec![
+                format!("api.{accounts}.{tld}"),
+                format!("api.audible.{tld}"),
+                "cde-ta-g7g.amazon.com".to_owned(),
+                format!("www.audible.{tld}"),
+            ];
+            expected.sort();
+            expected.dedup();
+            assert_eq!(hosts(&recipe), expected, "{tld} {accounts}");
+            let expected = format!("https://api.{accounts}.{tld}:443/auth/token");
+            assert_eq!(token_url(&recipe), expected);
+            let blocked = |host: &str| {
+                recipe
+                    .blocks
+                    .iter()
+                    .any(|block| block.host.to_string() == host)
+            };
+            assert!(
+                blocked(&format!("api.amazon.{tld}")) && blocked(&format!("api.audible.{tld}"))
+            );
+        }
+    }
+}
+
+/// The three regions of Amazon's advertising.
+#[test]
+fn every_region_has_its_hosts() {
+    let regions = [
+        (
+            "na",
+            "advertising-api.amazon.com",
+            "api.amazon.com",
+            "www.amazon.com",
+        ),
+        (
+            "eu",
+            "advertising-api-eu.amazon.com",
+            "api.amazon.co.uk",
+            "eu.account.amazon.com",
+        ),
+        (
+            "fe",
+            "advertising-api-fe.amazon.com",
+            "api.amazon.co.jp",
+            "apac.account.amazon.com",
+        ),
+    ];
+    assert_eq!(choices("amazon-ads").len(), regions.len());
+    for (region, ads, token, login) in regions {
+        let chosen = ("region".to_owned(), region.to_owned());
+        let recipe = built_in("amazon-ads", &[chosen]);
+        assert_eq!(hosts(&recipe), [ads]);
+        let expected = format!("https://{token}:443/auth/o2/token");
+        assert_eq!(token_url(&recipe), expected);
+        let at = recipe
+            .login
+            .as_ref()
+            .unwrap()
+            .authorization_endpoint
+            .as_ref();
+        let at = at.unwrap();
+        assert_eq!(
+            format!("{}{}", at.origin, at.path),
+            format!("https://{login}:443/ap/oa")
+        );
     }
 }
