@@ -31,7 +31,7 @@ use crate::{
     http1::Spelling,
     message::{framing, hop, status, target},
     origin::Origin,
-    rule::{Recipe, SetCookie, matcher::Found},
+    rule::{Recipe, SetCookie, inject::Applied, matcher::Found, rejected::Asked},
     session::About,
     upstream::{Alpn, Gate, Peer, Reach, RequestBody, Route},
 };
@@ -119,6 +119,15 @@ impl<'s> Exchange<'s> {
             method: &self.method,
             origin: self.origin,
             path: self.path(),
+        }
+    }
+
+    /// Returns what was asked for, with what of the session was on it, for the rules on answers.
+    pub fn asked(&self, applied: Applied) -> Asked<'_> {
+        Asked {
+            method: &self.method,
+            path: self.path(),
+            applied,
         }
     }
 

@@ -15,11 +15,11 @@ use crate::{
     limits::Limits,
     message::decode,
     rule::{
-        Again, Recipe, Source,
+        Again, Recipe, Rejected, Source,
         capture::{self, Answer},
         inject::Applied,
         matcher::Captured,
-        rejected::{self, Asked, Hit, Looked, Seen, Verdict},
+        rejected::{self, Hit, Looked, Seen, Verdict},
     },
     secret::Secret,
     session::Session,
@@ -39,6 +39,8 @@ pub(super) struct Judged {
 pub(super) enum Says {
     /// The credential is good, or was not on the request.
     Nothing,
+    /// A rule that would not let the client have it did not come to see enough of its body: as good as nothing.
+    Unseen,
     /// It asks for the credential that was withheld.
     Challenged,
     /// The credential is no longer good.
@@ -61,12 +63,7 @@ pub(super) async fn answered(
     captures: &[Captured<'_>],
 ) -> Result<Judged, Error> {
     let rules = &session.recipe().rejected;
-    let path = exchange.path();
-    let asked = Asked {
-        method: &exchange.method,
-        path,
-        applied,
-    };
+    let asked = exchange.asked(applied);
     let says = match rejected::head(rules, asked, response.status(), response.headers()) {
         Verdict::Accepted | Verdict::Unconcerned => Says::Nothing,
         Verdict::Challenged => Says::Challenged,
@@ -171,6 +168,7 @@ async fn look(
             };
             match rejected::body(&recipe.rejected, open, &prefix.bytes, seen) {
                 Looked::Rejected(hit) => Says::Rejected(hit),
+                Looked::Undecided if wants_to_fail(&recipe.rejected, open) => Says::Unseen,
                 Looked::Accepted | Looked::Undecided => Says::Nothing,
             }
         }
@@ -193,6 +191,10 @@ async fn look(
         says,
         fields,
     })
+}
+
+fn wants_to_fail(rules: &[Rejected], open: &[usize]) -> bool {
+    open.iter().any(|at| rules[*at].again == Again::Fail)
 }
 
 /// Returns how long a body may take: what the client does not see must be known here, however slowly it comes.

@@ -22,11 +22,14 @@ use crate::{
         OnDead, Recipe,
         inject::{self, Applied, Attempt},
         matcher::{Bound, Captured},
-        rejected::{self, Asked},
+        rejected,
     },
     session::{Current, Session, Unusable, Verdict},
     upstream::Body,
 };
+
+/// What is said of an answer that no rule with `again = "fail"` has seen enough of.
+const UNSEEN: &str = "passed on before the session's rules could tell: the body is too slow or too large to be looked at";
 
 impl Exchange<'_> {
     /// Sends a request with a session's credential; once more if the upstream says that it is no longer good.
@@ -83,6 +86,10 @@ impl Exchange<'_> {
                 (body, applied) =
                     self.sign_body(&mut parts, whole, session, current.as_deref(), put)?;
             }
+            let asked = self.asked(applied);
+            if rejected::may_look(&recipe.rejected, asked) {
+                rejected::narrow(&mut parts.headers);
+            }
             let held = current.as_deref();
             applied = self.seal(&mut parts, recipe, bound, held, (&body, applied))?;
             if applied == Applied::Sent && !renewed && !repeated {
@@ -112,14 +119,15 @@ impl Exchange<'_> {
                 first = seen;
             }
             let next = match (&judged.says, attempt) {
-                (Says::Nothing, _) => {
+                (Says::Nothing | Says::Unseen, _) => {
                     if applied == Applied::Sent {
                         session.accepted(seen, self.about());
                     }
                     drop(turn);
                     // Without the credential this is no rejection, but who sees it should know why it came.
                     let dead = dead.filter(|_| self.is_refused(recipe, &judged.response));
-                    return give(self, judged.response, note.or(dead)).await;
+                    let unseen = matches!(judged.says, Says::Unseen).then_some(UNSEEN);
+                    return give(self, judged.response, note.or(unseen).or(dead)).await;
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
                     if renewed {
@@ -195,11 +203,7 @@ impl Exchange<'_> {
 
     /// Tells whether an answer would say of a credential that it is no longer good.
     fn is_refused<B>(&self, recipe: &Recipe, response: &Response<B>) -> bool {
-        let asked = Asked {
-            method: &self.method,
-            path: self.path(),
-            applied: Applied::Sent,
-        };
+        let asked = self.asked(Applied::Sent);
         let (status, headers) = (response.status(), response.headers());
         let verdict = rejected::head(&recipe.rejected, asked, status, headers);
         matches!(verdict, rejected::Verdict::Rejected(_))

@@ -204,6 +204,8 @@ pub enum SetCookie {
 pub struct Rejected {
     pub status: Option<Vec<u16>>,
     pub status_not: Option<Vec<u16>>,
+    /// The request's path, without its query, as it was sent or once normalised.
+    pub path: Option<Glob>,
     /// The request's methods; empty: GET and HEAD.
     pub methods: Vec<Method>,
     /// The path of the resolved `Location`.

@@ -7,6 +7,7 @@
 //!
 //! A body is looked at only if it is text, JSON or HTML and ends: never an event stream, a 101, a 206 or gRPC.
 
+mod coding;
 mod media;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use http::{
 };
 use serde_json::Value;
 
+pub use self::coding::narrow;
 use super::{Again, Rejected, inject::Applied, path};
 use crate::message::decode;
 
@@ -88,6 +90,16 @@ pub fn head(
     }
 }
 
+/// Tells whether a rule may want to look into the body of the answer to a request: it should come in a coding that is
+/// read here, see [`narrow`].
+pub fn may_look(rules: &[Rejected], asked: Asked<'_>) -> bool {
+    asked.applied == Applied::Sent
+        && *asked.method != Method::HEAD
+        && rules
+            .iter()
+            .any(|rule| rule.looks() && rule.asked(asked, rule.names_unauthorized()))
+}
+
 /// Judges what is there of a body, decoded, by the rules that the head left open.
 pub fn body(rules: &[Rejected], open: &[usize], bytes: &[u8], seen: Seen) -> Looked {
     let json: Option<Value> = match seen {
@@ -131,7 +143,7 @@ fn judge(rules: &[Rejected], asked: Asked<'_>, status: StatusCode, headers: &Hea
         if !rule.applies(asked, status, headers) {
             continue;
         }
-        if rule.json.is_empty() && rule.body.is_none() {
+        if !rule.looks() {
             let location = location(asked, headers);
             let answer = format!("{} {}", status.as_u16(), location.unwrap_or_default());
             return Verdict::Rejected(Hit::new(at, rule, answer.into_bytes()));
@@ -214,33 +226,21 @@ impl Rejected {
         let Self {
             status: wanted,
             status_not: unwanted,
-            methods,
+            path: _,
+            methods: _,
             location: glob,
             content_type,
             content_type_not,
-            json,
-            body,
+            json: _,
+            body: _,
             confirm: _,
             again: _,
         } = self;
         let code = status.as_u16();
-        let switch = wanted.is_none()
-            && glob.is_none()
-            && content_type.is_none()
-            && content_type_not.is_none()
-            && json.is_empty()
-            && body.is_none();
-        let method = if methods.is_empty() {
-            // A 401 counts whatever was asked; other answers to a request that may have acted are no proof.
-            status == StatusCode::UNAUTHORIZED
-                || matches!(*asked.method, Method::GET | Method::HEAD)
-        } else {
-            methods.contains(asked.method)
-        };
-        !switch
-            && method
+        !self.is_switch()
             && wanted.as_ref().is_none_or(|wanted| wanted.contains(&code))
             && unwanted.as_ref().is_none_or(|not| !not.contains(&code))
+            && self.asked(asked, status == StatusCode::UNAUTHORIZED)
             && glob.as_ref().is_none_or(|glob| {
                 location(asked, headers).is_some_and(|location| glob.matches(&location))
             })
@@ -250,6 +250,43 @@ impl Rejected {
             && content_type_not
                 .as_ref()
                 .is_none_or(|types| !media::is_any(headers, types))
+    }
+
+    /// Tells whether the rule is about such a request.
+    fn asked(&self, asked: Asked<'_>, unauthorized: bool) -> bool {
+        let method = if self.methods.is_empty() {
+            // A 401 counts whatever was asked; other answers to a request that may have acted are no proof.
+            unauthorized || matches!(*asked.method, Method::GET | Method::HEAD)
+        } else {
+            self.methods.contains(asked.method)
+        };
+        method
+            && self.path.as_ref().is_none_or(|glob| {
+                let raw = path::without_query(asked.path);
+                glob.matches(raw) || glob.matches(&path::normalise(raw))
+            })
+    }
+
+    /// Tells whether the rule asks for the body.
+    fn looks(&self) -> bool {
+        !self.json.is_empty() || self.body.is_some()
+    }
+
+    /// Tells whether the rule does no more than to say that a 401 does not count.
+    fn is_switch(&self) -> bool {
+        self.status.is_none()
+            && self.path.is_none()
+            && self.location.is_none()
+            && self.content_type.is_none()
+            && self.content_type_not.is_none()
+            && !self.looks()
+    }
+
+    fn names_unauthorized(&self) -> bool {
+        let code = StatusCode::UNAUTHORIZED.as_u16();
+        self.status
+            .as_ref()
+            .is_some_and(|wanted| wanted.contains(&code))
     }
 }
 

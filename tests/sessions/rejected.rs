@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::{
     canary::canary,
-    origin::{Origin, Reply, empty, origin},
+    origin::{Origin, Reply, empty, full, origin},
     proxy::{Proxy, proxy},
     routes,
 };
@@ -240,5 +240,104 @@ async fn a_body_rule_holds_nothing_back() {
                 "{what}: it was not looked at"
             );
         }
+    }
+}
+
+/// A rule about bodies sees them: what the client alone could read is not asked for, where such a rule could apply, and
+/// nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_a_coding_of_the_client_alone_is_not_passed_on() {
+    /// zstd of `please sign in`, in one raw block (RFC 8878 §3.1.1).
+    const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd\x20\x0e\x71\x00\x00please sign in";
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let site = origin(&[HOST])
+        .handler(move |request: Request<hyper::body::Incoming>| {
+            let accepts = request.headers().get(header::ACCEPT_ENCODING);
+            let accepts = accepts.map_or("none", |value| value.to_str().unwrap());
+            let path = request.uri().path();
+            seen.lock()
+                .unwrap()
+                .push(format!("{} {path}: {accepts}", request.method()));
+            let mut reply = routes::html("please sign in");
+            if accepts.contains("zstd") {
+                *reply.body_mut() = full(ZSTD);
+                let coding = "zstd".parse().unwrap();
+                reply.headers_mut().insert(header::CONTENT_ENCODING, coding);
+            }
+            async move { Ok(reply) }
+        })
+        .start()
+        .await;
+    let config = format!(
+        "[session.site]\nbind = [{{ host = \"{HOST}\" }}]\nsecrets = {{ token = \"env:T\" }}\n\
+         [[session.site.inject]]\nheader = \"authorization\"\nvalue = \"Bearer {{{{ token }}}}\"\n\
+         [[session.site.rejected]]\nstatus = [200]\npath = \"/api/*\"\nbody = \"sign in\"\nagain = \"fail\"\n"
+    );
+    let proxy = proxy()
+        .site(&site)
+        .config(config)
+        .env("T", "t")
+        .start()
+        .await;
+    for client in [proxy.client(), proxy.client().h2()] {
+        for (method, path, accepts, sent, status) in [
+            (
+                "GET",
+                "/api/1",
+                "gzip, deflate, br, zstd",
+                "gzip, deflate, br",
+                502,
+            ),
+            ("GET", "/api/2", "zstd;q=1.0,br; q=0.5", "br; q=0.5", 502),
+            ("GET", "/api/3", "zstd", "identity", 502),
+            ("GET", "/api/4", "gzip ,BR", "gzip ,BR", 502),
+            // Where the rule says nothing, nothing is changed.
+            ("GET", "/files/1", "gzip, zstd", "gzip, zstd", 200),
+            ("POST", "/api/5", "gzip, zstd", "gzip, zstd", 200),
+            ("HEAD", "/api/6", "gzip, zstd", "gzip, zstd", 200),
+        ] {
+            asked.lock().unwrap().clear();
+            let request = Request::builder().method(method).uri(site.url(path));
+            let request = request.header(header::ACCEPT_ENCODING, accepts);
+            let answer = client.send(request.body(empty()).unwrap()).await;
+            assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+            let asked = asked.lock().unwrap().join("\n");
+            assert_eq!(asked, format!("{method} {path}: {sent}"));
+        }
+    }
+}
+
+/// What `again = "fail"` did not come to see is passed on, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_rule_came_to_see_says_so() {
+    for (again, told) in [("fail", true), ("pass", false)] {
+        let site = origin(&[HOST])
+            .handler(|_| async {
+                Ok(routes::html(Box::leak(
+                    "x".repeat(300_000).into_boxed_str(),
+                )))
+            })
+            .start()
+            .await;
+        let config = format!(
+            "[session.site]\nbind = [{{ host = \"{HOST}\" }}]\nsecrets = {{ token = \"env:T\" }}\n\
+             [[session.site.inject]]\nheader = \"authorization\"\nvalue = \"Bearer {{{{ token }}}}\"\n\
+             [[session.site.rejected]]\nstatus = [200]\nbody = \"sign in\"\nagain = \"{again}\"\n"
+        );
+        let proxy = proxy()
+            .site(&site)
+            .config(config)
+            .env("T", "t")
+            .start()
+            .await;
+        let answer = proxy.client().get(&site.url("/")).await.expect(200);
+        assert_eq!(answer.body.len(), 300_000);
+        let says = answer.field("proxy-status");
+        assert_eq!(
+            says.is_some_and(|says| says.contains("could tell")),
+            told,
+            "{says:?}"
+        );
     }
 }

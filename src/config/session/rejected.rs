@@ -18,6 +18,7 @@ use crate::{
 const CONDITIONS: &[&str] = &[
     "status",
     "status_not",
+    "path",
     "location",
     "content_type",
     "content_type_not",
@@ -54,6 +55,7 @@ fn rule(keys: &Keys<'_>) -> Rejected {
     Rejected {
         status: status(keys, "status"),
         status_not: status(keys, "status_not"),
+        path: keys.at("path").and_then(|at| path(&at)),
         methods: keys
             .at("methods")
             .map(|at| methods(&at))

@@ -1,3 +1,5 @@
+mod requests;
+
 use proptest::prelude::*;
 use regex::bytes::Regex;
 use serde_json::json;
