@@ -48,6 +48,8 @@ pub enum Trick {
     Forbidden,
     ToLogin,
     LoginPage,
+    /// A page that only a script makes one of.
+    Script,
     Truncated,
 }
 
@@ -175,6 +177,9 @@ impl Trick {
             Self::LoginPage => routes::html(
                 "<html><form method=post action=\"/member/auth/login/\"></form></html>",
             ),
+            Self::Script => routes::html(
+                "<!doctype html><html><head><script src=\"/app.js\"></script></head><body><div id=root></div></body></html>",
+            ),
             Self::Truncated => routes::html(
                 "<html><body><p>It was a dark</p><p>Get <i>A Book</i> now with the O’Reilly learning platform.</p></html>",
             ),
@@ -192,6 +197,9 @@ fn page(path: &str, style: Option<&str>) -> Reply {
                 &json!({ "count": 2, "next": null, "results": [page(1), page(2)] }),
             )
         }
+        ["api", "v1", "book", _, "chapter", _] | ["api", "v2", "search"] => {
+            routes::json(200, &json!({ "title": "1" }))
+        }
         ["api", "v1", "book", number] => {
             let styles: Vec<_> = style.into_iter().collect();
             routes::json(
@@ -199,9 +207,11 @@ fn page(path: &str, style: Option<&str>) -> Reply {
                 &json!({ "title": number, "identifier": number, "stylesheets": styles }),
             )
         }
-        ["api", "v2", "epubs", ..] => routes::html(
-            "<html><body><div id=\"sbo-rt-content\">a whole chapter</div></body></html>",
-        ),
+        ["api", "v2", "epubs", ..] | ["api", "v1", "book", _, "chapter-content", ..] => {
+            routes::html(
+                "<html><body><div id=\"sbo-rt-content\">a whole chapter</div></body></html>",
+            )
+        }
         _ => routes::html("<html><body>welcome</body></html>"),
     }
 }

@@ -210,6 +210,56 @@ async fn every_way_to_say_signed_out_is_cured_once() {
     }
 }
 
+/// 1.3.10: HTML where the API answers with JSON is a rejection whatever it says; a chapter is HTML, and is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn html_in_the_place_of_json_is_cured_once() {
+    let pages = [Trick::Script, Trick::LoginPage, Trick::Truncated];
+    let paths = [
+        "/api/v1/book/1/",
+        "/api/v1/book/1/chapter/?page=1",
+        "/api/v1/book/1/chapter/ch01.html",
+        "/api/v2/search/?query=html",
+    ];
+    for (path, trick) in paths
+        .into_iter()
+        .flat_map(|path| pages.map(|page| (path, page)))
+    {
+        let library = Library::new();
+        let (site, proxy) = signed_in(&library, "").await;
+        let what = format!("{path} {trick:?}");
+        library.with(|state| state.tricks = vec![("/api/", trick)]);
+        let answer = proxy.client().get(&site.url(path)).await.expect(200);
+        assert!(answer.json().is_object(), "{what}");
+        library.with(|state| {
+            assert_eq!((state.asked.len(), state.renewed), (3, 1), "{what}");
+            state.tricks = vec![("/api/", trick); 2];
+        });
+        let answer = proxy.client().get(&site.url(path)).await;
+        assert_eq!(answer.status, 502, "{what}");
+        library.with(|state| unharmed(state));
+    }
+    let library = Library::new();
+    let (site, proxy) = signed_in(&library, "").await;
+    for chapter in [
+        "/api/v2/epubs/urn:orm:book:1/files/1.html",
+        "/api/v1/book/1/chapter-content/ch01.html",
+    ] {
+        let answer = proxy.client().get(&site.url(chapter)).await.expect(200);
+        assert!(answer.text().contains("a whole chapter"), "{chapter}");
+    }
+    // A tool whose parser would die of it gets its books.
+    library.with(|state| {
+        assert_eq!((state.asked.len(), state.renewed), (2, 0));
+        state.tricks = vec![("/api/v1/book/2/", Trick::Script)];
+    });
+    tool::succeed(downloader(&proxy, "one", "{}", ["1", "3"], "shared")).await;
+    whole(&proxy.path().join("one"), 1..=3);
+    library.with(|state| {
+        assert_eq!((state.renewed, state.tricks.len()), (1, 0));
+        unharmed(state);
+    });
+}
+
 /// 1.3.8, its second half: a dead session is an error that names what to do, before anything is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_session_fails_and_says_so() {
