@@ -9,6 +9,7 @@ mod choices;
 mod drafting;
 mod drafts;
 mod heartbeat;
+mod keyrings;
 mod library;
 mod lwa;
 mod marketplace;

@@ -1,7 +1,9 @@
 //! The password with which Chromium seals cookies, asked from the desktop by the desktop's own programs.
 
 use std::{
+    ffi::OsStr,
     io::Read as _,
+    path::PathBuf,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -23,6 +25,9 @@ pub enum Keyring {
     Desktop(Duration),
     /// Nobody.
     None,
+    /// The programs of a folder, in place of the desktop's.
+    #[cfg(test)]
+    In(PathBuf),
 }
 
 /// A browser by its entries in keyrings.
@@ -38,11 +43,16 @@ struct Entry {
 impl Keyring {
     /// Returns every password that may be the browser's, the likeliest first.
     pub(super) fn passwords(&self, browser: Browser, mac: bool) -> Vec<Secret> {
-        let Self::Desktop(patience) = self else {
-            return Vec::new();
+        let (patience, folder) = match self {
+            Self::Desktop(patience) => (*patience, PathBuf::new()),
+            Self::None => return Vec::new(),
+            #[cfg(test)]
+            Self::In(folder) => (Duration::from_secs(60), folder.clone()),
         };
-        let deadline = Instant::now() + *patience;
-        let ask = |program: &str, arguments: &[&str]| ask(program, arguments, deadline);
+        let deadline = Instant::now() + patience;
+        let ask = |program: &str, arguments: &[&str]| {
+            ask(folder.join(program).as_ref(), arguments, deadline)
+        };
         let Entry {
             applications,
             title,
@@ -92,7 +102,7 @@ fn entry(browser: Browser, mac: bool) -> Entry {
 }
 
 /// Runs a program that prints a password; `None` if it does not.
-fn ask(program: &str, arguments: &[&str], deadline: Instant) -> Option<Secret> {
+fn ask(program: &OsStr, arguments: &[&str], deadline: Instant) -> Option<Secret> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

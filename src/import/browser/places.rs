@@ -45,6 +45,12 @@ impl Places {
         }
     }
 
+    /// The same home on a Mac.
+    #[cfg(test)]
+    pub(super) fn on_mac(self) -> Self {
+        Self { mac: true, ..self }
+    }
+
     pub(super) fn is_mac(&self) -> bool {
         self.mac
     }
@@ -57,7 +63,7 @@ impl Places {
     pub(super) fn roots(&self, browser: Browser) -> Vec<PathBuf> {
         if self.mac {
             let support = self.home.join("Library/Application Support");
-            return vec![support.join(on_mac(browser))];
+            return vec![support.join(in_support(browser))];
         }
         let Self { home, config, .. } = self;
         let app = |id: &str, rest: &str| home.join(".var/app").join(id).join(rest);
@@ -100,7 +106,7 @@ impl Places {
     }
 }
 
-fn on_mac(browser: Browser) -> &'static str {
+fn in_support(browser: Browser) -> &'static str {
     match browser {
         Browser::Firefox => "Firefox",
         Browser::Chrome => "Google/Chrome",

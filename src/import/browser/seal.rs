@@ -1,7 +1,7 @@
 //! How Chromium seals the values of cookies on Linux and macOS.
 //!
 //! Three letters say how: `v10` with a password that everybody knows (on macOS the keychain's), `v11` with the
-//! keyring's. AES-128-CBC, keys by PBKDF2 with HMAC-SHA-1; nothing proves the text but, in newer databases, the hash
+//! keyring's; on macOS, without them, not at all. AES-128-CBC, keys by PBKDF2 with HMAC-SHA-1; nothing proves the text but, in newer databases, the hash
 //! of the host at its beginning.
 
 use std::num::NonZeroU32;
@@ -70,6 +70,10 @@ impl<'a> Keys<'a> {
 
     /// Opens one value, and proves that it was sealed for this host where that can be proved.
     pub(super) fn open(&mut self, sealed: &[u8], host: &str) -> Result<Secret<Vec<u8>>, Problem> {
+        if self.mac && !says_how(sealed) {
+            // Sealed by nobody, there.
+            return self.proved(sealed, host);
+        }
         let (prefix, text) = sealed.split_at_checked(3).ok_or(Problem::Damaged)?;
         let of_keyring = match prefix {
             b"v10" => self.mac,
@@ -120,20 +124,33 @@ impl<'a> Keys<'a> {
             let Some(text) = cipher::open(&**key, &IV, sealed) else {
                 continue;
             };
-            if !self.hashed {
-                return Ok(Secret::new(text.to_vec()));
-            }
-            let hash = digest::digest(&digest::SHA256, host.as_bytes());
-            match text.split_at_checked(HASH) {
-                Some((found, value)) if verify_slices_are_equal(found, hash.as_ref()).is_ok() => {
-                    return Ok(Secret::new(value.to_vec()));
-                }
+            match self.proved(&text, host) {
+                Ok(value) => return Ok(value),
                 // The padding was right: with a wrong key it is that once in 256 times.
-                Some(_) | None => problem = Problem::Foreign,
+                Err(foreign) => problem = foreign,
             }
         }
         Err(problem)
     }
+
+    /// Returns a value that is for this host, as far as that can be proved.
+    fn proved(&self, text: &[u8], host: &str) -> Result<Secret<Vec<u8>>, Problem> {
+        if !self.hashed {
+            return Ok(Secret::new(text.to_vec()));
+        }
+        let hash = digest::digest(&digest::SHA256, host.as_bytes());
+        match text.split_at_checked(HASH) {
+            Some((found, value)) if verify_slices_are_equal(found, hash.as_ref()).is_ok() => {
+                Ok(Secret::new(value.to_vec()))
+            }
+            Some(_) | None => Err(Problem::Foreign),
+        }
+    }
+}
+
+/// Says whether a value begins with the letters that say how it is sealed.
+fn says_how(sealed: &[u8]) -> bool {
+    matches!(sealed, [b'v', a, b, ..] if a.is_ascii_digit() && b.is_ascii_digit())
 }
 
 fn key(password: &str, mac: bool) -> Key {

@@ -13,6 +13,16 @@ use crate::{
     support::proxy::{Proxy, proxy},
 };
 
+/// Chromium and those that are made of it, each with the folder of its profile.
+const KIN: [(&str, &str); 6] = [
+    ("chromium", "chromium/Default"),
+    ("chrome", "google-chrome/Default"),
+    ("brave", "BraveSoftware/Brave-Browser/Default"),
+    ("edge", "microsoft-edge/Default"),
+    ("vivaldi", "vivaldi/Default"),
+    ("opera", "opera"),
+];
+
 /// Every browser × every fault.
 #[test]
 fn every_browser_and_every_fault() {
@@ -20,7 +30,7 @@ fn every_browser_and_every_fault() {
         let arguments = [&["import", "site", "--from", browser], more].concat();
         proxy.cli(&arguments).into()
     };
-    for browser in ["firefox", "chromium"] {
+    for browser in ["firefox"].into_iter().chain(KIN.map(|(name, _)| name)) {
         for fault in FAULTS {
             let what = format!("{browser}, {fault:?}");
             let proxy = proxy()
@@ -105,7 +115,9 @@ fn profile(proxy: &Proxy, browser: &str, fault: Fault) -> PathBuf {
             .path()
             .join(".mozilla/firefox/abcd1234.default-esr/cookies.sqlite");
     }
-    let folder = proxy.path().join(".config/chromium/Default");
+    let folder = KIN.iter().find(|(name, _)| *name == browser);
+    let (_, folder) = folder.expect("a kin of Chromium");
+    let folder = proxy.path().join(".config").join(folder);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join("Cookies");
     let database = Connection::open(&path).unwrap();

@@ -15,7 +15,11 @@ const END: u64 = NOW + 86_400;
 const PEANUTS: &str = "fd621fe5a2b402539dfa147ca9272778";
 
 pub(super) fn database(home: &Home, below: &str, version: i64) -> Connection {
-    let path = home.path(&format!("{ROOT}/{below}"));
+    database_at(home, &format!("{ROOT}/{below}"), version)
+}
+
+pub(super) fn database_at(home: &Home, below: &str, version: i64) -> Connection {
+    let path = home.path(below);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let connection = Connection::open(path).unwrap();
     let (secure, site) = match version {
@@ -50,7 +54,7 @@ pub(super) fn put(connection: &Connection, host: &str, name: &str, sealed: &[u8]
         .unwrap();
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(super) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())

@@ -3,6 +3,7 @@
 
 mod chromium;
 mod firefox;
+mod kin;
 mod trouble;
 
 use std::{fs, time::Duration};
@@ -53,15 +54,24 @@ struct Told<'a> {
 }
 
 fn take(home: &Home, browser: Browser, told: &Told<'_>) -> Result<Material, import::Error> {
+    take_with(home, &home.places(), &Keyring::None, browser, told)
+}
+
+fn take_with(
+    home: &Home,
+    places: &Places,
+    keyring: &Keyring,
+    browser: Browser,
+    told: &Told<'_>,
+) -> Result<Material, import::Error> {
     let hosts = ["mubi.com", "api.mubi.com"].map(|host| HostPattern::Exact(host.parse().unwrap()));
-    let places = home.places();
     let ask = Ask {
         browser,
         profile: told.profile,
         container: told.container,
         hosts: &hosts,
-        places: &places,
-        keyring: &Keyring::None,
+        places,
+        keyring,
     };
     let options = Options {
         domain: told.domain.map(|domain| import::domain(domain).unwrap()),
