@@ -23,7 +23,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn identify(command: &mut Command) {
+pub(super) fn identify(command: &mut Command) {
     for role in ["AUTHOR", "COMMITTER"] {
         command
             .env(format!("GIT_{role}_NAME"), "Tester")
@@ -35,7 +35,7 @@ fn identify(command: &mut Command) {
 }
 
 /// A bare repository with some history, and an origin that serves it to bearers of the token.
-async fn served(folder: &Path, token: &str) -> Origin {
+pub(super) async fn served(folder: &Path, token: &str) -> Origin {
     let work = folder.join("work");
     std::fs::create_dir(&work).unwrap();
     succeed(git(&work, &["init", "-q", "-b", "main"])).await;

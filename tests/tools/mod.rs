@@ -1,6 +1,7 @@
 //! Real tools, unmodified: by the variables they know, and by `staysigned run`.
 
 mod big;
+mod clients;
 mod downloaders;
 mod fetch;
 mod git;
