@@ -1,4 +1,4 @@
-//! Hop-by-hop fields (RFC 9110 §7.6.1): they end here, on the way in and on the way out.
+//! Hop-by-hop fields (RFC 9110 §7.6.1): they end here, on the way in and on the way out; and what counts the hops.
 //!
 //! Fields are taken out in one pass that keeps the order of the rest: `HeaderMap::remove` would move the last field
 //! into the hole.
@@ -6,7 +6,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        CONNECTION, Entry, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -75,6 +76,23 @@ pub fn wants_trailers(headers: &HeaderMap) -> bool {
 /// Tells whether a message asks for a change to WebSocket (RFC 6455 §4.1).
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     list_has(headers, &UPGRADE, "websocket") && list_has(headers, &CONNECTION, "upgrade")
+}
+
+/// Counts `Max-Forwards` down (RFC 9110 §7.6.2); returns false if the message may go no further. What is no number is
+/// passed on as it came.
+pub fn may_go_on(headers: &mut HeaderMap) -> bool {
+    let Entry::Occupied(mut lines) = headers.entry(MAX_FORWARDS) else {
+        return true;
+    };
+    lines.iter_mut().all(|line| {
+        let hops = line.to_str().ok().filter(|hops| !hops.starts_with('+'));
+        let Some(hops) = hops.and_then(|hops| hops.parse::<u64>().ok()) else {
+            return true;
+        };
+        let left = hops.checked_sub(1);
+        *line = left.unwrap_or(hops).into();
+        left.is_some()
+    })
 }
 
 /// Returns who has passed this message on before, by the names they gave themselves (`Via`, RFC 9110 §7.6.3).
@@ -193,5 +211,31 @@ mod tests {
         map.append(VIA, HeaderValue::from_static("HTTP/2.0 p.example:80,odd"));
         let names: Vec<_> = passed_by(&map).collect();
         assert_eq!(names, [&b"fred"[..], b"staysigned-1", b"p.example:80"]);
+    }
+
+    #[test]
+    fn hops_are_counted_down() {
+        for (lines, goes_on, left) in [
+            (&[][..], true, &[][..]),
+            (&["1"], true, &["0"]),
+            (&["007"], true, &["6"]),
+            (&["0"], false, &["0"]),
+            (&["5", "3"], true, &["4", "2"]),
+            (&["3", "0"], false, &["2", "0"]),
+            (
+                &["", "+1", "-1", "1, 2", "a"],
+                true,
+                &["", "+1", "-1", "1, 2", "a"],
+            ),
+            (&["18446744073709551616"], true, &["18446744073709551616"]),
+        ] {
+            let lines: Vec<_> = lines.iter().map(|line| ("max-forwards", *line)).collect();
+            let mut map = HeaderMap::new();
+            for (name, value) in &lines {
+                map.append(*name, value.parse().unwrap());
+            }
+            assert_eq!(may_go_on(&mut map), goes_on, "{lines:?}");
+            assert_eq!(map.get_all(MAX_FORWARDS).iter().collect::<Vec<_>>(), left);
+        }
     }
 }

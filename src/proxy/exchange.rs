@@ -169,6 +169,10 @@ impl<'s> Exchange<'s> {
             // RFC 9112 §3.2.4.
             return Err(target::Error::Target.into());
         }
+        let counts = matches!(parts.method, Method::OPTIONS | Method::TRACE);
+        if counts && !hop::may_go_on(&mut parts.headers) {
+            return Ok(respond::last_hop(&parts).map(ResponseBody::Whole));
+        }
         let world = proxy.world.load_full();
         let client = scope.client.as_deref();
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());

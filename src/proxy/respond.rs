@@ -2,8 +2,11 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER},
+    HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{
+        AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER,
+    },
+    request::Parts,
 };
 
 use super::{
@@ -54,16 +57,41 @@ pub fn error(error: &Error) -> Response<Bytes> {
     response
 }
 
+/// Makes the answer to OPTIONS or TRACE that was to come no further than here (RFC 9110 §7.6.2). TRACE is told what has
+/// come, without what is secret in it (§9.3.8).
+pub fn last_hop(request: &Parts) -> Response<Bytes> {
+    if request.method != Method::TRACE {
+        return Response::default();
+    }
+    let Parts { method, uri, .. } = request;
+    let mut body = format!("{method} {uri} HTTP/1.1\r\n").into_bytes();
+    let secret = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE];
+    for (name, value) in &request.headers {
+        if !secret.contains(name) {
+            write_field(&mut body, name, value);
+        }
+    }
+    body.extend_from_slice(b"\r\n");
+    let mut response = Response::new(Bytes::from(body));
+    let kind = HeaderValue::from_static("message/http");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn write_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value.as_bytes());
+    head.extend_from_slice(b"\r\n");
+}
+
 /// Writes an answer to CONNECT, which no HTTP library stands behind.
 pub fn to_connect(error: &Error) -> Vec<u8> {
     let response = self::error(error);
     let reason = response.status().canonical_reason().unwrap_or("");
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", response.status().as_u16()).into_bytes();
     for (name, value) in response.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
+        write_field(&mut head, name, value);
     }
     head.extend_from_slice(format!("content-length: {}\r\n", response.body().len()).as_bytes());
     if response.status() != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
