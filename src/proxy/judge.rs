@@ -15,7 +15,7 @@ use crate::{
     limits::Limits,
     message::decode,
     rule::{
-        Again, Recipe, Rejected, Source,
+        Again, Rejected, Source,
         capture::{self, Answer},
         inject::Applied,
         matcher::Captured,
@@ -52,6 +52,13 @@ impl Says {
     pub(super) fn fails(&self) -> bool {
         matches!(self, Self::Rejected(hit) if hit.again == Again::Fail)
     }
+
+    pub(super) fn hit(self) -> Option<Hit> {
+        match self {
+            Self::Rejected(hit) => Some(hit),
+            Self::Nothing | Self::Unseen | Self::Challenged => None,
+        }
+    }
 }
 
 /// Judges an answer to a request of a session.
@@ -64,26 +71,28 @@ pub(super) async fn answered(
 ) -> Result<Judged, Error> {
     let rules = &session.recipe().rejected;
     let asked = exchange.asked(applied);
-    let says = match rejected::head(rules, asked, response.status(), response.headers()) {
-        Verdict::Accepted | Verdict::Unconcerned => Says::Nothing,
-        Verdict::Challenged => Says::Challenged,
-        Verdict::Rejected(hit) => Says::Rejected(hit),
-        Verdict::NeedsBody(open) => {
-            return look(exchange, session.recipe(), &open, response, captures)
-                .await
-                .map(|mut judged| {
-                    if let Says::Rejected(hit) = &judged.says
-                        && hit.confirm
-                        && session.is_confirmed(&question(exchange, hit), &hit.answer)
-                    {
-                        judged.says = Says::Nothing;
-                    }
-                    judged
-                });
+    let mut judged = match rejected::head(rules, asked, response.status(), response.headers()) {
+        Verdict::NeedsBody(open) => look(exchange, session, &open, response, captures).await?,
+        verdict => {
+            let says = match verdict {
+                Verdict::Challenged => Says::Challenged,
+                Verdict::Rejected(hit) => Says::Rejected(hit),
+                Verdict::Accepted | Verdict::Unconcerned | Verdict::NeedsBody(_) => Says::Nothing,
+            };
+            if response.status().is_success() && matches!(says, Says::Nothing) {
+                let heads = (0..rules.len()).filter(|at| !rules[*at].looks());
+                found_nothing(exchange, session, heads);
+            }
+            let judged = captured(exchange, response, captures).await?;
+            Judged { says, ..judged }
         }
     };
-    let mut judged = captured(exchange, response, captures).await?;
-    judged.says = says;
+    if let Says::Rejected(hit) = &judged.says
+        && hit.confirm
+        && session.is_confirmed(&question(exchange, hit.rule), &hit.answer)
+    {
+        judged.says = Says::Nothing;
+    }
     Ok(judged)
 }
 
@@ -127,16 +136,25 @@ pub(super) async fn captured(
 }
 
 /// Remembers an answer that stayed the same after a refresh.
-pub(super) async fn confirm(exchange: &Exchange<'_>, session: &Session, hit: &Hit) {
+pub(super) fn confirm(exchange: &Exchange<'_>, session: &Session, hit: &Hit) {
     if hit.confirm {
-        session.confirm(&question(exchange, hit), &hit.answer).await;
+        session.confirm(&question(exchange, hit.rule), &hit.answer);
+    }
+}
+
+/// Forgets what was confirmed by these rules: none of them has found it in this answer.
+fn found_nothing(exchange: &Exchange<'_>, session: &Session, open: impl Iterator<Item = usize>) {
+    let rules = &session.recipe().rejected;
+    let mut confirming = open.filter(|at| rules[*at].confirm).peekable();
+    if confirming.peek().is_some() {
+        session.answered_otherwise(confirming.map(|at| question(exchange, Some(at))));
     }
 }
 
 /// Looks at the beginning of a body.
 async fn look(
     exchange: &Exchange<'_>,
-    recipe: &Recipe,
+    session: &Session,
     open: &[usize],
     response: Response<Incoming>,
     captures: &[Captured<'_>],
@@ -166,10 +184,16 @@ async fn look(
             } else {
                 Seen::Beginning
             };
-            match rejected::body(&recipe.rejected, open, &prefix.bytes, seen) {
+            match rejected::body(&session.recipe().rejected, open, &prefix.bytes, seen) {
                 Looked::Rejected(hit) => Says::Rejected(hit),
-                Looked::Undecided if wants_to_fail(&recipe.rejected, open) => Says::Unseen,
-                Looked::Accepted | Looked::Undecided => Says::Nothing,
+                Looked::Accepted => {
+                    found_nothing(exchange, session, open.iter().copied());
+                    Says::Nothing
+                }
+                Looked::Undecided if wants_to_fail(&session.recipe().rejected, open) => {
+                    Says::Unseen
+                }
+                Looked::Undecided => Says::Nothing,
             }
         }
         // What cannot be decoded says nothing; the client gets it as it came.
@@ -247,13 +271,13 @@ fn take(
 }
 
 /// What was asked, for `confirm`: the same method, URL and rule.
-fn question(exchange: &Exchange<'_>, hit: &Hit) -> String {
+fn question(exchange: &Exchange<'_>, rule: Option<usize>) -> String {
     format!(
         "{} {}{} {:?}",
         exchange.method,
         exchange.origin,
         exchange.path(),
-        hit.rule
+        rule
     )
 }
 

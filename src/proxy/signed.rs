@@ -75,8 +75,8 @@ impl Exchange<'_> {
             }
             Arrived::Coming(body) => self.body(body, true),
         };
-        let (mut attempt, mut repeated, mut renewed, mut note) =
-            (Attempt::First, false, false, None);
+        let (mut attempt, mut repeated, mut rejected, mut note) =
+            (Attempt::First, false, None, None);
         let mut first = session.generation();
         loop {
             let mut parts = parts.clone();
@@ -92,7 +92,7 @@ impl Exchange<'_> {
             }
             let held = current.as_deref();
             applied = self.seal(&mut parts, recipe, bound, held, (&body, applied))?;
-            if applied == Applied::Sent && !renewed && !repeated {
+            if applied == Applied::Sent && rejected.is_none() && !repeated {
                 session.injected();
             }
             let seen = current
@@ -130,16 +130,19 @@ impl Exchange<'_> {
                     return give(self, judged.response, note.or(unseen).or(dead)).await;
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
-                    if renewed {
-                        session.rejected_again(first, seen, self.about());
+                    let stayed = if let Some(before) = &rejected {
+                        session.rejected_again(first, seen, self.about()) && before == hit
                     } else {
                         // It was sent again because of a challenge, with what was held: the next one is served.
                         session.reject(seen, self.about()).await;
-                    }
+                        false
+                    };
                     if judged.says.fails() {
                         return Err(Kind::StillRejected.into());
                     }
-                    judge::confirm(&self, session, hit).await;
+                    if stayed {
+                        judge::confirm(&self, session, hit);
+                    }
                     return give(self, judged.response, note).await;
                 }
                 (Says::Rejected(_), Attempt::First) => session.reject(seen, self.about()).await,
@@ -172,8 +175,8 @@ impl Exchange<'_> {
                 // and the connection is of no more use.
                 drop(judged.response);
             }
-            renewed = matches!(judged.says, Says::Rejected(_));
-            note = Some(if renewed {
+            rejected = judged.says.hit();
+            note = Some(if rejected.is_some() {
                 "the first answer was a rejection; sent again with a renewed credential"
             } else {
                 "the first answer was a challenge; sent again with the credential"

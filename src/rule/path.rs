@@ -21,6 +21,20 @@ pub fn without_query(path_and_query: &str) -> &str {
     &path_and_query[..end.unwrap_or(path_and_query.len())]
 }
 
+/// Tells whether a path is, by its words, that of a logout: who asks for one wants it to happen, and once.
+pub fn is_logout(path: &str) -> bool {
+    let mut segments = without_query(path).split('/');
+    segments.any(|segment| {
+        let word: String = segment
+            .chars()
+            .filter(|c| !matches!(c, '-' | '_'))
+            .collect();
+        let word = word.split('.').next().unwrap_or_default();
+        let words = ["logout", "logoff", "signout", "signoff"];
+        words.iter().any(|logout| word.eq_ignore_ascii_case(logout))
+    })
+}
+
 /// Returns the path that a reference (a `Location`) leads to from a request's path, normalised (RFC 3986 §5.2).
 pub fn resolve<'r>(base: &'r str, reference: &'r str) -> Cow<'r, str> {
     let reference = reference.trim();
@@ -151,6 +165,22 @@ mod tests {
     fn nothing_to_do_allocates_nothing() {
         for path in ["/", "/v1/items?x", "/a%20b", "/.well-known/x"] {
             assert!(matches!(normalise(path), Cow::Borrowed(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn logouts_are_known_by_their_words() {
+        for (path, expected) in [
+            ("/logout", true),
+            ("/user/Log-Out/?next=/", true),
+            ("/sign_out.php", true),
+            ("/auth/signoff/now", true),
+            ("/", false),
+            ("/logouts", false),
+            ("/a?next=/logout", false),
+            ("/login", false),
+        ] {
+            assert_eq!(is_logout(path), expected, "{path}");
         }
     }
 

@@ -242,7 +242,9 @@ impl Rejected {
             && unwanted.as_ref().is_none_or(|not| !not.contains(&code))
             && self.asked(asked, status == StatusCode::UNAUTHORIZED)
             && glob.as_ref().is_none_or(|glob| {
+                // Where a logout leads to says nothing of the credential that it was asked with.
                 location(asked, headers).is_some_and(|location| glob.matches(&location))
+                    && !path::is_logout(asked.path)
             })
             && content_type
                 .as_ref()
@@ -268,7 +270,7 @@ impl Rejected {
     }
 
     /// Tells whether the rule asks for the body.
-    fn looks(&self) -> bool {
+    pub fn looks(&self) -> bool {
         !self.json.is_empty() || self.body.is_some()
     }
 
@@ -300,12 +302,5 @@ impl Hit {
             again: rule.again,
             answer,
         }
-    }
-
-    /// Returns what was asked and which rule spoke, as one text: with [`Hit::answer`] what `confirm` remembers. To be
-    /// hashed: it holds the query.
-    pub fn subject(&self, method: &Method, origin: &crate::origin::Origin, path: &str) -> String {
-        let rule = self.rule.map_or(-1, |rule| rule as i64);
-        format!("{method} {origin}{path} {rule}")
     }
 }

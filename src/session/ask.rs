@@ -244,8 +244,8 @@ impl Session {
     }
 
     /// Reports that a request that was rejected with generation `first` was rejected again when it was sent again with
-    /// generation `seen`.
-    pub fn rejected_again(&self, first: Generation, seen: Generation, about: About<'_>) {
+    /// generation `seen`. Tells whether a refresh came between the two.
+    pub fn rejected_again(&self, first: Generation, seen: Generation, about: About<'_>) -> bool {
         Counters::add(&self.counters.rejected);
         Counters::add(&self.counters.rejected_again);
         let renewed = self.inner().taught.base > first;
@@ -256,6 +256,7 @@ impl Session {
             // What an answer to another request had taught was no better: no refresh has spoken yet.
             self.happen(Event::Rejected(seen));
         }
+        renewed
     }
 
     /// Reports that a request sent with generation `seen` was accepted.

@@ -1,4 +1,5 @@
-//! Answers that stayed the same after a refresh (`confirm`): they are believed, and cause no further one.
+//! Answers that stayed the same after a refresh (`confirm`): they are believed, and cause no further one, until the
+//! same question is answered otherwise.
 //!
 //! Only keyed hashes are kept, of the question and of the answer; they survive a restart.
 
@@ -20,20 +21,34 @@ impl Session {
     }
 
     /// Remembers that this answer to this question stayed the same after a refresh.
-    pub async fn confirm(&self, question: &str, answer: &[u8]) {
+    pub fn confirm(&self, question: &str, answer: &[u8]) {
         let (question, answer) = self.prints(question, answer);
-        let remember = move |notes: &mut Notes| {
+        self.remember(move |notes| {
             let confirmed = &mut notes.confirmed;
             if confirmed.len() >= REMEMBERED && !confirmed.contains_key(&question) {
                 // Keys are hashes: the first is any.
                 confirmed.pop_first();
             }
             confirmed.insert(question.clone(), answer.clone());
-        };
-        {
-            let mut inner = self.inner();
-            remember(Arc::make_mut(&mut inner.held.notes));
+        });
+    }
+
+    /// Forgets what was confirmed of these questions: they were answered otherwise.
+    pub fn answered_otherwise(&self, questions: impl Iterator<Item = String>) {
+        if self.inner().held.notes.confirmed.is_empty() {
+            return;
         }
+        for question in questions {
+            let (question, _) = self.prints(&question, b"");
+            if self.inner().held.notes.confirmed.contains_key(&question) {
+                self.remember(move |notes| drop(notes.confirmed.remove(&question)));
+            }
+        }
+    }
+
+    /// Changes what is remembered, here at once and in the store soon.
+    fn remember(&self, change: impl Fn(&mut Notes) + Send + Sync + 'static) {
+        change(Arc::make_mut(&mut self.inner().held.notes));
         let Some(session) = self.me.upgrade() else {
             return;
         };
@@ -41,7 +56,7 @@ impl Session {
             let Ok(_lease) = session.store.lease(&session.id).await else {
                 return;
             };
-            if let Err(error) = session.note(Durability::Written, remember).await {
+            if let Err(error) = session.note(Durability::Written, change).await {
                 tracing::warn!(session = %session.id, %error, "a confirmed answer was not stored");
             }
         });

@@ -91,6 +91,11 @@ impl Definition {
         required.is_empty() || required.iter().any(|name| name.as_bytes() == cookie)
     }
 
+    /// Tells whether no refresh will ever say whether a rejection was one.
+    pub(super) fn never_refreshes(&self) -> bool {
+        matches!(self.recipe.refresh.kind, RefreshKind::None)
+    }
+
     pub(super) fn jar(&self, stored: &Stored) -> Jar {
         Jar::restore(self.bounds, stored.cookies.clone())
             .keeping(self.recipe.cookies.required.iter())

@@ -170,7 +170,7 @@ fn change(lesson: &Lesson, generation: Generation) -> Change {
             }
         },
         notes: None,
-        keep_previous: lesson.new_refresh_token,
+        keep_previous: lesson.new_refresh_token || lesson.ends,
     }
 }
 

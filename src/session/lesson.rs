@@ -47,6 +47,8 @@ pub(super) struct Lesson {
     /// Whether the credential or its expiry has.
     pub(super) counts: bool,
     pub(super) new_refresh_token: bool,
+    /// A rejected answer has deleted what nothing can renew: it can be restored.
+    pub(super) ends: bool,
     pub(super) held_back: Vec<Key>,
     pub(super) skew: Option<i64>,
 }
@@ -153,6 +155,7 @@ impl Lesson {
             moves: false,
             counts: false,
             new_refresh_token: false,
+            ends: false,
             held_back: Vec::new(),
             skew: None,
         };
@@ -249,11 +252,14 @@ impl Lesson {
         }
         let counts = definition.is_credential(&key.name);
         if answer.rejected && counts {
-            self.held_back.push(key);
-            return false;
+            if !definition.never_refreshes() {
+                self.held_back.push(key);
+                return false;
+            }
+            self.ends = true;
         }
         self.counts |= counts;
-        self.moves |= counts;
+        self.moves |= counts && !answer.rejected;
         self.remove.push(key);
         true
     }

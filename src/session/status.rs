@@ -153,6 +153,9 @@ impl Session {
                 let text = || format!("no answer to the refresh for {} s", silent.as_secs());
                 (silent >= UNANSWERED).then(text)
             }
+            State::Fresh(_) if inner.life.is_rejected() && self.definition.never_refreshes() => {
+                Some(help("rejected, and nothing renews it".to_owned()))
+            }
             State::Fresh(_) | State::Refreshing { .. } => None,
         };
         match (&inner.unsaved, message) {

@@ -243,7 +243,8 @@ async fn one_refresh_for_a_bad_token_none_for_a_forbidden_row() {
     assert_eq!(bench.project.asked("/rest/v1/secrets").len(), 1);
 }
 
-/// 3.4.5: the app forgets without a word, and the session is cured; an honest zero is believed after one look.
+/// 3.4.5: the app forgets without a word, and the session is cured; an honest zero is believed after one look, until it is
+/// none any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_death_is_cured_and_an_honest_zero_believed() {
     let bench = Bench::usual().await;
@@ -259,6 +260,13 @@ async fn a_quiet_death_is_cured_and_an_honest_zero_believed() {
     }
     assert_eq!(bench.project.refreshes(), 2);
     assert_eq!(bench.project.asked("/api/users/credits").len(), 3 + 2 + 50);
+
+    // Once it was another number, a zero is asked about anew.
+    bench.project.with(|state| state.credits = 57);
+    assert_eq!(bench.credits().await, 57);
+    bench.project.with(|state| state.restart());
+    assert_eq!(bench.credits().await, 57);
+    assert_eq!(bench.project.refreshes(), 3);
 }
 
 /// 3.4.6: after a vain recovery another trigger causes none until the cooldown is over, also across a restart. (A clock that

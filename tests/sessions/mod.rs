@@ -2,6 +2,7 @@
 
 mod capture;
 mod crash;
+mod deletions;
 mod kinds;
 mod login;
 mod mirror;

@@ -358,11 +358,27 @@ fn what_confirm_remembers_is_the_same_for_the_same_answer() {
         hit(br#"{"at":2,"credits":0}"#),
     );
     assert_eq!(one, two);
-    let origin = "https://h.example".parse().unwrap();
-    assert_eq!(
-        one.subject(&Method::GET, &origin, "/a?b"),
-        "GET https://h.example:443/a?b 0"
-    );
+}
+
+#[test]
+fn what_a_logout_leads_to_is_no_rejection() {
+    let rules = [Rejected {
+        location: Some(Glob::new("*/login*")),
+        ..Rejected::default()
+    }];
+    let mut headers = HeaderMap::new();
+    headers.insert(LOCATION, HeaderValue::from_static("/login"));
+    for (path, accepted) in [("/page", false), ("/logout", true)] {
+        let asked = Asked {
+            method: &Method::GET,
+            path,
+            applied: Applied::Sent,
+        };
+        let verdict = head(&rules, asked, StatusCode::FOUND, &headers);
+        assert_eq!(verdict == Verdict::Accepted, accepted, "{path}");
+        let verdict = head(&rules, asked, StatusCode::UNAUTHORIZED, &headers);
+        assert!(matches!(verdict, Verdict::Rejected(_)), "{path}");
+    }
 }
 
 proptest! {
