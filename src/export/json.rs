@@ -1,4 +1,4 @@
-//! JSON: the array of Cookie-Editor, Playwright's storage state, and tokens.
+//! JSON: the array of Cookie-Editor, one object of names and values, Playwright's storage state, and tokens.
 
 use serde_json::{Map, Value, json};
 
@@ -41,6 +41,30 @@ pub(super) fn write_cookies(cookies: &[&Cookie]) -> Written {
     };
     let entries = cookies.iter().filter_map(entry).collect();
     written(&Value::Array(entries), warnings)
+}
+
+/// Writes names and values. Of several cookies of one name the one that came last has the name.
+pub(super) fn write_flat(cookies: &[&Cookie]) -> Written {
+    let mut warnings = Vec::new();
+    let mut object = Map::new();
+    let mut sorted = cookies.to_vec();
+    sorted.sort_by_key(|cookie| cookie.created);
+    for (at, cookie) in sorted.iter().enumerate() {
+        if cookie.name.is_empty() {
+            warnings.push(format!(
+                "{} was left out: it has no name; json has it",
+                shown(cookie)
+            ));
+        } else if sorted[at + 1..].iter().any(|o| o.name == cookie.name) {
+            warnings.push(format!(
+                "{} was left out: there is a later one of its name; json has both",
+                shown(cookie)
+            ));
+        } else if let Some((name, value)) = text(cookie, &mut warnings) {
+            object.insert(name.to_owned(), value.into());
+        }
+    }
+    written(&Value::Object(object), warnings)
 }
 
 pub(super) fn write_storage_state(cookies: &[&Cookie]) -> Written {

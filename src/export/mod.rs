@@ -22,6 +22,8 @@ pub enum Kind {
     CookiesTxt,
     /// Cookies as Cookie-Editor imports them; of a session without cookies, its tokens as a token endpoint answers.
     Json,
+    /// One object of names and values, as `requests` and its kind load it. It does not say where a cookie goes.
+    CookiesJson,
     /// Playwright's `storageState`, without local storage.
     StorageState,
     /// A file that the `audible` library takes for its own, with nothing of the session in it.
@@ -31,9 +33,10 @@ pub enum Kind {
 }
 
 /// Every format, by the name that people write.
-pub const KINDS: [(&str, Kind); 5] = [
+pub const KINDS: [(&str, Kind); 6] = [
     ("cookies-txt", Kind::CookiesTxt),
     ("json", Kind::Json),
+    ("cookies-json", Kind::CookiesJson),
     ("storage-state", Kind::StorageState),
     ("header", Kind::Header),
     ("audible-standin", Kind::AudibleStandin),
@@ -63,12 +66,17 @@ pub fn write(kind: Kind, cookies: &[&Cookie], grant: &Grant) -> Result<Written, 
         Kind::CookiesTxt => cookies_txt::write(cookies),
         Kind::Json if cookies.is_empty() => json::write_tokens(grant).ok_or(Error::Empty)?,
         Kind::Json => json::write_cookies(cookies),
+        Kind::CookiesJson => json::write_flat(cookies),
         Kind::StorageState => json::write_storage_state(cookies),
         Kind::Header => header(cookies, grant).ok_or(Error::Empty)?,
         // It is made of nothing that is held.
         Kind::AudibleStandin => return Err(Error::Empty),
     };
-    if cookies.is_empty() && matches!(kind, Kind::CookiesTxt | Kind::StorageState) {
+    let alone = matches!(
+        kind,
+        Kind::CookiesTxt | Kind::CookiesJson | Kind::StorageState
+    );
+    if cookies.is_empty() && alone {
         return Err(Error::Empty);
     }
     Ok(written)
@@ -130,7 +138,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Kind(_) => {
-                "there are cookies-txt, json, storage-state, header and audible-standin"
+                "there are cookies-txt, json, cookies-json, storage-state, header and audible-standin"
             }
             Self::Empty => "cookies go to any format, tokens to json and header",
         }

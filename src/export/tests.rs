@@ -94,6 +94,40 @@ fn json() {
 }
 
 #[test]
+fn cookies_json() {
+    let jar = jar(&[
+        b"sid=old; Path=/a",
+        b"__Host-x=a.b==; Secure; Path=/",
+        b"nameless",
+        b"quoted=\"dark mode\"",
+        b"n=\xff",
+    ]);
+    let mut cookies: Vec<_> = jar.iter(at(NOW)).collect();
+    let newer = Cookie {
+        created: at(NOW + 1),
+        value: Secret::new(b"new".to_vec()),
+        domain: "example.com".to_owned(),
+        ..(*cookies.iter().find(|c| c.name == b"sid").unwrap()).clone()
+    };
+    cookies.insert(0, &newer);
+    let written = write(Kind::CookiesJson, &cookies, &Grant::default()).unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(written.text.expose()),
+        "{\n  \"__Host-x\": \"a.b==\",\n  \"quoted\": \"\\\"dark mode\\\"\",\n  \"sid\": \"new\"\n}\n"
+    );
+    let mut warnings = written.warnings;
+    warnings.sort();
+    assert_eq!(
+        warnings,
+        [
+            "cookie \"\" of www.example.com was left out: it has no name; json has it",
+            "cookie \"n\" of www.example.com was left out: it is no UTF-8 text; cookies-txt has it",
+            "cookie \"sid\" of www.example.com was left out: there is a later one of its name; json has both",
+        ]
+    );
+}
+
+#[test]
 fn storage_state() {
     let jar = jar(&[
         b"sid=v; Domain=example.com; HttpOnly; Secure; Max-Age=60",
@@ -145,7 +179,7 @@ fn header_and_tokens() {
         text(Kind::Json, &[], &tokens),
         "{\n  \"access_token\": \"t\",\n  \"refresh_token\": \"r\",\n  \"expires_at\": 1700000060\n}\n"
     );
-    for kind in [Kind::CookiesTxt, Kind::StorageState] {
+    for kind in [Kind::CookiesTxt, Kind::CookiesJson, Kind::StorageState] {
         assert_eq!(write(kind, &[], &tokens).unwrap_err(), Error::Empty);
     }
     for kind in [Kind::Header, Kind::Json] {

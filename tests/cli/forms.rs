@@ -125,9 +125,15 @@ async fn what_goes_in_comes_out() {
         for (form, more, text, expected) in FORMS {
             imported(&proxy, "site", form, more, text);
             assert_eq!(fields(&proxy, "site"), *expected, "{form} {text}");
-            for way in ["cookies-txt", "json", "storage-state", "header"] {
+            for way in [
+                "cookies-txt",
+                "json",
+                "cookies-json",
+                "storage-state",
+                "header",
+            ] {
                 let tokens = *expected == TOKEN;
-                if tokens && matches!(way, "cookies-txt" | "storage-state") {
+                if tokens && !matches!(way, "json" | "header") {
                     let said: Said = proxy.cli(&["export", "site", "--to", way]).into();
                     said.bad(1, &["nothing was exported", "tokens to json and header"]);
                     continue;
@@ -138,13 +144,14 @@ async fn what_goes_in_comes_out() {
                 let path = proxy.path().join(file);
                 let mode = fs::metadata(&path).unwrap().permissions().mode();
                 assert_eq!(mode & 0o777, 0o600, "{way}");
-                let more = if way == "header" && !tokens {
-                    HERE
-                } else {
-                    &[]
+                let more = match way {
+                    "header" if !tokens => HERE,
+                    "cookies-json" => HERE,
+                    _ => &[],
                 };
                 let text = fs::read_to_string(&path).unwrap();
-                imported(&proxy, "copy", way, more, &text);
+                let back = way.strip_prefix("cookies-").filter(|way| *way == "json");
+                imported(&proxy, "copy", back.unwrap_or(way), more, &text);
                 assert_eq!(fields(&proxy, "copy"), *expected, "{form} {way} {text}");
                 emptied(&proxy, "copy");
             }

@@ -6,6 +6,7 @@ mod audible;
 mod audible_renewal;
 mod browsers;
 mod choices;
+mod cookies_json;
 mod drafting;
 mod drafts;
 mod heartbeat;

@@ -2,10 +2,9 @@
 
 use std::{path::Path, process::Command};
 
-use super::library::{HOST, Library, State, Trick};
+use super::library::{Library, State, Trick};
 use crate::support::{
     canary,
-    client::Client,
     origin::{Origin, origin},
     proxy::{Proxy, proxy},
     seen, tool,
@@ -13,7 +12,7 @@ use crate::support::{
 
 const SESSION: &str = "[session.books]\nprovider = \"oreilly\"\n";
 
-async fn signed_in(library: &Library, more: &str) -> (Origin, Proxy) {
+pub(super) async fn signed_in(library: &Library, more: &str) -> (Origin, Proxy) {
     let site = library.site().start().await;
     let proxy = proxy()
         .site(&site)
@@ -38,7 +37,13 @@ fn import(proxy: &Proxy, library: &Library) {
 }
 
 /// A downloader in a folder of its own, with this cookies.json.
-fn downloader(proxy: &Proxy, name: &str, cookies: &str, books: [&str; 2], manner: &str) -> Command {
+pub(super) fn downloader(
+    proxy: &Proxy,
+    name: &str,
+    cookies: &str,
+    books: [&str; 2],
+    manner: &str,
+) -> Command {
     let folder = proxy.path().join(name);
     std::fs::create_dir(&folder).expect("a folder");
     std::fs::write(folder.join("cookies.json"), cookies).expect("write");
@@ -52,7 +57,7 @@ fn downloader(proxy: &Proxy, name: &str, cookies: &str, books: [&str; 2], manner
     command
 }
 
-fn whole(folder: &Path, books: std::ops::RangeInclusive<u32>) {
+pub(super) fn whole(folder: &Path, books: std::ops::RangeInclusive<u32>) {
     for number in books {
         let text = std::fs::read_to_string(folder.join(format!("{number}.html"))).expect("a book");
         assert_eq!(text.matches("a whole chapter").count(), 2, "{number}");
@@ -323,68 +328,4 @@ async fn odd_cookies_are_no_trouble() {
     }
     assert!(cookie.contains("eq=a.b.c==;") || cookie.ends_with("eq=a.b.c=="));
     library.with(|state| unharmed(state));
-}
-
-/// 1.3.12: cookies.json in and out. (What is refused is held by the importer's own tests.)
-#[tokio::test(flavor = "multi_thread")]
-async fn cookies_json_in_and_out() {
-    let library = Library::new();
-    let (site, proxy) = signed_in(&library, "").await;
-    let out = proxy.cli(&["export", "books", "--to", "json", "out.json"]);
-    assert!(out.status.success(), "{out:?}");
-    let text = std::fs::read_to_string(proxy.path().join("out.json")).unwrap();
-    assert!(
-        text.contains("orm-jwt") && text.contains("oreilly.com"),
-        "{text}"
-    );
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(proxy.path().join("out.json"))
-            .unwrap()
-            .permissions(),
-    );
-    assert_eq!(mode & 0o777, 0o600);
-    for (text, says) in [
-        ("{}", "no cookie"),
-        ("{\"a\":1}", "\"a\""),
-        ("[1]", "[0]"),
-        ("{\"a\":", "too early"),
-        ("{\"a\":\"1\",\"a\":\"2\"}", "twice"),
-    ] {
-        let output = proxy.cli_with(
-            &[
-                "import",
-                "books",
-                "--from",
-                "json",
-                "--domain",
-                "oreilly.com",
-            ],
-            text,
-        );
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && error.contains(says),
-            "{text}: {error}"
-        );
-    }
-    // None of these has cost what was held.
-    proxy.client().get(&site.url("/profile/")).await.expect(200);
-    let marked = format!("\u{feff}{}", library.cookies_json());
-    let output = proxy.cli_with(
-        &[
-            "import",
-            "books",
-            "--from",
-            "json",
-            "--domain",
-            "oreilly.com",
-        ],
-        &marked,
-    );
-    assert!(output.status.success(), "{output:?}");
-    let direct = Client::direct(&site);
-    assert_eq!(
-        direct.get(&format!("https://{HOST}/profile/")).await.status,
-        401
-    );
 }

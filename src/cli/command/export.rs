@@ -30,7 +30,7 @@ use crate::{
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     which: Which,
-    /// In what form: cookies-txt, json, storage-state, header, audible-standin
+    /// In what form: cookies-txt, json, cookies-json, storage-state, header, audible-standin
     #[arg(long, value_name = "KIND", value_parser = kind)]
     to: Kind,
     /// Where to; standard output without one, or with -. Only you can read the file

@@ -12,6 +12,7 @@ use crate::{
 const KINDS: &[(&str, Kind)] = &[
     ("cookies-txt", Kind::CookiesTxt),
     ("json", Kind::Json),
+    ("cookies-json", Kind::CookiesJson),
     ("storage-state", Kind::StorageState),
 ];
 
