@@ -19,7 +19,7 @@ use crate::support::{
     proxy::{Builder, Proxy, proxy},
 };
 
-const URL: &str = "https://advertising-api.amazon.com/v2/profiles";
+pub(super) const URL: &str = "https://advertising-api.amazon.com/v2/profiles";
 const CLIENT: &str = "amzn1.application-oa2-client.x";
 
 fn session(name: &str, more: &str) -> String {
@@ -30,7 +30,7 @@ fn session(name: &str, more: &str) -> String {
 }
 
 /// One user, whose refresh token is a secret of the configuration.
-async fn one() -> (Amazon, [Origin; 2], Proxy) {
+pub(super) async fn one() -> (Amazon, [Origin; 2], Proxy) {
     one_with("").await
 }
 
@@ -54,7 +54,7 @@ async fn one_with(more: &str) -> (Amazon, [Origin; 2], Proxy) {
 }
 
 /// A team: alice and bob by password, carol by a port of her own; each with a grant of her or his own.
-async fn team(amazon: &Amazon) -> ([Origin; 2], Proxy, u16) {
+pub(super) async fn team(amazon: &Amazon) -> ([Origin; 2], Proxy, u16) {
     let (lwa, ads) = amazon.start().await;
     let port = ports::free().port();
     let more = "clients = [\"*\"]\nper_client = true\nsecrets = { client_secret = \"env:SECRET\" }";
@@ -82,7 +82,7 @@ async fn team(amazon: &Amazon) -> ([Origin; 2], Proxy, u16) {
     ([lwa, ads], proxy, port)
 }
 
-fn as_user(proxy: &Proxy, name: &str) -> Client {
+pub(super) fn as_user(proxy: &Proxy, name: &str) -> Client {
     let mut client = proxy.client();
     let basic = STANDARD.encode(format!("{name}:pw-{name}"));
     client.connect_fields = format!("Proxy-Authorization: Basic {basic}\r\n");
@@ -180,10 +180,10 @@ async fn fields_are_put_on_as_the_api_wants_them() {
     });
 }
 
-/// 5.4.4, 5.4.8, 5.4.12: a hundred requests of two users at the end of their tokens: one refresh each, the slow one holds
-/// nobody up, and who was revoked is told so alone.
+/// 5.4.4, 5.4.8, 5.4.12: a hundred requests of two users whose tokens are not taken any more: one refresh each, the slow one
+/// holds nobody up, and who was revoked is told so alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_requests_at_expiry() {
+async fn a_hundred_requests_are_rejected() {
     let amazon = Amazon::new(&["alice", "bob", "carol"]);
     let (_sites, proxy, port) = team(&amazon).await;
     for name in ["alice", "bob"] {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, Request, StatusCode};
@@ -46,6 +46,12 @@ pub struct User {
     /// Whether a request with its newest access token was taken.
     pub used: bool,
     pub revoked: bool,
+    /// How long its next tokens last, each to its own end; an hour, or until the next, if it is not said.
+    pub lasts: Option<Duration>,
+    /// Tokens before the newest, with their ends.
+    former: Vec<(String, Instant)>,
+    /// When its newest access token ends.
+    pub ends: Option<Instant>,
     pub delay: Duration,
     /// Its answers wait for a permit each, and are failures if there will be none.
     pub held: Option<Arc<Semaphore>>,
@@ -174,13 +180,30 @@ impl Amazon {
 }
 
 impl User {
+    /// Whether its newest access token has ended.
+    pub fn is_over(&self) -> bool {
+        self.ends.is_some_and(|end| end <= Instant::now())
+    }
+
+    fn takes(&self, token: &str) -> bool {
+        let newest = self.access.last().is_some_and(|newest| newest == token);
+        let now = Instant::now();
+        let former = self.former.iter();
+        let mut former = former.filter(|(known, end)| known == token && *end > now);
+        self.good && (newest && !self.is_over() || former.next().is_some())
+    }
+
     fn renew(&mut self) -> Value {
         let access = format!("Atza|{}", canary("access"));
+        if let (Some(_), Some(newest), Some(end)) = (self.lasts, self.access.last(), self.ends) {
+            self.former.push((newest.clone(), end));
+        }
         self.access.push(access.clone());
         self.good = true;
         self.used = false;
-        let mut answer =
-            json!({ "access_token": access, "token_type": "bearer", "expires_in": 3600 });
+        let lasts = self.lasts.unwrap_or(Duration::from_secs(3600));
+        self.ends = Some(Instant::now() + lasts);
+        let mut answer = json!({ "access_token": access, "token_type": "bearer", "expires_in": lasts.as_secs() });
         if self.brings == Brings::New {
             self.refresh = format!("Atzr|{}", canary("new"));
         }
@@ -199,8 +222,7 @@ impl State {
             .and_then(|value| value.strip_prefix("Bearer "))
             .unwrap_or_default();
         let mut users = self.users.iter();
-        let user =
-            users.find(|(_, user)| user.good && user.access.last().is_some_and(|a| a == bearer));
+        let user = users.find(|(_, user)| user.takes(bearer));
         let name = user.map(|(name, _)| (*name).to_owned());
         self.asked.push((name.clone(), headers));
         let user = name.as_deref().and_then(|name| self.users.get_mut(name));

@@ -2,6 +2,7 @@
 //! cases that each provider was built to.
 
 mod amazon;
+mod amazon_expiry;
 mod audible;
 mod audible_renewal;
 mod browsers;
