@@ -44,6 +44,8 @@ async fn a_rotation_is_seen_by_the_other_processes() {
     let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
     println!("a rotation is seen after {median:?}, {most:?} at most");
     assert!(median < SEEN, "{times:?}");
+    // However busy the machine is, one of them shows what is promised.
+    assert!(times[0] < Duration::from_millis(100), "{times:?}");
     let (counts, repeated) = authority.with(|oauth| (oauth.counts, oauth.repeated));
     assert_eq!(
         (counts.granted, repeated, counts.rejected),

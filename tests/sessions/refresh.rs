@@ -170,6 +170,45 @@ async fn a_changed_source_starts_anew() {
     );
 }
 
+/// What the server has ended is healed by another token in the source, and what it does not know as a client by another
+/// secret, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_secret_heals_without_a_restart() {
+    for (ends, name) in [("invalid_grant", "refresh"), ("invalid_client", "secret")] {
+        let (authority, site, pair) = world(Policy::lifetime(600.0)).await;
+        let config = session("app", HOST, "")
+            .replace("env:ACCESS", "file:access")
+            .replace(
+                "\"env:REFRESH\"",
+                "\"file:refresh\", client_secret = \"file:secret\"",
+            )
+            .replace("client_auth = \"none\"", "client_auth = \"basic\"");
+        let proxy = proxy()
+            .site(&site)
+            .config(config)
+            .file("access", &pair.access)
+            .file("refresh", &pair.refresh)
+            .file("secret", "old")
+            .start()
+            .await;
+        authority.with(|oauth| oauth.revoke_all_access());
+        authority.fail_with([Fault::Error(400, ends)]);
+        let get = async || proxy.client().get(&site.url("/echo")).await;
+        get().await.expect(401);
+        assert_eq!(proxy.status("app")["state"], "needs_login", "{ends}");
+        authority.heal();
+        get().await.expect(401);
+        let new = match name {
+            "refresh" => authority.login().refresh,
+            _ => "new".to_owned(),
+        };
+        std::fs::write(proxy.path().join(name), new).unwrap();
+        proxy.hangup().await;
+        get().await.expect(200);
+        assert_eq!(proxy.status("app")["state"], "fresh", "{ends}");
+    }
+}
+
 /// `staysigned refresh` forces one through the running proxy, and through the store when none runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_by_hand() {

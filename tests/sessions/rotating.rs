@@ -1,15 +1,18 @@
 //! Sites that rotate their cookie on every response.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use http::Request;
+use tokio::sync::Semaphore;
 
 use crate::support::{
     beside::beside,
     client::eventually,
-    origin::Origin,
+    origin::{Origin, empty},
     proxy::{Proxy, proxy},
     rotating::{Manner, Rotating, dead_site},
+    routes,
 };
 
 use super::{Crowd, cookie_session, import};
@@ -44,6 +47,37 @@ async fn serial_sessions_survive_rotation_on_every_answer() {
     });
     let status = proxy.status("site");
     assert_eq!(status["state"], "fresh", "{status}");
+}
+
+/// A turn ends with the head: while one body is on its way, others are asked for and answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_serial_sessions_overlap() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opens = gate.clone();
+    let rotating = Rotating::new(Manner::Strict);
+    let site = rotating.site(HOST).before(move |request| {
+        let gate = opens.clone();
+        async move {
+            match request.uri().path() {
+                "/slow" => Ok(routes::gated("text/plain", "first".into(), gate)),
+                _ => Err(request),
+            }
+        }
+    });
+    let site = site.start().await;
+    let config = cookie_session(HOST, "concurrency = \"serial\"");
+    let mut proxy = proxy().site(&site).config(config).prepare();
+    import(&proxy, &rotating, HOST);
+    proxy.start().await;
+    for client in [proxy.client(), proxy.client().h2()] {
+        let request = Request::get(site.url("/slow")).body(empty()).unwrap();
+        let slow = client.start(request).await.unwrap();
+        for _ in 0..3 {
+            client.get(&site.url("/")).await.expect(200);
+        }
+        routes::ungate(slow.into_body(), &gate).await;
+    }
+    rotating.with(|state| assert!(!state.ended));
 }
 
 /// As before, with two processes on one store: one of them sends at a time, with what the other learnt.

@@ -6,11 +6,13 @@ use super::super::{
     Verdict,
     bench::{Bench, bearer, cookies},
     double::{Authority, Fault},
+    history::name,
 };
 use super::*;
 use crate::{
+    grant::Grant,
     rule::{Expect, GrantType, Recipe, RefreshKind, Url, Verify},
-    store::Store,
+    store::{Change, Durability, Store},
 };
 
 #[tokio::test(start_paused = true)]
@@ -46,6 +48,41 @@ async fn one_refresh_among_two_processes() {
     }
     assert_eq!(a.authority.redemptions(), 21);
     assert!(!a.authority.is_revoked());
+}
+
+/// A refusal is believed after the store was read again: whoever was faster may store what it got just then.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_looked_into_before_it_is_believed() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    let terminal = crate::life::Failure::Terminal("invalid_grant".to_owned());
+    bench.authority.then(Fault::Say(terminal));
+    let other = async {
+        pass(0.06).await;
+        let held = bench.store.load(&session.id).await.unwrap();
+        let generation = held.map_or(Generation(0), |stored| stored.generation);
+        let fields = [
+            ("access_token".to_owned(), "theirs".into()),
+            ("refresh_token".to_owned(), "rt-theirs".into()),
+        ];
+        let change = Change {
+            generation: generation.next(),
+            grant: Some(Grant {
+                fields: fields.into(),
+                ..Grant::default()
+            }),
+            ..Change::default()
+        };
+        let how = Durability::Synced;
+        bench
+            .store
+            .commit(&session.id, generation, change, how)
+            .await
+    };
+    let (current, _) = tokio::join!(session.current(), other);
+    assert_eq!(injected(&current.unwrap()), "Bearer theirs");
+    assert_eq!(bench.authority.calls(), 1);
+    assert_eq!(count(&session, name::NEEDS_LOGIN), 0);
 }
 
 #[tokio::test(start_paused = true)]
