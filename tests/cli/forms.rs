@@ -24,9 +24,11 @@ const COOKIE: &str = "Cookie: lang=de; sid=a.b==\n";
 const TOKEN: &str = "Authorization: Bearer Atza|hello\n";
 const HERE: &[&str] = &["--domain", "www.site.example"];
 
-/// `{"access_token": "Atza|hello"}` in the format's own code, and its key.
+/// 5.4.10: `{"access_token": "Atza|hello"}` in the format's own code, and its key.
 const FERNET: &str = "{\"access_token\": \"gAAAAABpVzWlZGVmZ2hpamtsbW5vcHFyc1ZS8DA6RFKnpmqtvpabGXQY8Ii_Hqt8c0kQgenSVtKJNvp7oIz53ZnDTIfqFoJz9w==\"}";
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+const NEWER: &str = "BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 const FORMS: &[Form] = &[
     // curl and wget, Python, and a browser's extension on Windows.
@@ -90,6 +92,8 @@ const FORMS: &[Form] = &[
         TOKEN,
     ),
     ("fernet", &["--key", "env:FERNET"], FERNET, TOKEN),
+    // Two keys, of which the older opens it (MultiFernet).
+    ("fernet", &["--key", "env:KEYS"], FERNET, TOKEN),
 ];
 
 /// The fields of a request, its cookies in the order of the alphabet: a form may have another order.
@@ -118,7 +122,12 @@ fn emptied(proxy: &Proxy, session: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_in_comes_out() {
     for running in [false, true] {
-        let mut proxy = proxy().config(SITES).env("FERNET", KEY).prepare();
+        let keys = format!("{NEWER},{KEY}");
+        let mut proxy = proxy()
+            .config(SITES)
+            .env("FERNET", KEY)
+            .env("KEYS", &keys)
+            .prepare();
         if running {
             proxy.start().await;
         }

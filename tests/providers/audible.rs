@@ -1,7 +1,15 @@
 //! `audible`: the real library and its command, unmodified, with a file that opens nothing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::KeyPair,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
 use http::Request;
 use serde_json::Value;
@@ -9,6 +17,7 @@ use serde_json::Value;
 use super::marketplace::{AUTH, Marketplace, auth};
 use crate::support::{
     canary,
+    client::eventually,
     origin::{Origin, empty, full, origin},
     proxy::{Proxy, proxy},
     seen,
@@ -250,17 +259,35 @@ async fn only_this_403_is_cured() {
     assert_eq!(market.faults(), [""; 0]);
 }
 
-/// 2.7.10: nobody deregisters the device.
+/// 2.7.10: nobody deregisters the device; that somebody wanted to is logged, and no token.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_device_stays_registered() {
     let (market, _sites, proxy) = signed_in("").await;
+    let own = canary::canary("held");
     for host in ["api.amazon.com", "api.audible.com"] {
-        let url = format!("https://{host}/auth/deregister");
-        let answer = proxy.client().post(&url, "{}").await;
+        let before = proxy.log().len();
+        let request = Request::post(format!("https://{host}/auth/deregister?token={own}"))
+            .header("x-amz-access-token", format!("Atna|{own}"))
+            .header("x-adp-token", format!("{{enc:{own}}}"))
+            .body(full(format!("{{\"source_token\": \"{own}\"}}")));
+        let answer = proxy.client().send(request.unwrap()).await;
         assert_eq!(answer.status, 403);
         assert!(answer.text().contains("destroy"), "{}", answer.text());
+        let line = || {
+            let log = proxy.log().split_off(before);
+            let mut lines = log.lines();
+            let found = lines.find(|line| line.contains("/auth/deregister"));
+            found.map(str::to_owned)
+        };
+        let line = eventually("it is logged", Duration::from_secs(20), line).await;
+        assert!(line.contains(host) && line.contains("403"), "{line}");
     }
     assert!(market.with(|state| state.asked.is_empty()));
+    let log = proxy.log().into_bytes();
+    assert!(canary::find(&log, &own).is_none(), "the client's own");
+    for name in ["adp_token", "access_token", "refresh_token"] {
+        assert!(canary::find(&log, &auth(name)).is_none(), "{name}");
+    }
 }
 
 /// What repairs a session without material is the import that it wants; a file for another marketplace is refused.
@@ -281,6 +308,34 @@ async fn needs_login_names_the_import() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("values = { tld = \"com\" }"), "{error}");
     assert_eq!(proxy.status("audible")["state"], "empty");
+}
+
+/// 2.7.1: a file whose key is in the newer form (PKCS#8) signs as the other does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_pkcs8_signs() {
+    let market = Marketplace::new();
+    let site = market.site().start().await;
+    let key = auth("device_private_key");
+    let der: String = key.lines().filter(|line| !line.contains("-----")).collect();
+    let key = KeyPair::from_der(&STANDARD.decode(der).unwrap()).unwrap();
+    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap();
+    let lines = STANDARD.encode(der.as_ref());
+    let lines = lines.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let body = lines.collect::<Vec<_>>().join("\n");
+    let mut file: Value = serde_json::from_str(AUTH).unwrap();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    file["device_private_key"] = pem.into();
+    let proxy = proxy()
+        .site(&site)
+        .config(SESSION)
+        .file("auth.json", &file.to_string())
+        .start()
+        .await;
+    let output = proxy.cli(&["import", "audible", "--from", "audible", "auth.json"]);
+    assert!(output.status.success(), "{output:?}");
+    proxy.client().get(URL).await.expect(200);
+    proxy.client().post(URL, "{}").await.expect(200);
+    assert_eq!(market.faults(), [""; 0]);
 }
 
 /// 2.7.1: an encrypted file by way of the command, its password from the environment.

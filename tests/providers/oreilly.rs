@@ -116,6 +116,26 @@ async fn fifty_books_with_an_empty_cookies_json() {
     }
 }
 
+/// 1.3.3: with a lifetime in whole seconds, which Python's jar takes, a tool that keeps an old cookie has it sent to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_seconds_and_a_stale_cookie() {
+    let library = Library::new();
+    let (site, proxy) = signed_in(&library, "").await;
+    let line = "orm-jwt={}; Max-Age=899; Domain=.oreilly.com; Path=/; Secure; HttpOnly";
+    library.with(|state| state.set_cookie = line.to_owned());
+    for (manner, books) in [("shared", ["1", "6"]), ("each", ["7", "12"])] {
+        let stale = "{\"orm-jwt\": \"STALE\"}";
+        tool::succeed(downloader(&proxy, manner, stale, books, manner)).await;
+    }
+    whole(&proxy.path().join("shared"), 1..=6);
+    whole(&proxy.path().join("each"), 7..=12);
+    library.with(|state| unharmed(state));
+    for seen in site.seen() {
+        let cookie = seen.field("cookie").unwrap_or_default();
+        assert!(!cookie.contains("STALE"), "{cookie}");
+    }
+}
+
 /// 1.3.2, its second half: what the last answer set is held after `kill -9`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_rotation_survives_a_kill() {

@@ -16,7 +16,11 @@ fn wherever_it_stands_it_is_the_same_session() {
     let encoded = format!("base64-{}", URL_SAFE_NO_PAD.encode(SESSION));
     let (first, second) = encoded.split_at(60);
     let json = |text: &str| serde_json::Value::from(text).to_string();
-    let percent = SESSION.replace('"', "%22").replace(',', "%2C");
+    let escaped = |text: &str| text.replace('"', "%22").replace(',', "%2C");
+    let percent = escaped(SESSION);
+    // Chunks are cut before they are encoded.
+    let (head, tail) = SESSION.split_at(61);
+    let parts = [head, tail].map(escaped);
     for text in [
         SESSION.to_owned(),
         format!("\u{feff}{}", SESSION.replace(',', ",\r\n")),
@@ -25,6 +29,12 @@ fn wherever_it_stands_it_is_the_same_session() {
         format!("{NAME}={percent}"),
         format!("Cookie: a=b; {NAME}={encoded}; c=d"),
         format!("{NAME}.1={second}; {NAME}.0={first}"),
+        format!("Cookie: {NAME}.0={}; {NAME}.1={}", parts[0], parts[1]),
+        format!(
+            "[{{\"name\":\"{NAME}.1\",\"value\":{}}},{{\"name\":\"{NAME}.0\",\"value\":{}}}]",
+            json(tail),
+            json(head)
+        ),
         format!(
             "[{{\"name\":\"{NAME}.0\",\"value\":\"{first}\"}},{{\"name\":\"{NAME}.1\",\"value\":\"{second}\"}}]"
         ),
