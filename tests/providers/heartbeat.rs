@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::mubi;
 use crate::support::{
     client::eventually,
     origin::{Origin, origin},
@@ -73,4 +74,44 @@ async fn it_ends_with_the_command_that_it_ran_for() {
     let at_its_end = beats(&site);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(beats(&site), at_its_end);
+}
+
+/// 4.3.7: `mubi`, with the block that its provider has for it: a session that has ended is read from the browser again
+/// before a tool comes to know, and a site without such a path is no trouble.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_reads_the_browser_again_before_a_tool_needs_it() {
+    const STATUS: &str = "/v3/auth/status";
+    let shown = proxy().prepare().cli(&["provider", "show", "mubi"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let begin = shown
+        .find("#   [[session.films.heartbeat]]")
+        .expect("its block");
+    let block = shown[begin..]
+        .replace("#   ", "")
+        .replace("\"30m\"", "\"1s\"");
+    let site = mubi::Site::start().await;
+    let (proxy, firefox) = mubi::started(&site, &block).await;
+    firefox.set("mubi.com", mubi::COOKIE, &mubi::session("T"));
+    mubi::ask(&proxy.client()).await.expect(200);
+
+    firefox.set("mubi.com", mubi::COOKIE, &mubi::session("T2"));
+    site.accept("T2");
+    let begun = site.origin.seen().len();
+    eventually("a heartbeat with the new token", PATIENCE, || {
+        let seen = site.origin.seen();
+        let ours = seen.iter().filter(|seen| seen.path == STATUS);
+        ours.into_iter()
+            .any(|seen| seen.field("authorization") == Some("Bearer T2"))
+            .then_some(())
+    })
+    .await;
+    mubi::ask(&proxy.client()).await.expect(200);
+    let seen = site.origin.seen();
+    let films: Vec<_> = seen[begun..]
+        .iter()
+        .filter(|seen| seen.path != STATUS)
+        .collect();
+    assert_eq!(films.len(), 1, "the tool was not rejected");
+    assert_eq!(films[0].field("authorization"), Some("Bearer T2"));
+    assert_eq!(proxy.status("films")["state"], "fresh");
 }

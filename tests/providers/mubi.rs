@@ -19,17 +19,17 @@ use crate::support::{
 };
 
 const API: &str = "https://api.mubi.com/v3/films/1";
-const COOKIE: &str = "_mubi_session";
+pub(super) const COOKIE: &str = "_mubi_session";
 const SESSION: &str = "[session.films]\nprovider = \"mubi\"\n";
 
 /// The API, which takes one bearer at a time.
-struct Site {
-    origin: Origin,
+pub(super) struct Site {
+    pub origin: Origin,
     accepted: Arc<Mutex<String>>,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let accepted = Arc::new(Mutex::new("T".to_owned()));
         let expected = accepted.clone();
         let origin = origin(&["api.mubi.com", "mubi.com"])
@@ -49,7 +49,7 @@ impl Site {
         Self { origin, accepted }
     }
 
-    fn accept(&self, token: &str) {
+    pub(super) fn accept(&self, token: &str) {
         *self.accepted.lock().unwrap() = token.to_owned();
     }
 
@@ -65,7 +65,7 @@ impl Site {
     }
 }
 
-async fn started(site: &Site, more: &str) -> (Proxy, Firefox) {
+pub(super) async fn started(site: &Site, more: &str) -> (Proxy, Firefox) {
     let proxy = proxy()
         .site(&site.origin)
         .config(format!("{SESSION}{more}"))
@@ -76,12 +76,12 @@ async fn started(site: &Site, more: &str) -> (Proxy, Firefox) {
 }
 
 /// What the site keeps in its cookie.
-fn session(token: &str) -> String {
+pub(super) fn session(token: &str) -> String {
     STANDARD.encode(json!({ "token": token, "user_id": 7, "id": "S" }).to_string())
 }
 
 /// A tool with the two headers as its author left them.
-async fn ask(client: &Client) -> Answer {
+pub(super) async fn ask(client: &Client) -> Answer {
     let request = Request::get(API)
         .header("authorization", "Bearer ADDHERE")
         .body(empty())
