@@ -69,6 +69,10 @@ pub async fn run(
             }
             let (status, cause) = (answer.status().as_u16(), &error as &dyn std::error::Error);
             match error.side() {
+                // Somebody has tried to end what all share.
+                Side::Client if *error.kind() == Kind::Blocked => {
+                    tracing::info!(%method, origin = origin(), path = path.path(), status, took_us = took(), error = cause, "exchange refused")
+                }
                 Side::Client => {
                     tracing::debug!(%method, origin = origin(), path = path.path(), status, took_us = took(), error = cause, "exchange refused")
                 }

@@ -281,6 +281,7 @@ async fn the_device_stays_registered() {
         };
         let line = eventually("it is logged", Duration::from_secs(20), line).await;
         assert!(line.contains(host) && line.contains("403"), "{line}");
+        assert!(line.contains(" INFO "), "whoever logs only that: {line}");
     }
     assert!(market.with(|state| state.asked.is_empty()));
     let log = proxy.log().into_bytes();
