@@ -8,6 +8,8 @@ mod keys;
 mod pages;
 /// The table of tools.
 mod tools;
+/// The worked examples, done.
+mod worked;
 
 use std::{
     fs,

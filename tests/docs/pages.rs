@@ -66,7 +66,7 @@ fn links_lead_somewhere() {
 // === Examples ===
 
 /// The blocks of TOML on a page, by the file that their first line names, and what a shell writes into `config.toml`.
-fn examples(page: &str) -> Vec<(String, String)> {
+pub(super) fn examples(page: &str) -> Vec<(String, String)> {
     let text = read(page);
     let blocks = text.split("```toml\n").skip(1);
     let blocks = blocks.filter_map(|rest| rest.split("```").next());
