@@ -1,10 +1,7 @@
 //! One flight of a session's refresh: lease, read again, journal, call, store, publish; in this order, in a task that
 //! no client can cancel.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -37,7 +34,7 @@ pub(super) const IN_DOUBT: &str = "in_doubt";
 
 impl Session {
     pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
-        let mut calls = Calls::of(1 + self.flights.fetch_add(1, Ordering::Relaxed));
+        let mut calls = Calls::default();
         let _permits = self.shared.permits(self.refresh.host()).await;
         let mut lease = self.right_to_refresh().await;
         if lease.is_ok() {
@@ -70,12 +67,6 @@ impl Session {
         let is_over = !calls.are_open() && !calls.has_one();
         if attempt.spends.is_none() || is_over {
             return self.let_go_of(lease.ok());
-        }
-        if calls.has_taken_less_than_the_latest() {
-            // What a later call brought takes the place of what an earlier one did.
-            let inner = self.inner();
-            attempt.spends.clone_from(&inner.held.token);
-            attempt.generation = inner.held.generation;
         }
         let mut lease = lease.ok();
         if !calls.has_one() {
@@ -119,17 +110,18 @@ impl Session {
             return self.renewed(renewed, attempt, took, &right).await;
         }
         let (answer, took) = loop {
-            if let Err(outcome) = self.prepare(lease, attempt).await {
-                return self.report(outcome);
-            }
-            let began = Instant::now();
+            let number = match self.prepare(lease, attempt).await {
+                Ok(number) => number,
+                Err(outcome) => return self.report(outcome),
+            };
             if attempt.spends.is_some()
                 && let Some(late) = self.late_answer()
             {
-                return self.make_ours(late, began.elapsed()).await;
+                return self.make_ours(late).await;
             }
+            let began = Instant::now();
             let permit = Permit::under(lease.witness(), Arc::clone(&self.late_at_hand));
-            let answer = calls.ask(self, attempt, permit).await;
+            let answer = calls.ask(self, attempt, number, permit).await;
             let unsent = matches!(answer, refresh::Outcome::Failed(Failure::Unsent(_)));
             // Suspended before anything was sent, or an answer came: all is looked at again, with the right to.
             let again = attempt.spends.is_some() && self.has_late() || !lease.is_held();
@@ -170,7 +162,7 @@ impl Session {
         matches!(life.state, State::Refreshing { .. })
     }
 
-    /// Looks again, and notes what is about to be spent.
+    /// Looks again, and notes what is about to be spent; returns the number of the call that is next.
     ///
     /// A process that was suspended in between lost the right to refresh, and another one may have spent the token, or
     /// be about to: then all is looked at again, with the right to.
@@ -178,16 +170,16 @@ impl Session {
         &self,
         lease: &mut Lease,
         attempt: &Attempt,
-    ) -> Result<(), Outcome> {
+    ) -> Result<u64, Outcome> {
         loop {
-            self.look_and_note(attempt).await?;
+            let number = self.look_and_note(attempt).await?;
             if !self.hold(lease).await.map_err(Outcome::Failed)? {
-                return Ok(());
+                return Ok(number);
             }
         }
     }
 
-    async fn look_and_note(&self, attempt: &Attempt) -> Result<(), Outcome> {
+    async fn look_and_note(&self, attempt: &Attempt) -> Result<u64, Outcome> {
         let failed = |error: store::Error| Outcome::Failed(Failure::Store(error.with_causes()));
         // All of it: another process may have left its journal.
         self.take_up(true).await.map_err(failed)?;
@@ -198,10 +190,11 @@ impl Session {
             return Err(outcome);
         }
         let Some(token) = &attempt.spends else {
-            return Ok(());
+            return Ok(attempt.number.into());
         };
         self.store.writable().await.map_err(failed)?;
         self.note(Durability::Synced, |notes| {
+            notes.calls += 1;
             if doubt(notes, Some(token)).is_none() {
                 notes.attempt = Some(store::Attempt {
                     token: token.clone(),
@@ -213,7 +206,10 @@ impl Session {
         .await
         .map_err(failed)?;
         // The journal was written on top of what is stored now.
-        self.overtaken(attempt).map_or(Ok(()), Err)
+        match self.overtaken(attempt) {
+            Some(outcome) => Err(outcome),
+            None => Ok(self.inner().held.notes.calls),
+        }
     }
 
     pub(super) async fn renewed(

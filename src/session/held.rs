@@ -156,6 +156,18 @@ impl Held {
         }
     }
 
+    /// Tells whether the answer to a call is worth more than what is held: that is what the call spent, or came of an
+    /// earlier call that spent the same.
+    pub(super) fn gives_way_to(&self, call: u64, spent: Option<&str>) -> bool {
+        let token = self.token.as_deref();
+        match &self.notes.came_of {
+            Some(last) if token == Some(&last.brought) && spent == Some(&last.spent) => {
+                last.call < call
+            }
+            Some(_) | None => token == spent,
+        }
+    }
+
     /// Calls `with` with what the session's templates see.
     pub(super) fn scope<T>(
         &self,

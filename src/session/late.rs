@@ -1,13 +1,18 @@
 //! Answers to calls that were given up: good ones are taken in while the store has the token that they spent.
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use futures_util::FutureExt as _;
+use tokio::{
+    select,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
-use super::{Session, calls::Calls, refresh::Renewed, write::doubt};
+use super::{Session, calls::Calls, held::Held, refresh::Renewed, write::doubt};
 use crate::{
     life::{Attempt, Effect},
     store::{Lease, Witness},
@@ -16,77 +21,81 @@ use crate::{
 /// How long an answer that nobody waits for any more is still worth having.
 const LATE: Duration = Duration::from_secs(120);
 
-/// How often a store that cannot be read is asked again.
-const UNREADABLE: Duration = Duration::from_secs(1);
+/// How often it is asked again whether the store can be read, or written.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A good answer that came late.
 #[derive(Debug)]
 pub(super) struct Late {
     attempt: Attempt,
     renewed: Renewed,
-    /// The flight, by its place in the order of all; and the token that its calls spent.
-    flight: u64,
-    spent: Option<String>,
-}
-
-/// A late answer that was taken.
-#[derive(Debug)]
-pub(super) struct Taken {
-    flight: u64,
-    spent: Option<String>,
-    brought: Option<String>,
 }
 
 // === impl Session ===
 
 impl Session {
-    /// Takes an answer to a call that was given up, if the store still has the token that it spent.
-    ///
-    /// From when there is one the lease is held (or waited for): nobody may spend that token again meanwhile.
+    /// Takes what comes for the calls of a flight that is over, one answer after the other: each takes the place of
+    /// what an earlier call with the same token has brought.
     pub(super) async fn wait_for_late(
         self: Arc<Self>,
         mut calls: Calls,
         attempt: Attempt,
-        lease: Option<Lease>,
+        mut lease: Option<Lease>,
     ) {
-        let began = Instant::now();
         let stop = self.shared.stop.clone();
-        if stop.run_until_cancelled(calls.any(LATE)).await != Some(true) {
-            return self.let_go_of(lease);
-        }
-        let Some(renewed) = calls.fallback() else {
-            return self.let_go_of(lease);
-        };
-        self.came_late(Late {
-            flight: calls.flight(),
-            spent: attempt.spends.clone(),
-            attempt,
+        let until = Instant::now() + LATE;
+        let late = |renewed| Late {
+            attempt: attempt.clone(),
             renewed,
-        });
-        let lease = match lease {
-            Some(lease) => lease,
-            None => match self.lease().await {
-                Ok(lease) => lease,
-                Err(_) => return,
-            },
         };
-        // A flight that had the lease first may have taken it.
-        let mut known = self.take_up(false).await.is_ok();
-        while !known && began.elapsed() < LATE {
-            // Who has the lease is the only one who may spend that token: it is kept until the store says what it has.
-            if stop.run_until_cancelled(sleep(UNREADABLE)).await.is_none() {
-                break;
+        while let Some(Some(renewed)) = stop.run_until_cancelled(calls.any(until)).await {
+            self.came_late(late(renewed));
+            loop {
+                let may = timeout_at(until, self.may_take_late(&mut lease));
+                select! {
+                    biased;
+                    Some(renewed) = calls.any(until) => self.came_late(late(renewed)),
+                    may = stop.run_until_cancelled(may) => {
+                        if let Some(Ok(())) = may {
+                            self.take_late().await;
+                        }
+                        break;
+                    }
+                }
             }
-            known = self.take_up(false).await.is_ok();
+            self.let_go_of(lease.take());
         }
-        if known && let Some(mut late) = self.late_answer() {
-            if late.flight == calls.flight() {
-                let better = stop.run_until_cancelled(calls.best()).await.flatten();
-                late.renewed = better.unwrap_or(late.renewed);
+        self.let_go_of(lease);
+    }
+
+    /// Waits until what came late may be taken, or somebody has taken it: with the lease, or without it if nobody has
+    /// it for a later call.
+    async fn may_take_late(&self, lease: &mut Option<Lease>) {
+        let mut right = pin!(self.store.lease(&self.id).fuse());
+        while self.has_late() {
+            let known = self.take_up(true).await.is_ok();
+            // What could not be stored would need the lease.
+            if known && (lease.is_some() || self.is_latest() && self.store.writable().await.is_ok())
+            {
+                return;
             }
-            let _ = self.make_ours(late, began.elapsed()).await;
+            if lease.is_some() {
+                sleep(AGAIN).await;
+            } else if let Ok(Ok(held)) = timeout(AGAIN, right.as_mut()).await {
+                *lease = Some(held);
+            }
         }
-        self.let_go_of(Some(lease));
+    }
+
+    /// Tells whether nothing newer than what came late is under way: no later call is noted with the token that is
+    /// held, or its grace is over. Else whoever made that may be about to hear its answer, or to ask for it once more.
+    fn is_latest(&self) -> bool {
+        let inner = self.inner();
+        let (held, late) = (&inner.held, inner.late.as_ref());
+        let in_doubt = doubt(&held.notes, held.token.as_deref()).is_some();
+        late.map(|late| &late.renewed.of).is_some_and(|of| {
+            !in_doubt || held.notes.calls == of.number || self.is_over(held, of.spent.as_deref())
+        })
     }
 
     /// Lets go of the lease when it is stored that the token is in doubt: whoever has the lease next does not send it
@@ -97,7 +106,7 @@ impl Session {
             let began = Instant::now();
             let stop = session.shared.stop.clone();
             while began.elapsed() < LATE
-                && stop.run_until_cancelled(sleep(UNREADABLE)).await.is_some()
+                && stop.run_until_cancelled(sleep(AGAIN)).await.is_some()
                 && session.settle().await.is_err()
             {}
             session.let_go_of(Some(lease));
@@ -107,52 +116,41 @@ impl Session {
     /// Tells whether the server's grace for the token is over, whichever process sent it first: then an answer to an
     /// earlier call is worth more than to send it again.
     pub(super) fn is_past_grace(&self, attempt: &Attempt) -> bool {
-        let grace = self.definition.rules.grace;
-        let doubt = doubt(&self.inner().held.notes, attempt.spends.as_deref());
-        grace.is_some_and(|grace| !grace.is_zero())
-            && doubt.is_some_and(|doubt| !doubt.in_grace(self.now(), grace))
+        self.is_over(&self.inner().held, attempt.spends.as_deref())
     }
 
-    /// What a later flight brought is worth more.
+    fn is_over(&self, held: &Held, token: Option<&str>) -> bool {
+        let grace = self.definition.rules.grace;
+        grace.is_some_and(|grace| !grace.is_zero())
+            && doubt(&held.notes, token).is_some_and(|doubt| !doubt.in_grace(self.now(), grace))
+    }
+
+    /// What a later call brought is worth more.
     fn came_late(&self, late: Late) {
         let mut inner = self.inner();
         let before = inner.late.take();
-        let before = before.filter(|before| before.flight > late.flight);
+        let number = late.renewed.of.number;
+        let before = before.filter(|before| before.renewed.of.number > number);
         inner.late = Some(before.unwrap_or(late));
         self.late_at_hand.store(true, Ordering::Release);
     }
 
-    /// Makes what came late for the token that is held the session's. The caller has the lease.
+    /// Makes what came late for the token that is held the session's, which the caller may.
     pub(super) async fn take_late(&self) {
-        let Some(late) = self.late_answer() else {
-            return;
-        };
-        if let Some(next) = self.make_ours(late, Duration::ZERO).await {
+        if let Some(late) = self.late_answer()
+            && let Some(next) = self.make_ours(late).await
+        {
             self.perform(vec![Effect::Refresh(next)]);
         }
     }
 
     /// Stores and publishes what came late; returns the next call of the flight under way, if there is one.
-    pub(super) async fn make_ours(&self, late: Late, took: Duration) -> Option<Attempt> {
-        let Late {
-            attempt,
-            renewed,
-            flight,
-            spent,
-        } = late;
+    pub(super) async fn make_ours(&self, late: Late) -> Option<Attempt> {
+        let Late { attempt, renewed } = late;
+        let took = attempt.started.age(self.now()).unwrap_or_default();
         // The token that was spent tells by itself whether it has been overtaken.
         let right = Witness::default();
-        let next = self.renewed(renewed, &attempt, took, &right).await;
-        let mut inner = self.inner();
-        let brought = inner.held.token.clone();
-        if brought != attempt.spends {
-            inner.taken = Some(Taken {
-                flight,
-                spent,
-                brought,
-            });
-        }
-        next
+        self.renewed(renewed, &attempt, took, &right).await
     }
 
     /// Tells whether an answer came late that nobody has taken yet.
@@ -160,21 +158,14 @@ impl Session {
         self.late_at_hand.load(Ordering::Acquire)
     }
 
-    /// Returns what came late, if it is worth more than what is held: it came of the same token, or the same as what is
-    /// held came of, by a call of a later flight.
+    /// Returns what came late, if it is worth more than what is held.
     pub(super) fn late_answer(&self) -> Option<Late> {
         let mut inner = self.inner();
         let late = inner.late.take();
         self.late_at_hand.store(false, Ordering::Release);
-        let mut late = late?;
-        let held = inner.held.token.clone();
-        let replaces = inner.taken.as_ref().is_some_and(|taken| {
-            taken.spent == late.spent && taken.brought == held && taken.flight < late.flight
-        });
-        if replaces {
-            late.attempt.spends.clone_from(&held);
-            late.attempt.generation = inner.held.generation;
-        }
-        (late.attempt.spends == held).then_some(late)
+        late.filter(|late| {
+            let of = &late.renewed.of;
+            inner.held.gives_way_to(of.number, of.spent.as_deref())
+        })
     }
 }

@@ -115,8 +115,6 @@ pub struct Session {
     probing: AtomicBool,
     /// Whether there is an answer to a call that was given up, for [`refresh::Permit`]s.
     late_at_hand: Arc<AtomicBool>,
-    /// How many flights there were.
-    flights: AtomicU64,
     /// When the last request came, in milliseconds since the epoch; kept only for `idle`.
     used_at: AtomicU64,
     reads: write::Reads,

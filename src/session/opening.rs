@@ -91,7 +91,6 @@ impl Session {
             held_back: Default::default(),
             unsaved: None,
             late: None,
-            taken: None,
             planned: 0,
             last_error: None,
         };
@@ -127,7 +126,6 @@ impl Session {
                 .collect(),
             probing: AtomicBool::new(false),
             late_at_hand: Arc::default(),
-            flights: AtomicU64::new(0),
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
             standins,

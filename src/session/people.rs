@@ -140,6 +140,7 @@ impl Session {
             let generation = held.generation.next();
             let notes = Notes {
                 attempt: None,
+                came_of: None,
                 needs_login: None,
                 vain: None,
                 confirmed: BTreeMap::new(),
@@ -190,8 +191,10 @@ impl Session {
         self.store.forget(&self.id).await?;
         let stored = self.store.load(&self.id).await?.unwrap_or_default();
         let generation = stored.generation.max(self.generation().next());
+        let before = Arc::clone(&self.inner().held.notes);
         let notes = Notes {
-            taken: self.inner().held.notes.taken.clone(),
+            taken: before.taken.clone(),
+            calls: before.calls,
             ..Notes::default()
         };
         let change = Change {

@@ -10,7 +10,7 @@ use super::{
     held::{ACCESS_TOKEN, Held, REFRESH_TOKEN},
     history::name,
     lesson::{Taught, usable_fields},
-    refresh::Renewed,
+    refresh::{Call, Renewed},
     relay::kept,
     write::{TRIES, contended},
 };
@@ -19,7 +19,7 @@ use crate::{
     jar::{Cookie, Jar, Key, Stored as Kept},
     life::{Attempt, Cause, State, cooldown::Note},
     rule::{RefreshKind, jwt},
-    store::{self, Change, Committed, Cookies, Durability, Notes, Witness},
+    store::{self, CameOf, Change, Committed, Cookies, Durability, Notes, Witness},
 };
 
 /// Whether what was obtained has become the session's credential.
@@ -45,8 +45,8 @@ pub(super) struct Merged {
 impl Session {
     /// Stores a new credential. The caller publishes it with [`Session::install`].
     ///
-    /// It is written if the store still has the refresh token that was spent: then nobody else can have a newer one. If
-    /// nothing was spent, no token tells that: whoever has lost the right meanwhile takes nothing's place.
+    /// It is written if the store still has the refresh token that was spent, or what an earlier call with the same has
+    /// brought: then nobody else can have a newer one. If nothing was spent, no token tells that: whoever has lost the right meanwhile takes nothing's place.
     pub(super) async fn store_renewed(
         &self,
         renewed: &Renewed,
@@ -55,6 +55,7 @@ impl Session {
         right: &Witness,
     ) -> Result<Stored, store::Error> {
         let now = self.shared.env.wall();
+        let Call { number, spent } = &renewed.of;
         for _ in 0..TRIES {
             let (held, cause, cooling) = {
                 let inner = self.inner();
@@ -65,7 +66,9 @@ impl Session {
                 (inner.held.clone(), cause, inner.life.cooling(self.now()))
             };
             let has_no_right = attempt.spends.is_none() && !right.is_held();
-            if held.token != attempt.spends || has_no_right && self.overtaken(attempt).is_some() {
+            if !held.gives_way_to(*number, spent.as_deref())
+                || has_no_right && self.overtaken(attempt).is_some()
+            {
                 return Ok(Stored::Superseded);
             }
             let merged = self.merge(&held, renewed, attempt.generation, now);
@@ -74,8 +77,20 @@ impl Session {
             } else {
                 held.generation
             };
+            let token = self
+                .definition
+                .fingerprint(&self.store, &self.id, &merged.grant);
             let notes = Notes {
                 attempt: None,
+                calls: held.notes.calls.max(*number),
+                came_of: spent
+                    .clone()
+                    .zip(token.clone())
+                    .map(|(spent, brought)| CameOf {
+                        call: *number,
+                        spent,
+                        brought,
+                    }),
                 needs_login: None,
                 vain: if cause == Cause::Rejected {
                     Some(Note {
@@ -120,7 +135,6 @@ impl Session {
                 }
                 Err(error) => self.save_later(&held, &error),
             }
-            let token = self.definition.fingerprint(&self.store, &self.id, &grant);
             let mut new = Held {
                 generation,
                 grant: Arc::new(grant),

@@ -10,7 +10,7 @@ use super::{
     Counters, Current, Session,
     held::Held,
     history::{self, Event as HistoryEvent, name},
-    late::{Late, Taken},
+    late::Late,
     lesson::Taught,
 };
 use crate::{
@@ -38,7 +38,6 @@ pub(super) struct Inner {
     pub(super) unsaved: Option<Unsaved>,
     /// An answer to a flight that was given up, until it is taken in.
     pub(super) late: Option<Late>,
-    pub(super) taken: Option<Taken>,
     /// When the keeper looks next, in milliseconds since the epoch.
     pub(super) planned: u64,
     pub(super) last_error: Option<(SystemTime, String)>,

@@ -82,6 +82,7 @@ impl Session {
             cookies: stored.cookies.clone(),
             notes: Notes {
                 taken: prints.iter().cloned().collect(),
+                calls: stored.notes.calls,
                 last_refresh: stored.notes.last_refresh.clone(),
                 ..Notes::default()
             },

@@ -115,7 +115,9 @@ impl Session {
             let stored = self.store.load(&self.id).await?.unwrap_or_default();
             if stored.generation != held.generation {
                 if stored.generation < held.generation {
-                    return Ok(()); // What is held is not saved yet; its notes go with it.
+                    // What is held is not saved yet; its notes go with it.
+                    edit(Arc::make_mut(&mut self.inner().held.notes));
+                    return Ok(());
                 }
                 self.adopt(stored);
                 continue;
@@ -278,10 +280,14 @@ impl Session {
 
     /// Decides between what is held and not saved, and what another process has stored since.
     fn saves_over(&self, stored: Stored, held: Held, unsaved: &Unsaved) {
-        let theirs = self
-            .definition
-            .fingerprint(&self.store, &self.id, &stored.grant);
-        if theirs != unsaved.token || theirs.is_none() && stored.generation >= held.generation {
+        let theirs = Held::of(stored.clone(), &self.definition, &self.store, &self.id);
+        let came_of = held.notes.came_of.as_ref();
+        let is_later =
+            came_of.is_some_and(|ours| theirs.gives_way_to(ours.call, Some(&ours.spent)));
+        let theirs = theirs.token;
+        if theirs != unsaved.token && !is_later
+            || theirs.is_none() && stored.generation >= held.generation
+        {
             // It has a newer token than the one that ours came of.
             self.inner().unsaved = None;
             return self.adopt(stored);

@@ -71,6 +71,10 @@ pub struct Stored {
 pub struct Notes {
     /// A one-time refresh token that is being spent: written before the call, cleared with its outcome.
     pub attempt: Option<Attempt>,
+    /// How many calls were about to spend a one-time refresh token: each has its number, among all processes.
+    pub calls: u64,
+    /// Whose answer the refresh token that is held stood in.
+    pub came_of: Option<CameOf>,
     /// The session ended, and why; only new material heals it.
     pub needs_login: Option<String>,
     /// The last forced refresh, if no request was accepted with its result.
@@ -91,6 +95,16 @@ pub struct Attempt {
     /// The generation that is being spent.
     pub generation: Generation,
     pub started: SystemTime,
+}
+
+/// "The answer to this call brought the refresh token with this hash."
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameOf {
+    pub call: u64,
+    /// Keyed hash of the refresh token that the call spent.
+    pub spent: String,
+    /// Keyed hash of the one that it brought, which may be the same.
+    pub brought: String,
 }
 
 /// What a commit writes. What is `None` or empty stays as it is.

@@ -9,7 +9,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, Notes, seal};
+use super::{Attempt, CameOf, Notes, seal};
 use crate::{
     grant::{Generation, Grant},
     jar::{Cookie, SameSite},
@@ -74,6 +74,10 @@ enum SameSiteRecord {
 struct NotesRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<AttemptRecord<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    calls: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    came_of: Option<CameOfRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_login: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +102,13 @@ struct AttemptRecord<'a> {
     token: Cow<'a, str>,
     generation: u64,
     started: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CameOfRecord<'a> {
+    call: u64,
+    spent: Cow<'a, str>,
+    brought: Cow<'a, str>,
 }
 
 // === impl Record ===
@@ -206,6 +217,8 @@ impl Record for Notes {
     fn to_bytes(&self) -> Vec<u8> {
         let Self {
             attempt,
+            calls,
+            came_of,
             needs_login,
             vain,
             confirmed,
@@ -217,6 +230,12 @@ impl Record for Notes {
                 token: attempt.token.as_str().into(),
                 generation: attempt.generation.0,
                 started: attempt.started.into(),
+            }),
+            calls: *calls,
+            came_of: came_of.as_ref().map(|came_of| CameOfRecord {
+                call: came_of.call,
+                spent: came_of.spent.as_str().into(),
+                brought: came_of.brought.as_str().into(),
             }),
             needs_login: needs_login.as_deref().map(Into::into),
             vain: vain.map(|note| VainRecord {
@@ -236,6 +255,8 @@ impl Record for Notes {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let NotesRecord {
             attempt,
+            calls,
+            came_of,
             needs_login,
             vain,
             confirmed,
@@ -268,6 +289,12 @@ impl Record for Notes {
         };
         Some(Self {
             attempt,
+            calls,
+            came_of: came_of.map(|came_of| CameOf {
+                call: came_of.call,
+                spent: came_of.spent.into_owned(),
+                brought: came_of.brought.into_owned(),
+            }),
             needs_login: needs_login.map(Cow::into_owned),
             vain,
             confirmed: owned(confirmed),
@@ -354,6 +381,11 @@ fn json(record: &impl Serialize, texts: usize) -> Vec<u8> {
     let mut bytes = seal::buffer(texts + 512);
     serde_json::to_writer(&mut bytes, record).expect("texts and numbers are JSON");
     bytes
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

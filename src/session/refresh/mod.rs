@@ -108,6 +108,16 @@ pub struct Renewed {
     pub removed: Vec<jar::Key>,
     /// How far the server's clock is ahead of ours, in milliseconds, if the answer tells.
     pub skew: Option<i64>,
+    /// What was asked: noted by who asked.
+    pub of: Call,
+}
+
+/// A call, by its place among all that spend a session's one-time tokens, and what it spent.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    pub number: u64,
+    /// The refresh token's fingerprint, if it is one for one use.
+    pub spent: Option<String>,
 }
 
 /// What refreshes stand on.

@@ -22,7 +22,7 @@ use super::{
     Session,
     held::{ACCESS_TOKEN, REFRESH_TOKEN},
     history::name,
-    refresh::{Answered, Permit, Renewed},
+    refresh::{Answered, Call, Permit, Renewed},
     write::doubt,
 };
 use crate::{
@@ -187,11 +187,11 @@ impl Session {
         if let Some(failure) = self.not_answered_just_now(&attempt) {
             return Err(failure);
         }
-        self.may_spend(lease, &attempt).await?;
+        let mut number = self.may_spend(lease, &attempt).await?;
         self.record(name::STARTED, "asked by a client".to_owned());
         let began = Instant::now();
-        let answered = self.ask_for(relay, &token, (lease, &attempt)).await;
-        let answered = match answered {
+        let answered = self.ask_for(relay, &token, (lease, &attempt, &mut number));
+        let answered = match answered.await {
             Ok(answered) => answered,
             Err(failure) => {
                 self.refused(&failure, doubted, began.elapsed()).await;
@@ -200,8 +200,12 @@ impl Session {
         };
         let took = began.elapsed();
         match self.renewal(relay, &answered, &token) {
-            Ok(renewed) => {
+            Ok(mut renewed) => {
                 self.counters.attempt("ok", took);
+                renewed.of = Call {
+                    number,
+                    spent: attempt.spends.clone(),
+                };
                 let right = lease.witness();
                 if let Some(next) = self.renewed(renewed, &attempt, took, &right).await {
                     self.perform(vec![Effect::Refresh(next)]);
@@ -218,9 +222,9 @@ impl Session {
     }
 
     /// Looks again, and journals, before each call.
-    async fn may_spend(&self, lease: &mut Lease, attempt: &Attempt) -> Result<(), Failure> {
+    async fn may_spend(&self, lease: &mut Lease, attempt: &Attempt) -> Result<u64, Failure> {
         match self.prepare(lease, attempt).await {
-            Ok(()) => Ok(()),
+            Ok(number) => Ok(number),
             Err(Outcome::Failed(failure)) => Err(failure),
             Err(_) => Err(Failure::Store("it was refreshed meanwhile".to_owned())),
         }
@@ -231,7 +235,7 @@ impl Session {
         &self,
         relay: &Relay,
         token: &Secret,
-        (lease, attempt): (&mut Lease, &Attempt),
+        (lease, attempt, number): (&mut Lease, &Attempt, &mut u64),
     ) -> Result<Answered, Failure> {
         let began = Instant::now();
         let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
@@ -266,7 +270,7 @@ impl Session {
             if began.elapsed() >= grace {
                 return Err(failure);
             }
-            self.may_spend(lease, attempt).await?;
+            *number = self.may_spend(lease, attempt).await?;
         }
     }
 

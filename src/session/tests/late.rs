@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{
     bench::{Bench, bearer},
-    double::Fault,
+    double::{Authority, Fault},
 };
 use super::*;
 use crate::store::Store;
@@ -68,4 +68,111 @@ async fn the_grace_is_counted_from_the_journal() {
         assert!(!bench.authority.is_revoked());
         assert_eq!(session.status().state, "fresh");
     }
+}
+
+/// The answer to one call with a refresh token comes late, and nothing to those after it.
+fn late_by(bench: &Bench, seconds: u64) {
+    let late = Fault::Late(Duration::from_secs(seconds));
+    bench.authority.then(late);
+    for _ in 0..4 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+}
+
+async fn stored_token(bench: &Bench, session: &Session) -> String {
+    let stored = bench.store.load(&session.id).await.unwrap().unwrap();
+    let token = stored.grant.field("refresh_token").unwrap();
+    token.expose().clone()
+}
+
+/// Behind the grace another process has the right to refresh, and a call of its own under way: the answer to the first
+/// one's call is stored at once, before the other sends the token again (life 440664 of the simulation).
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_does_not_wait_for_who_has_the_right() {
+    let bench = Bench::new();
+    let peer = bench.peer();
+    let (_a, one) = bench.open(bearer()).await;
+    one.current().await.unwrap();
+    let began = tokio::time::Instant::now();
+    late_by(&bench, 30);
+    let _ = one.refresh_now().await;
+    bench.authority.forget_faults();
+    let calls = bench.authority.calls();
+    tokio::time::sleep_until(began + Duration::from_secs(29)).await;
+    let (_b, two) = peer.open(bearer()).await;
+    bench.authority.then(Fault::Hang);
+    let _ = two.refresh_now().await;
+    assert_eq!(bench.authority.calls(), calls + 1, "it was not sent again");
+    for session in [&one, &two] {
+        assert_eq!(session.status().state, "fresh");
+        assert_eq!(injected(&session.ready().unwrap()), "Bearer at-2");
+    }
+    assert_eq!(stored_token(&bench, &one).await, "rt-2");
+    pass(7400.0).await;
+    assert!(!bench.authority.is_revoked());
+}
+
+/// Two processes have sent the same token, and both answers come late: that of the later call stays, whichever comes
+/// first, for the server has replaced what the earlier one brought.
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_late_answers_the_later_calls_stays() {
+    for (first, second, earlier_is_taken) in [(40, 40, true), (70, 30, false)] {
+        let mut authority = Authority::new();
+        authority.grace = Duration::from_secs(120);
+        let bench = Bench::of(authority);
+        let mut recipe = bearer();
+        recipe.refresh.grace = Some(Duration::from_secs(120));
+        let peer = bench.peer();
+        let (_a, one) = bench.open(recipe.clone()).await;
+        let (_b, two) = peer.open(recipe).await;
+        one.current().await.unwrap();
+        // The second process goes on where the first one stops.
+        late_by(&bench, first);
+        late_by(&bench, second);
+        let _ = one.refresh_now().await;
+        let mut seen = Vec::new();
+        for _ in 0..90 {
+            pass(1.0).await;
+            seen.push(stored_token(&bench, &one).await);
+        }
+        seen.dedup();
+        let expected: &[&str] = match earlier_is_taken {
+            true => &["rt-1", "rt-2", "rt-3"],
+            false => &["rt-1", "rt-3"],
+        };
+        assert_eq!(seen, expected, "{first} {second}");
+        assert_eq!(bench.authority.redemptions(), 3);
+        for session in [&one, &two] {
+            assert_eq!(session.status().state, "fresh");
+            assert_eq!(injected(&session.ready().unwrap()), "Bearer at-3");
+        }
+        pass(7400.0).await;
+        assert!(!bench.authority.is_revoked());
+    }
+}
+
+/// Whoever has spent what an earlier call brought hears what came of that: the answer to a later call does not take its
+/// place meanwhile, and not afterwards either.
+#[tokio::test(start_paused = true)]
+async fn what_was_built_on_is_not_replaced() {
+    let mut authority = Authority::new();
+    authority.grace = Duration::from_secs(120);
+    let bench = Bench::of(authority);
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    let held = session.inner().held.clone();
+    let spent = held.notes.came_of.clone().unwrap().spent;
+    assert!(!held.gives_way_to(1, Some(&spent)), "the same call");
+    assert!(held.gives_way_to(2, Some(&spent)), "a later one");
+    session.refresh_now().await.unwrap();
+    let built_on = session.inner().held.clone();
+    for call in 1..5 {
+        assert!(!built_on.gives_way_to(call, Some(&spent)), "{call}");
+    }
+    // It was spent itself, by call 2; a restored one is what a person wants.
+    assert!(built_on.gives_way_to(3, held.token.as_deref()));
+    session.restore().await.unwrap();
+    let restored = session.inner().held.clone();
+    assert_eq!(restored.token, held.token);
+    assert!(!restored.gives_way_to(3, Some(&spent)));
 }

@@ -109,6 +109,12 @@ pub(in crate::store) fn notes() -> Notes {
             generation: Generation(3),
             started: at(1_700_000_000_001),
         }),
+        calls: 7,
+        came_of: Some(CameOf {
+            call: 6,
+            spent: "def".into(),
+            brought: "abc".into(),
+        }),
         needs_login: Some("lost rotation".into()),
         vain: Some(Note {
             at: at(5),
