@@ -15,6 +15,7 @@ use crate::support::{
 };
 
 pub const HOST: &str = "learning.oreilly.com";
+pub const API: &str = "api.oreilly.com";
 
 #[derive(Clone)]
 pub struct Library(Arc<Mutex<State>>);
@@ -87,7 +88,7 @@ impl Library {
 
     pub fn site(&self) -> Builder {
         let this = self.clone();
-        origin::origin(&[HOST]).handler(move |request| {
+        origin::origin(&[HOST, API]).handler(move |request| {
             let this = this.clone();
             async move { Ok(this.with(|state| state.answer(&request))) }
         })

@@ -63,6 +63,9 @@ pub enum Place {
 pub const THIRD: &str = "third.example.test";
 pub const OTHER: &str = "other.example.test";
 
+/// Where Audible's tools find what belongs to a book.
+pub const SIDECARS: &str = "cde-ta-g7g.amazon.com";
+
 const COOKIE: &str = "_mubi_session";
 
 pub struct World {
@@ -199,7 +202,7 @@ impl World {
             (Place::Library, library.site()),
             (
                 Place::Audible,
-                market.on(origin(&["api.audible.com", "www.audible.com"])),
+                market.on(origin(&["api.audible.com", "www.audible.com", SIDECARS])),
             ),
             (
                 Place::Tokens,
