@@ -1,10 +1,13 @@
 //! The table of tools that were seen to work, which the tests that drive them write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use serde_json::Value;
 
-use super::{codes, read};
+use super::{codes, read, root};
 use crate::support::seen;
 
 const PYTHON: [&str; 5] = [
@@ -39,16 +42,43 @@ fn pinned() -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-/// No row is of a version that is installed no more, and none stands there twice.
+/// All that the tests' own sources say.
+fn tests() -> String {
+    let mut folders = vec![root().join("tests")];
+    let mut all = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            match name.expect("a name") {
+                "node_modules" | "data" => {}
+                name if name.ends_with(".rs") => {
+                    all.push_str(&fs::read_to_string(&path).expect("a source"));
+                }
+                _ if path.is_dir() => folders.push(path),
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// No row is of a version that is installed no more, of a test that is gone, or there twice.
 #[test]
 fn the_table_of_tools_is_current() {
     let page = read("docs/providers.md");
     let (_, rows, _) = seen::split(&page);
-    let pinned = pinned();
+    let (pinned, tests) = (pinned(), tests());
     let mut known = BTreeSet::new();
     let mut checked = 0;
     for row in rows.lines() {
         let [provider, tool, version, what] = seen::cells(row);
+        for cell in [provider, what] {
+            assert!(
+                tests.contains(&format!("\"{cell}\"")),
+                "no test has seen {cell:?}: {row}"
+            );
+        }
         let name = codes(tool).first().copied().unwrap_or(tool);
         match pinned.get(name) {
             Some(versions) => {

@@ -9,7 +9,7 @@ use crate::support::{
     content::sha256,
     origin::{Origin, origin},
     proxy::proxy,
-    routes,
+    routes, seen,
     tool::{find, python, succeed, through},
 };
 
@@ -102,6 +102,8 @@ async fn pip_downloads_from_a_private_index() {
             wheel
         );
     }
+    let pip = seen::installed(python().with_file_name("pip"));
+    seen::saw("any", "pip", &pip, "a package of a private index");
 }
 
 /// npm installs a package from a registry behind a credential.
@@ -164,6 +166,8 @@ async fn npm_installs_from_a_private_registry() {
         succeed(through(&proxy, way, &find("npm"), &arguments)).await;
         assert!(place.join("node_modules/signed-demo/package.json").exists());
     }
+    let npm = seen::installed("npm");
+    seen::saw("any", "npm", &npm, "a package of a private registry");
 }
 
 /// cargo fetches a crate from a sparse registry behind a credential.
@@ -227,4 +231,6 @@ async fn cargo_fetches_from_a_private_registry() {
         let lock = std::fs::read_to_string(place.join("Cargo.lock")).unwrap();
         assert!(lock.contains("name = \"signed-demo\""), "{lock}");
     }
+    let version = seen::installed(cargo);
+    seen::saw("any", "cargo", &version, "a package of a private registry");
 }

@@ -20,6 +20,7 @@ use crate::support::{
     proxy::{Proxy, bearer, proxy},
     raw::{Raw, raw, read_head, tcp},
     routes::websocket_accept,
+    seen,
     tool::{clean, feed, python, script, succeed},
     within,
 };
@@ -202,6 +203,9 @@ async fn a_library_at_both_ends() {
             .arg(proxy.ca_path());
         succeed(command).await;
     }
+    let version = seen::python("requirements.txt", "websockets");
+    let what = "messages, fragments, compression and every close code";
+    seen::saw("any", "Python `websockets`", &version, what);
 }
 
 /// Where a case is to be met, for a client that knows no proxy: every connection goes to `localhost` at this very port,
