@@ -208,26 +208,6 @@ fn grpc_says_it_in_a_trailers_only_head() {
 }
 
 #[test]
-fn without_the_credential_an_answer_says_nothing_about_it() {
-    let cases = [
-        (Applied::Sent, 200, Verdict::Accepted),
-        (Applied::Nothing, 401, Verdict::Unconcerned),
-        (Applied::Presigned, 401, Verdict::Unconcerned),
-        (Applied::Withheld, 401, Verdict::Challenged),
-        (Applied::Withheld, 200, Verdict::Unconcerned),
-    ];
-    for (applied, code, expected) in cases {
-        let request = Asked {
-            applied,
-            ..asked(&Method::GET)
-        };
-        let code = StatusCode::from_u16(code).unwrap();
-        let got = head(&[], request, code, &HeaderMap::new());
-        assert_eq!(got, expected, "{applied:?} {code}");
-    }
-}
-
-#[test]
 fn only_text_that_ends_is_looked_at() {
     let rules = [Rejected {
         body: Some(Regex::new("sign in").unwrap()),

@@ -80,3 +80,23 @@ fn a_rule_for_some_paths() {
         assert_eq!(got.is_some(), expected, "{path}");
     }
 }
+
+#[test]
+fn without_the_credential_an_answer_says_nothing_about_it() {
+    let cases = [
+        (Applied::Sent, 200, Verdict::Accepted),
+        (Applied::Nothing, 401, Verdict::Unconcerned),
+        (Applied::Presigned, 401, Verdict::Unconcerned),
+        (Applied::Withheld, 401, Verdict::Challenged),
+        (Applied::Withheld, 200, Verdict::Unconcerned),
+    ];
+    for (applied, code, expected) in cases {
+        let request = Asked {
+            applied,
+            ..asked(&Method::GET)
+        };
+        let code = StatusCode::from_u16(code).unwrap();
+        let got = head(&[], request, code, &HeaderMap::new());
+        assert_eq!(got, expected, "{applied:?} {code}");
+    }
+}
