@@ -15,16 +15,13 @@ use std::{
 use crate::support::{dice::Dice, gotrue::Tokens};
 
 use self::{
-    tools::{Ledger, Outcome},
-    trouble::Outages,
+    tools::{Entry, Ledger, Outcome},
+    trouble::{Outages, Wants},
     world::{Tenant, World},
 };
 
 /// Tools of each tenant.
 const TOOLS: u64 = 2;
-
-/// How long after something came back a tool may still be told that it is away.
-const ECHO: Duration = Duration::from_secs(3);
 
 fn seconds() -> u64 {
     let given = std::env::var("STAYSIGNED_SECONDS").ok();
@@ -66,7 +63,8 @@ async fn five_systems_at_once() {
         outages.clone(),
         dice.another(),
     )));
-    let end = Instant::now() + Duration::from_secs(seconds());
+    let begun = Instant::now();
+    let end = begun + Duration::from_secs(seconds());
     while Instant::now() < end && !troubles.iter().any(tokio::task::JoinHandle::is_finished) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -75,7 +73,7 @@ async fn five_systems_at_once() {
     let failed = settle(troubles).await;
     ledger.stop.store(true, Ordering::Relaxed);
     let failed = failed.or(settle(tasks).await);
-    report(&ledger, &outages);
+    report(&ledger, &outages, begun.elapsed());
     assert_eq!(failed, None);
     let looked = verdict::judge(&world, &ledger);
     println!("{looked} requests at the hosts");
@@ -93,7 +91,7 @@ async fn settle(tasks: Vec<tokio::task::JoinHandle<()>>) -> Option<String> {
 }
 
 /// Tells what happened, and fails at what must not have.
-fn report(ledger: &Ledger, outages: &Outages) {
+fn report(ledger: &Ledger, outages: &Outages, took: Duration) {
     let mut done = outages.done.lock().unwrap().clone();
     let troubles = done.len();
     done.sort();
@@ -103,23 +101,64 @@ fn report(ledger: &Ledger, outages: &Outages) {
         println!("{tenant:?}: {} good answers", ledger.count(tenant));
     }
     let outages = outages.all.lock().unwrap();
-    let (mut denied, mut unexplained, mut excused) = (Vec::new(), Vec::new(), 0);
+    let (mut denied, mut unexplained, mut excused) = (Vec::new(), Vec::new(), [0, 0]);
+    let is_explained = |entry: &Entry, wants| {
+        outages.iter().any(|outage| {
+            let when = outage.excuses(entry.tenant, wants);
+            when.is_some_and(|(begun, ended)| entry.begun < ended && begun < entry.ended)
+        })
+    };
     for entry in ledger.entries.lock().unwrap().iter() {
-        let explained = outages.iter().any(|outage| {
-            let whose = outage.tenants.is_empty() || outage.tenants.contains(&entry.tenant);
-            whose && entry.begun < outage.ended + ECHO && outage.begun < entry.ended
-        });
+        let told = |said| {
+            let took = entry.ended - entry.begun;
+            format!("{:?} after {took:?}: {said}", entry.tenant)
+        };
         match &entry.outcome {
             Outcome::Good => {}
-            Outcome::Denied(said) => denied.push(format!("{:?} {said}", entry.tenant)),
-            Outcome::Failed(_) if explained => excused += 1,
-            Outcome::Failed(said) => {
-                let took = entry.ended - entry.begun;
-                unexplained.push(format!("{:?} after {took:?}: {said}", entry.tenant));
-            }
+            Outcome::Denied(said) => denied.push(told(said)),
+            Outcome::Uncured(_) if is_explained(entry, Wants::Renewal) => excused[1] += 1,
+            Outcome::Uncured(said) => denied.push(told(said)),
+            Outcome::Failed(said) if is_explained(entry, wants(said)) => excused[0] += 1,
+            Outcome::Failed(said) => unexplained.push(told(said)),
         }
     }
-    println!("{excused} requests failed while something was away");
+    for tenant in Tenant::ALL {
+        let share = |wants| {
+            let windows = outages.iter().filter_map(|o| o.excuses(tenant, wants));
+            let share = covered(windows.collect()).as_secs_f64() / took.as_secs_f64();
+            (share * 100.0).round()
+        };
+        let (answer, renewal) = (share(Wants::Answer), share(Wants::Renewal));
+        println!(
+            "{tenant:?}: {answer} % of the time a failure would be excused, {renewal} % a session that is not renewed"
+        );
+    }
+    let [away, unrenewed] = excused;
+    println!(
+        "{away} requests failed while something was away, {unrenewed} while nothing could be renewed"
+    );
     assert!(denied.is_empty(), "denied: {denied:#?}\n{unexplained:#?}");
     assert!(unexplained.is_empty(), "{unexplained:#?}");
+}
+
+/// What a tool that had no answer wanted.
+fn wants(said: &str) -> Wants {
+    let asked = said.split(": ").next();
+    match asked.is_some_and(|asked| asked.contains("/token")) {
+        true => Wants::Token,
+        false => Wants::Answer,
+    }
+}
+
+/// How long at least one of these was.
+fn covered(mut windows: Vec<(Instant, Instant)>) -> Duration {
+    windows.sort();
+    let mut sum = Duration::ZERO;
+    let mut until: Option<Instant> = None;
+    for (begun, ended) in windows {
+        let begun = until.map_or(begun, |until| begun.max(until));
+        sum += ended.saturating_duration_since(begun);
+        until = until.max(Some(ended));
+    }
+    sum
 }

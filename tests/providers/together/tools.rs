@@ -33,6 +33,8 @@ pub enum Outcome {
     Good,
     /// It was told that it is not signed in.
     Denied(String),
+    /// It was told that its session cannot be renewed, or that the renewal has not helped.
+    Uncured(String),
     /// There was no answer, or one that says that something is down.
     Failed(String),
 }
@@ -305,11 +307,23 @@ impl Tool {
             Err(error) => Outcome::Failed(format!("{what}: {}", chain(&error))),
             Ok(answer) => match answer.status.as_u16() {
                 200 if good(&answer) => Outcome::Good,
+                502 | 503 if is_of_the_session(&answer) => Outcome::Uncured(said(&answer)),
                 200 | 302 | 400 | 401 | 403 | 407 | 511 => Outcome::Denied(said(&answer)),
                 _ => Outcome::Failed(said(&answer)),
             },
         }
     }
+}
+
+/// Tells whether it is the session that was no good, and not the way to the host.
+fn is_of_the_session(answer: &Answer) -> bool {
+    let why = answer.field("proxy-status").unwrap_or_default();
+    let words = [
+        "the upstream's answer is no good",
+        "the session cannot be renewed",
+        "the session's refresh takes too long",
+    ];
+    words.iter().any(|words| why.contains(words))
 }
 
 fn chain(error: &BoxError) -> String {

@@ -20,8 +20,47 @@ const CURE: Duration = Duration::from_secs(60);
 pub struct Outage {
     /// Nobody in particular: the proxy.
     pub tenants: Vec<Tenant>,
+    pub away: Away,
     pub begun: Instant,
     pub ended: Instant,
+}
+
+/// What was away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Away {
+    /// What answers, and renews nothing.
+    Host,
+    /// What the session is renewed with, and no more.
+    Tokens,
+    Both,
+}
+
+/// What a tool was told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wants {
+    Answer,
+    /// It has asked the token endpoint itself.
+    Token,
+    /// That the session cannot be renewed.
+    Renewal,
+}
+
+/// How long after a token endpoint came back a tool may still be told that it is away: nobody asks it all the time.
+const ECHO: Duration = Duration::from_secs(3);
+
+// === impl Outage ===
+
+impl Outage {
+    /// From when to when it is a reason, if it is one.
+    pub fn excuses(&self, tenant: Tenant, wants: Wants) -> Option<(Instant, Instant)> {
+        let whose = self.tenants.is_empty() || self.tenants.contains(&tenant);
+        let echo = match (wants, self.away) {
+            (Wants::Answer, Away::Tokens) | (Wants::Renewal, Away::Host) => return None,
+            (Wants::Answer, _) | (Wants::Token, Away::Host) => Duration::ZERO,
+            (Wants::Token | Wants::Renewal, _) => ECHO,
+        };
+        whose.then_some((self.begun, self.ended + echo))
+    }
 }
 
 #[derive(Default)]
@@ -31,9 +70,10 @@ pub struct Outages {
 }
 
 impl Outages {
-    fn note(&self, tenants: &[Tenant], begun: Instant) {
+    fn note(&self, tenants: &[Tenant], away: Away, begun: Instant) {
         self.all.lock().unwrap().push(Outage {
             tenants: tenants.to_vec(),
+            away,
             begun,
             ended: Instant::now(),
         });
@@ -63,7 +103,7 @@ pub async fn of_tenant(
         eventually(&format!("{tenant:?} works after {what}"), CURE, cured).await;
         if faulty {
             // A tool that refreshes by itself may be told what the token endpoint says.
-            outages.note(&[tenant], begun);
+            outages.note(&[tenant], Away::Tokens, begun);
         }
     }
 }
@@ -99,7 +139,7 @@ async fn trouble(
         return (restart(world, outages, place, &tenants, dice).await, false);
     }
     match tenant {
-        Tenant::Books => (book(world, dice), false),
+        Tenant::Books => (book(world, dice).await, false),
         Tenant::Audio => {
             let faulty = chance < 4;
             ends("a signature is taken", || {
@@ -134,7 +174,12 @@ async fn trouble(
     }
 }
 
-fn book(world: &World, dice: &mut Dice) -> String {
+async fn book(world: &World, dice: &mut Dice) -> String {
+    // Two in a row are more than one request sent again can cure.
+    ends("the trick before was met", || {
+        world.library.with(|state| state.tricks.is_empty())
+    })
+    .await;
     if dice.below(6) == 0 {
         world.library.with(|state| state.ended = true);
         return "the session has ended".to_owned();
@@ -144,11 +189,17 @@ fn book(world: &World, dice: &mut Dice) -> String {
         Trick::Forbidden,
         Trick::ToLogin,
         Trick::LoginPage,
+        Trick::Script,
         Trick::Truncated,
     ]);
+    let below = match trick {
+        // It is no chapter, but nobody knows.
+        Trick::Script => "/api/v1/",
+        _ => "/api",
+    };
     world
         .library
-        .with(|state| state.tricks.push(("/api", trick)));
+        .with(|state| state.tricks.push((below, trick)));
     format!("{trick:?}")
 }
 
@@ -211,7 +262,12 @@ async fn restart(
     origin.stop().await;
     tokio::time::sleep(down).await;
     origin.resume().await;
-    outages.note(tenants, begun);
+    let away = match place {
+        Place::Tokens => Away::Tokens,
+        Place::Library | Place::Project => Away::Both,
+        Place::Audible | Place::App | Place::Films | Place::Ads => Away::Host,
+    };
+    outages.note(tenants, away, begun);
     format!("{place:?} was away for {down:?}")
 }
 
@@ -223,7 +279,7 @@ pub async fn of_proxy(
     mut dice: Dice,
 ) {
     while !ledger.calm() {
-        let pause = dice.between(Duration::from_secs(1), Duration::from_secs(6));
+        let pause = dice.between(Duration::from_secs(3), Duration::from_secs(9));
         tokio::time::sleep(pause).await;
         let mut proxy = world.proxy.lock().await;
         let begun = Instant::now();
@@ -236,7 +292,7 @@ pub async fn of_proxy(
             assert!(status.success(), "SIGTERM: {status}");
         }
         proxy.start().await;
-        outages.note(&[], begun);
+        outages.note(&[], Away::Host, begun);
         drop(proxy);
         let how = if kill { "kill -9" } else { "SIGTERM" };
         outages
