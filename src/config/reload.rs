@@ -1,5 +1,7 @@
 //! Which changes a running proxy cannot take up.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::{Client, Config};
 
 // === impl Config ===
@@ -7,8 +9,10 @@ use super::{Client, Config};
 impl Config {
     /// Names the keys whose change is taken up only by a restart.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let ports = |clients: &[Client]| -> Vec<Option<u16>> {
-            clients.iter().map(|client| client.port).collect()
+        // Listeners; a client without one comes and goes at any time.
+        let ports = |clients: &[Client]| -> BTreeMap<Arc<str>, u16> {
+            let of = |client: &Client| Some((client.name.clone(), client.port?));
+            clients.iter().filter_map(of).collect()
         };
         let checks = [
             ("proxy.listen", self.listen != new.listen),

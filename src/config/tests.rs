@@ -290,6 +290,33 @@ fn changes_that_need_a_restart_are_named() {
         change(&mut after);
         assert_eq!(before.needs_restart(&after), [key]);
     }
+    let client = |name: &str, port| Client {
+        name: name.into(),
+        password: None,
+        port,
+        uid: None,
+    };
+    let with = |clients: &[Client]| Config {
+        clients: clients.to_vec(),
+        ..before.clone()
+    };
+    let (known, listening) = (client("a", None), client("b", Some(1)));
+    let one = with(&[known.clone(), listening.clone()]);
+    for (clients, expected) in [
+        (vec![listening.clone()], false),
+        (
+            vec![client("c", None), listening.clone(), known.clone()],
+            false,
+        ),
+        (vec![known.clone()], true),
+        (vec![known.clone(), client("b", Some(2))], true),
+        (vec![known.clone(), client("c", Some(1))], true),
+        (vec![client("a", Some(3)), listening.clone()], true),
+    ] {
+        let needed = one.needs_restart(&with(&clients));
+        assert_eq!(needed == ["clients.*.port"], expected, "{clients:?}");
+        assert_eq!(needed.is_empty(), !expected);
+    }
     let mut after = before.clone();
     after.unmatched = Unmatched::Deny;
     after.recipes = config(APP).recipes;

@@ -22,7 +22,7 @@ use crate::support::{
 pub(super) const URL: &str = "https://advertising-api.amazon.com/v2/profiles";
 const CLIENT: &str = "amzn1.application-oa2-client.x";
 
-fn session(name: &str, more: &str) -> String {
+pub(super) fn session(name: &str, more: &str) -> String {
     format!(
         "[session.{name}]\nprovider = \"amazon-ads\"\n{more}\n\
          values = {{ client_id = \"{CLIENT}\", region = \"na\" }}\n"

@@ -25,6 +25,7 @@ mod supabase;
 mod supabase_clients;
 mod supabase_down;
 mod together;
+mod users;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
