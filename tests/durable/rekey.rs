@@ -77,7 +77,9 @@ async fn a_kill_at_any_call_leaves_a_store_that_opens() {
     std::fs::write(key_file(&first), newest).unwrap();
     first.start().await;
     first.client().get(&site.url("/")).await.expect(200);
-    rotating.with(|state| assert_eq!((state.ended, state.rejected), (false, 0)));
+    rotating.with(|state| {
+        assert_eq!((state.ended, state.rejected, state.behind), (false, 0, 0));
+    });
 }
 
 fn key_file(proxy: &Proxy) -> std::path::PathBuf {
