@@ -1,6 +1,6 @@
 //! What happens to sessions, as it happens: server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -49,7 +49,7 @@ pub(super) async fn get(
     ([(CONTENT_TYPE, "text/event-stream")], body)
 }
 
-fn lines(events: Receiver<Event>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn lines(events: Receiver<Arc<Event>>) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold(events, |mut events| async move {
         let line = match timeout(ALIVE, events.recv()).await {
             Ok(Ok(event)) => written(&event),

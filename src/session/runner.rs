@@ -256,7 +256,7 @@ impl Session {
         history.push(event.clone());
         drop(history);
         // Nobody listens: nothing is lost.
-        let _ = shared.events.send(event);
+        let _ = shared.events.send(Arc::new(event));
     }
 
     /// Returns the last events, the oldest first.

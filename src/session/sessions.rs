@@ -272,7 +272,7 @@ impl Sessions {
     }
 
     /// Tells of all events from now on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.shared.events.subscribe()
     }
 

@@ -24,7 +24,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 pub(super) struct Shared {
     pub(super) env: Env,
     pub(super) limits: Limits,
-    pub(super) events: broadcast::Sender<Event>,
+    pub(super) events: broadcast::Sender<Arc<Event>>,
     tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     began: Instant,
@@ -38,7 +38,11 @@ pub(super) struct Shared {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(env: Env, limits: Limits, events: Option<broadcast::Sender<Event>>) -> Self {
+    pub(super) fn new(
+        env: Env,
+        limits: Limits,
+        events: Option<broadcast::Sender<Arc<Event>>>,
+    ) -> Self {
         let events = events.unwrap_or_else(|| broadcast::channel(LAG).0);
         Self {
             began: env.monotonic(),
