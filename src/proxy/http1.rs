@@ -33,17 +33,27 @@ const LINGER: Duration = Duration::from_millis(500);
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Serves a connection until the client leaves, or it is to end.
-pub(super) async fn serve<S: Io + 'static, A: Future<Output = Response<Counted>>>(
+pub(super) fn serve<S: Io + 'static, A: Future<Output = Response<Counted>>>(
     io: S,
     proxy: Arc<Proxy>,
     activity: Arc<Activity>,
     answer: impl Fn(Request<RequestBody>, Busy) -> A,
-) -> Result<(), Error> {
+) -> impl Future<Output = Result<(), Error>> {
     let bounds = Bounds {
         bytes: proxy.limits.head_bytes,
         fields: proxy.limits.fields,
     };
+    // Here, so that what serves it has no room for the stream.
     let connection = Connection::new(io, bounds);
+    serve_all(connection, proxy, activity, answer)
+}
+
+async fn serve_all<S: Io + 'static, A: Future<Output = Response<Counted>>>(
+    connection: Connection<S>,
+    proxy: Arc<Proxy>,
+    activity: Arc<Activity>,
+    answer: impl Fn(Request<RequestBody>, Busy) -> A,
+) -> Result<(), Error> {
     // Only an answer can say that it is the last one.
     let is_over = || activity.is_closing() || proxy.stop.draining.load(Ordering::Acquire);
     loop {

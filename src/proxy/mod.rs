@@ -145,7 +145,7 @@ impl Proxy {
     pub async fn serve<S: Io + 'static>(self: Arc<Self>, io: S, arrival: Arrival) {
         let client = match self.world.load().clients.recognise(&arrival) {
             Ok(client) => client,
-            Err(error) => return connect::refuse(io, &error).await,
+            Err(error) => return Box::pin(connect::refuse(io, &error)).await,
         };
         let connection = connect::Connection {
             proxy: self,

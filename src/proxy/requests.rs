@@ -106,13 +106,23 @@ impl Who {
         }
     }
 
-    /// Answers one request.
-    async fn answer(self, request: Request<RequestBody>, busy: Busy) -> Response<Counted> {
-        let response = match self.scope(&request) {
-            Ok(scope) => Outliving::new(scope, request).await,
-            Err(error) => respond::error(&error).map(ResponseBody::Whole),
-        };
-        response.map(|body| Counted::new(body, busy))
+    /// Answers one request. What waits for the answer has no room for the request, which is moved once.
+    fn answer(
+        self,
+        request: Request<RequestBody>,
+        busy: Busy,
+    ) -> impl Future<Output = Response<Counted>> {
+        let exchange = self
+            .scope(&request)
+            .map(|scope| Outliving::new(scope, request));
+        let exchange = exchange.map_err(|error| Box::new(respond::error(&error)));
+        async move {
+            let response = match exchange {
+                Ok(exchange) => exchange.await,
+                Err(response) => response.map(ResponseBody::Whole),
+            };
+            response.map(|body| Counted::new(body, busy))
+        }
     }
 }
 
@@ -218,8 +228,6 @@ where
     C: Future<Output = Result<(), E>>,
     E: Into<BoxError>,
 {
-    /// How long an idle connection has to say goodbye.
-    const GOODBYE: Duration = Duration::from_secs(5);
     let mut timer = Timer::new(activity.clone(), &proxy.limits);
     {
         let mut drained = std::pin::pin!(proxy.stop.drain.cancelled());
@@ -246,6 +254,24 @@ where
             return result.map_err(client_failed);
         }
     }
+    // In a box: a connection that goes on holds no room for its end.
+    Box::pin(end_gracefully(connection, end, patience, activity, proxy)).await
+}
+
+/// Lets a connection finish what is under way, and say goodbye.
+async fn end_gracefully<C, E>(
+    mut connection: Pin<Box<C>>,
+    end: impl FnOnce(Pin<&mut C>),
+    patience: Patience,
+    activity: Arc<Activity>,
+    proxy: Arc<Proxy>,
+) -> Result<(), Error>
+where
+    C: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    /// How long an idle connection has to say goodbye.
+    const GOODBYE: Duration = Duration::from_secs(5);
     let draining = proxy.stop.draining.load(Ordering::Acquire);
     if draining && (patience == Patience::Quiet || activity.is_new()) {
         let mut quiet = std::pin::pin!(activity.quiet(Stop::GRACE));

@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, sync::Arc};
 
 use tokio::{
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
@@ -59,22 +60,26 @@ fn serve(
 ) {
     let tasks = proxy.stop.tasks.clone();
     tasks.spawn(async move {
+        // What is rare is in boxes: no connection holds room for another kind.
         match (accepted, tls) {
-            (Accepted::Tcp(io), Some(tls)) => {
-                // In a box, which is given back: a connection that waits holds no room for its handshake.
-                match Box::pin(timeout(proxy.limits.handshake, tls.accept(io))).await {
-                    Ok(Ok(io)) => proxy.serve(io, arrival).await,
-                    Ok(Err(error)) => {
-                        tracing::debug!(error = &error as &dyn StdError, "no TLS from the client")
-                    }
-                    Err(_) => tracing::debug!("the client does not finish the TLS handshake"),
-                }
-            }
+            (Accepted::Tcp(io), Some(tls)) => Box::pin(serve_tls(io, tls, arrival, proxy)).await,
             (Accepted::Tcp(io), None) => proxy.serve(io, arrival).await,
-            (Accepted::Unix(io), _) => proxy.serve(io, arrival).await,
+            (Accepted::Unix(io), _) => Box::pin(proxy.serve(io, arrival)).await,
         }
         drop(permit);
     });
+}
+
+/// Serves a connection with TLS to the proxy itself.
+async fn serve_tls(io: TcpStream, tls: TlsAcceptor, arrival: Arrival, proxy: Arc<Proxy>) {
+    // In a box, which is given back: a connection that waits holds no room for its handshake.
+    match Box::pin(timeout(proxy.limits.handshake, tls.accept(io))).await {
+        Ok(Ok(io)) => proxy.serve(io, arrival).await,
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn StdError, "no TLS from the client")
+        }
+        Err(_) => tracing::debug!("the client does not finish the TLS handshake"),
+    }
 }
 
 /// Accepts connections of the admin side or of the probes until the end of all; no more than a person and a few
