@@ -310,8 +310,8 @@ fn changes_that_need_a_restart_are_named() {
         ),
         (vec![known.clone()], true),
         (vec![known.clone(), client("b", Some(2))], true),
-        (vec![known.clone(), client("c", Some(1))], true),
-        (vec![client("a", Some(3)), listening.clone()], true),
+        (vec![known, client("c", Some(1))], true),
+        (vec![client("a", Some(3)), listening], true),
     ] {
         let needed = one.needs_restart(&with(&clients));
         assert_eq!(needed == ["clients.*.port"], expected, "{clients:?}");
