@@ -351,3 +351,29 @@ async fn a_token_that_another_has_spent_meanwhile_is_not_sent_again() {
     assert!(relaying.await.unwrap().is_err());
     assert_eq!(bench.authority.calls(), 2);
 }
+
+/// Behind its grace a token in doubt is sent once a minute, by clients too: they are told when (503), and nothing is sent
+/// while the answer to an earlier call may come.
+#[tokio::test(start_paused = true)]
+async fn behind_the_grace_a_client_is_put_off() {
+    let bench = Bench::new();
+    let mut recipe = recipe(true);
+    recipe.refresh.kind = RefreshKind::None;
+    let (_sessions, session) = bench.open(recipe).await;
+    for _ in 0..9 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+    assert!(session.relay(asks(&session, "rt-0")).await.is_err());
+    bench.authority.forget_faults();
+    let calls = bench.authority.calls();
+    for wait in [5, 40] {
+        sleep(Duration::from_secs(wait)).await;
+        let told = session.relay(asks(&session, "rt-0")).await;
+        assert!(matches!(told, Err(Failure::Throttled { .. })), "{told:?}");
+        assert_eq!(bench.authority.calls(), calls);
+    }
+    sleep(Duration::from_secs(20)).await;
+    let told = relayed(&session, "rt-0").await;
+    assert_eq!(token(&told), "at-1");
+    assert_eq!(bench.authority.calls(), calls + 1);
+}

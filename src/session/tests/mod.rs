@@ -6,6 +6,7 @@ mod figures;
 mod heartbeat;
 mod late;
 mod learning;
+mod once;
 mod people;
 mod providers;
 mod refreshing;

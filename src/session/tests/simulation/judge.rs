@@ -62,18 +62,6 @@ impl World {
         }
     }
 
-    /// An answer has come. If another process's later call with the same token was acted upon and not answered, which of
-    /// the two the server saw last is known to nobody, and what is taken may be void.
-    pub(super) fn delivered(&self, number: usize, what: (Duration, Pair)) {
-        let mut inner = self.inner();
-        inner.calls[number].delivered = Some(what);
-        let call = inner.calls[number];
-        inner.unsavable |= inner.calls[number + 1..].iter().any(|later| {
-            let crossed = later.token == call.token && later.process != call.process;
-            crossed && later.acted > 0 && later.delivered.is_none()
-        });
-    }
-
     /// The one excuse for a reuse: nothing newer had come when the token was sent. An answer to an earlier call than
     /// the one that brought it is not newer, and one that the server does not take any more is none.
     pub(super) fn judge_reuse(&self, call: usize, before: &Server) {
@@ -103,13 +91,9 @@ impl World {
                 let in_doubt = between.iter().any(|call| {
                     call.token == token && call.delivered.is_none_or(|(at, _)| at > sent)
                 });
-                // Of two processes' late answers the one that came first is taken: which call was later, no one knows.
-                let crossed = brought
-                    .is_some_and(|by| by.process != other.process && by.token == other.token);
                 let newer = at <= sent
                     && pair.refresh > token
                     && other.sent >= asked
-                    && !crossed
                     && !other.overtaken
                     && !(in_grace && in_doubt)
                     && before.takes(pair.refresh, now);

@@ -326,7 +326,7 @@ impl Wire {
             Ok(Err(())) => Outcome::Failed(Failure::Terminal("invalid_grant".to_owned())),
             Ok(Ok(pair)) => {
                 let now = world.now();
-                world.delivered(call, (now, pair));
+                world.inner().calls[call].delivered = Some((now, pair));
                 Outcome::Renewed(Renewed {
                     fields: vec![
                         (
