@@ -11,6 +11,9 @@ use super::{
 /// After so long no call is waited for.
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
+/// For so long what clocks and disks have upset may show.
+const AFTERSHOCK: Duration = Duration::from_secs(30);
+
 /// One call, as it is judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
@@ -68,7 +71,7 @@ impl World {
         let mut inner = self.inner();
         let now = self.now_in(&inner);
         let Call { token, sent, .. } = inner.calls[call];
-        inner.revoked_by = Some(call);
+        inner.revoked_by = Some((call, now));
         // It was sent in time, and arrived too late.
         inner.unsavable |= matches!(inner.calls[call].fate, Some(Fate::LateRequest(_)));
         let brought = inner.brought(token);
@@ -113,22 +116,44 @@ impl World {
 
 impl Inner {
     /// Returns how often it had gone wrong with the token that was taken for a stolen one, and with its parent: once
-    /// for each call, and once more for one that arrived twice and whose answer was lost.
+    /// for each call, and once more for one that arrived twice and whose answer was lost. What the server has not acted
+    /// on costs nothing where it counts uses, and time where it measures that.
     pub(super) fn gone_wrong(&self) -> usize {
-        let Some(last) = self.revoked_by else {
-            return 0;
-        };
-        let token = self.calls[last].token;
-        let parent = self.brought(token).map_or(token, |call| call.token);
-        let calls = self.calls[..=last].iter().enumerate();
-        calls
-            .filter(|(_, call)| call.token == token || call.token == parent)
+        let timed = self
+            .server
+            .rules
+            .grace()
+            .is_none_or(|grace| !grace.is_zero());
+        self.concerned()
+            .filter(|(_, call)| timed || call.acted > 0)
             .map(|(number, call)| {
-                let lost = (call.delivered.is_none() || call.lost) && number < last;
+                let last = self.revoked_by.is_some_and(|(last, _)| last == number);
+                let lost = (call.delivered.is_none() || call.lost) && !last;
                 let twice = lost && call.acted > 1;
                 usize::from(call.fate.is_some() || lost) + usize::from(twice)
             })
             .sum()
+    }
+
+    /// Tells whether clocks or disks could not be relied on while the token was spent that was taken for a stolen one.
+    pub(super) fn was_shaken(&self) -> bool {
+        let first = self.concerned().map(|(_, call)| call.sent).min();
+        let (Some(first), Some((_, last))) = (first, self.revoked_by) else {
+            return false;
+        };
+        let first = first.saturating_sub(AFTERSHOCK);
+        let mut shaken = self.shaken.iter();
+        shaken.any(|(from, until)| *from <= last && first <= *until)
+    }
+
+    /// The calls with the token that was taken for a stolen one, and with its parent, up to the one that ended it.
+    fn concerned(&self) -> impl Iterator<Item = (usize, &Call)> {
+        let last = self.revoked_by.map(|(last, _)| last);
+        let token = last.map(|last| self.calls[last].token);
+        let parent = token.map(|token| self.brought(token).map_or(token, |call| call.token));
+        let until = last.map_or(0, |last| last + 1);
+        let calls = self.calls[..until].iter().enumerate();
+        calls.filter(move |(_, call)| Some(call.token) == token || Some(call.token) == parent)
     }
 
     /// Returns the call whose answer brought a refresh token.

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// For so long after trouble a client may see a rejection: the backoff, and what the cooldown adds.
-const TROUBLED: Duration = Duration::from_secs(100);
+pub(super) const TROUBLED: Duration = Duration::from_secs(100);
 
 /// What clients saw.
 #[derive(Debug, Default)]
@@ -112,8 +112,9 @@ impl Process {
             .spawn(Arc::clone(&self.fuse).guard(client.run()));
     }
 
+    /// Its clients are done with what they have begun.
     pub(super) async fn stop_clients(&mut self) {
-        self.clients.shutdown().await;
+        while self.clients.join_next().await.is_some() {}
     }
 
     /// Ends everything of it at once.
@@ -148,6 +149,9 @@ impl Client {
     async fn run(mut self) {
         loop {
             sleep(self.random.millis(200, 4000)).await;
+            if self.world.inner().over {
+                return;
+            }
             let path = ["/a", "/b"][self.random.below(2) as usize];
             let travel = self.random.millis(5, 400);
             let answer = request(&self.session, &self.world, path, travel).await;

@@ -80,6 +80,9 @@ impl Refresher {
     pub(super) async fn run(mut self) {
         loop {
             sleep(self.random.millis(4000, 25_000)).await;
+            if self.world.inner().over {
+                return;
+            }
             // At times it is behind, as one that has slept.
             let given = self.ask().await;
             if self.random.below(4) > 0

@@ -16,7 +16,7 @@ pub(super) enum Rules {
     /// ends the session.
     Keycloak { max_reuse: u32 },
     /// The parent of the active token gets the active one, at any time; others a new one for so long after their first
-    /// use; else the family is revoked.
+    /// use; else the family is revoked. Access tokens are JWTs and live on, here and below.
     GoTrue { interval: Duration },
     /// By counter: one behind, or any within the interval after the last refresh, gets the active one; else the
     /// session is logged out.
@@ -57,7 +57,8 @@ pub(super) struct Server {
 impl Rules {
     pub(super) fn random(random: &mut Random) -> Self {
         let grace = Duration::from_secs([0, 10, 10, 30][random.below(4) as usize]);
-        let interval = Duration::from_secs(10);
+        // By default none, hosted ten seconds.
+        let interval = grace.min(Duration::from_secs(10));
         match random.below(5) {
             0 => Self::Auth0 { leeway: grace },
             1 => Self::Okta { grace },
@@ -126,8 +127,9 @@ impl Server {
         };
         let Some(refresh) = refresh else {
             self.revoked = true;
-            if !matches!(self.rules, Rules::Auth0 { .. }) {
-                self.void();
+            match self.rules {
+                Rules::Okta { .. } | Rules::Keycloak { .. } => self.void(),
+                Rules::Auth0 { .. } | Rules::GoTrue { .. } | Rules::GoTrueCounted { .. } => {}
             }
             return None;
         };

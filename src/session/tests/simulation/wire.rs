@@ -50,8 +50,10 @@ pub(super) struct Inner {
     asleep: Duration,
     /// When something last went wrong that excuses a rejection.
     pub(super) trouble: Option<Duration>,
-    /// The call with which the server took the token for a stolen one.
-    pub(super) revoked_by: Option<usize>,
+    /// The call with which the server took the token for a stolen one, and when.
+    pub(super) revoked_by: Option<(usize, Duration)>,
+    /// From when to when clocks or disks could not be relied on.
+    pub(super) shaken: Vec<(Duration, Duration)>,
     /// Nobody could have saved the session.
     pub(super) unsavable: bool,
     /// What must never happen, and did.
@@ -60,6 +62,8 @@ pub(super) struct Inner {
     pub(super) reuses: Vec<(usize, String)>,
     /// Processes that hear nothing.
     pub(super) suspended: [bool; 2],
+    /// Clients ask for nothing more.
+    pub(super) over: bool,
     log: Vec<String>,
 }
 
@@ -90,10 +94,12 @@ impl World {
                 asleep: Duration::ZERO,
                 trouble: None,
                 revoked_by: None,
+                shaken: Vec::new(),
                 unsavable: false,
                 wrong: None,
                 reuses: Vec::new(),
                 suspended: [false; 2],
+                over: false,
                 log: Vec::new(),
             }),
             slept: Moved::default(),
@@ -136,6 +142,13 @@ impl World {
     pub(super) fn trouble(&self) {
         let now = self.now();
         self.inner().trouble = Some(now);
+    }
+
+    /// Notes that clocks or disks could not be relied on from then until now.
+    pub(super) fn shook(&self, since: Duration) {
+        self.trouble();
+        let now = self.now();
+        self.inner().shaken.push((since, now));
     }
 
     /// Tells whether a call came not long ago.
