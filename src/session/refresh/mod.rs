@@ -245,6 +245,12 @@ impl Live {
 // === impl Renewed ===
 
 impl Renewed {
+    /// Returns a field that was obtained.
+    pub(super) fn field(&self, field: &str) -> Option<&Secret> {
+        let mut fields = self.fields.iter();
+        fields.find_map(|(name, value)| (name == field).then_some(value))
+    }
+
     /// Leaves out all but one field.
     pub(super) fn keep_only(&mut self, field: &str) {
         self.fields.retain(|(name, _)| name == field);

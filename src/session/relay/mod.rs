@@ -206,9 +206,13 @@ impl Session {
                     number,
                     spent: attempt.spends.clone(),
                 };
+                let brought = renewed.field(REFRESH_TOKEN).cloned();
                 let right = lease.witness();
                 if let Some(next) = self.renewed(renewed, &attempt, took, &right).await {
                     self.perform(vec![Effect::Refresh(next)]);
+                }
+                if let Some(told) = self.told_instead(relay, brought).await? {
+                    return Ok(told);
                 }
             }
             Err(failure) => self.refused(&failure, doubted, took).await,
@@ -237,8 +241,8 @@ impl Session {
         token: &Secret,
         (lease, attempt, number): (&mut Lease, &Attempt, &mut u64),
     ) -> Result<Answered, Failure> {
-        let began = Instant::now();
-        let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
+        let (began, grace) = (Instant::now(), self.definition.rules.grace);
+        let grace = grace.unwrap_or(SOON).min(SOON);
         let mut waits = AGAIN.into_iter();
         loop {
             let request = auth::Request {
