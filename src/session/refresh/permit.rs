@@ -3,12 +3,14 @@
 //! Between the decision to spend a token and its first byte on the way lie a connection and a handshake, and a process
 //! can be suspended anywhere. So the lease is looked at once more, at the last moment; and a call that is given up
 //! before that moment loses the right to send anything, and is known not to have been sent. So does one before whose moment
-//! the answer to an earlier call comes.
+//! the answer to an earlier call comes, and one whose time was over when its process went on.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
+
+use tokio::time::Instant;
 
 use crate::store::Witness;
 
@@ -19,6 +21,8 @@ pub struct Permit {
     lease: Witness,
     /// Whether something newer is at hand than what would be sent.
     newer: Arc<AtomicBool>,
+    /// When nobody waits for the answer any more.
+    until: Option<Instant>,
 }
 
 const OPEN: u8 = 0;
@@ -34,12 +38,20 @@ impl Permit {
             state: Arc::default(),
             lease,
             newer,
+            until: None,
         }
+    }
+
+    /// Is no good any more from then on.
+    pub fn until(mut self, until: Instant) -> Self {
+        self.until = Some(until);
+        self
     }
 
     /// Asks for the right to send, right before that is done; `false`: nothing may be sent.
     pub fn take(&self) -> bool {
-        if self.newer.load(Ordering::Acquire) || !self.lease.is_held() {
+        let late = self.until.is_some_and(|until| Instant::now() >= until);
+        if late || self.newer.load(Ordering::Acquire) || !self.lease.is_held() {
             self.revoke();
             return false;
         }
@@ -77,6 +89,16 @@ mod tests {
         assert!(!permit.is_revoked());
         let permit = Permit::default();
         assert!(permit.revoke() && permit.revoke());
+        assert!(!permit.take() && permit.is_revoked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_that_nobody_waits_for() {
+        let limit = std::time::Duration::from_secs(1);
+        let permit = Permit::default().until(Instant::now() + limit);
+        assert!(permit.clone().take(), "in time");
+        let permit = Permit::default().until(Instant::now() + limit);
+        tokio::time::advance(limit).await;
         assert!(!permit.take() && permit.is_revoked());
     }
 }

@@ -163,7 +163,7 @@ impl Session {
             return Ok(told);
         }
         let held = self.inner().held.clone();
-        let doubted = doubt(&held.notes, held.token.as_deref()).is_some();
+        let mut doubted = doubt(&held.notes, held.token.as_deref()).is_some();
         let Some(token) = held.grant.field(REFRESH_TOKEN).cloned() else {
             return Err(Failure::Misconfigured(
                 "no refresh token is held".to_owned(),
@@ -190,7 +190,8 @@ impl Session {
         let mut number = self.may_spend(lease, &attempt).await?;
         self.record(name::STARTED, "asked by a client".to_owned());
         let began = Instant::now();
-        let answered = self.ask_for(relay, &token, (lease, &attempt, &mut number));
+        let sends = (&mut *lease, &attempt, &mut number);
+        let answered = self.ask_for(relay, &token, sends, &mut doubted);
         let answered = match answered.await {
             Ok(answered) => answered,
             Err(failure) => {
@@ -240,6 +241,7 @@ impl Session {
         relay: &Relay,
         token: &Secret,
         (lease, attempt, number): (&mut Lease, &Attempt, &mut u64),
+        doubted: &mut bool,
     ) -> Result<Answered, Failure> {
         let (began, grace) = (Instant::now(), self.definition.rules.grace);
         let grace = grace.unwrap_or(SOON).min(SOON);
@@ -250,6 +252,8 @@ impl Session {
                 ..relay.request.clone()
             };
             let permit = Permit::under(lease.witness(), Arc::clone(&self.late_at_hand));
+            // A process that was suspended goes on here, and its client was given up long ago.
+            let permit = permit.until(Instant::now() + attempt.limit);
             let call = Arc::clone(&self.refresh).relay(request, permit.clone());
             let failure = match timeout(attempt.limit, call).await {
                 Ok(Ok(answered)) => return Ok(answered),
@@ -270,6 +274,7 @@ impl Session {
                 (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,
                 _ => return Err(failure),
             }
+            *doubted = true;
             // The process may have been suspended meanwhile, and the token be spent by another.
             if began.elapsed() >= grace {
                 return Err(failure);

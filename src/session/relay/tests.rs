@@ -377,3 +377,17 @@ async fn behind_the_grace_a_client_is_put_off() {
     assert_eq!(token(&told), "at-1");
     assert_eq!(bench.authority.calls(), calls + 1);
 }
+
+/// The call after one that was not answered is not even sent: that does not settle what became of the first.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_does_not_hide_what_was() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    bench.authority.then(Fault::LoseRequest);
+    let unsent = Failure::Unsent("no route".to_owned());
+    bench.authority.then(Fault::Say(unsent));
+    let told = session.relay(asks(&session, &standin(&session))).await;
+    assert!(matches!(told, Err(Failure::Unsent(_))), "{told:?}");
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert!(stored.notes.attempt.is_some());
+}
