@@ -74,15 +74,15 @@ pub(super) async fn answered(
     let mut judged = match rejected::head(rules, asked, response.status(), response.headers()) {
         Verdict::NeedsBody(open) => look(exchange, session, &open, response, captures).await?,
         verdict => {
+            if verdict == Verdict::Accepted && response.status().is_success() {
+                let heads = (0..rules.len()).filter(|at| !rules[*at].looks());
+                found_nothing(exchange, session, heads);
+            }
             let says = match verdict {
                 Verdict::Challenged => Says::Challenged,
                 Verdict::Rejected(hit) => Says::Rejected(hit),
                 Verdict::Accepted | Verdict::Unconcerned | Verdict::NeedsBody(_) => Says::Nothing,
             };
-            if response.status().is_success() && matches!(says, Says::Nothing) {
-                let heads = (0..rules.len()).filter(|at| !rules[*at].looks());
-                found_nothing(exchange, session, heads);
-            }
             let judged = captured(exchange, response, captures).await?;
             Judged { says, ..judged }
         }
