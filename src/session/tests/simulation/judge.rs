@@ -33,6 +33,25 @@ pub(super) struct Call {
 // === impl World ===
 
 impl World {
+    pub(super) fn trouble(&self) {
+        let now = self.now();
+        self.inner().trouble = Some(now);
+    }
+
+    /// Notes that clocks or disks could not be relied on from then until now.
+    pub(super) fn shook(&self, since: Duration) {
+        self.trouble();
+        let now = self.now();
+        self.inner().shaken.push((since, now));
+    }
+
+    /// Tells whether something went wrong not long ago.
+    pub(super) fn is_troubled(&self, ago: Duration) -> bool {
+        let inner = self.inner();
+        let now = self.now_in(&inner);
+        inner.server.revoked || inner.trouble.is_some_and(|at| now - at < ago)
+    }
+
     /// A process is suspended: what it was told and has not stored may be as good as lost, and so may what it is just
     /// being told.
     pub(super) fn suspended(&self, process: usize, stored: usize) {

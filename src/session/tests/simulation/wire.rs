@@ -139,18 +139,6 @@ impl World {
         self.inner().wrong.get_or_insert(text);
     }
 
-    pub(super) fn trouble(&self) {
-        let now = self.now();
-        self.inner().trouble = Some(now);
-    }
-
-    /// Notes that clocks or disks could not be relied on from then until now.
-    pub(super) fn shook(&self, since: Duration) {
-        self.trouble();
-        let now = self.now();
-        self.inner().shaken.push((since, now));
-    }
-
     /// Tells whether a call came not long ago.
     pub(super) fn was_called(&self, ago: Duration) -> bool {
         let now = self.now();
@@ -164,13 +152,6 @@ impl World {
         inner
             .brought(token)
             .map_or(Duration::ZERO, |call| call.sent)
-    }
-
-    /// Tells whether something went wrong not long ago.
-    pub(super) fn is_troubled(&self, ago: Duration) -> bool {
-        let inner = self.inner();
-        let now = self.now_in(&inner);
-        inner.server.revoked || inner.trouble.is_some_and(|at| now - at < ago)
     }
 
     pub(super) fn accepts(&self, access: usize) -> bool {
