@@ -36,6 +36,8 @@ pub struct State {
     pub renewed: u64,
     /// What happens to the next requests below a path.
     pub tricks: Vec<(&'static str, Trick)>,
+    /// The last answer was none: somebody may just be renewing the session.
+    pub troubled: bool,
     pub asked: Vec<String>,
     /// How the answers set the cookie; `{}` is its value.
     pub set_cookie: String,
@@ -65,6 +67,7 @@ impl Library {
             faults: Vec::new(),
             renewed: 0,
             tricks: Vec::new(),
+            troubled: false,
             asked: Vec::new(),
             set_cookie: "orm-jwt={}; Max-Age=899.5; Domain=.oreilly.com; Path=/; Secure; HttpOnly"
                 .to_owned(),
@@ -133,6 +136,7 @@ impl State {
             self.reused.push(format!("{path}: {held} of {newest}"));
             self.ended = true;
         }
+        self.troubled = true;
         if self.ended || held.is_none() {
             return routes::unauthorized();
         }
@@ -145,6 +149,7 @@ impl State {
             return trick.answer();
         }
         let reply = page(&path, self.style.as_deref());
+        self.troubled = false;
         self.rotate();
         self.with_cookie(reply)
     }

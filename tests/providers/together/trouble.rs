@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{
-    super::{library::Trick, lwa::Brings},
+    super::{
+        library::{State, Trick},
+        lwa::Brings,
+    },
     tools::Ledger,
     world::{Place, Tenant, World},
 };
@@ -176,8 +179,9 @@ async fn trouble(
 
 async fn book(world: &World, dice: &mut Dice) -> String {
     // Two in a row are more than one request sent again can cure.
-    ends("the trick before was met", || {
-        world.library.with(|state| state.tricks.is_empty())
+    ends("the trick before was met, and its request answered", || {
+        let over = |state: &mut State| state.tricks.is_empty() && !state.troubled;
+        world.library.with(over)
     })
     .await;
     if dice.below(6) == 0 {
