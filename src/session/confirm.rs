@@ -39,7 +39,7 @@ impl Session {
             return;
         }
         for question in questions {
-            let (question, _) = self.prints(&question, b"");
+            let question = self.print("question", question.as_bytes());
             if self.inner().held.notes.confirmed.contains_key(&question) {
                 self.remember(move |notes| drop(notes.confirmed.remove(&question)));
             }
@@ -63,13 +63,14 @@ impl Session {
     }
 
     fn prints(&self, question: &str, answer: &[u8]) -> (String, String) {
-        let print = |purpose: &str, bytes: &[u8]| {
-            let purpose = format!("{purpose} {}", self.id);
-            self.store.fingerprint(&purpose, bytes)
-        };
         (
-            print("question", question.as_bytes()),
-            print("answer", answer),
+            self.print("question", question.as_bytes()),
+            self.print("answer", answer),
         )
+    }
+
+    fn print(&self, purpose: &str, bytes: &[u8]) -> String {
+        let purpose = format!("{purpose} {}", self.id);
+        self.store.fingerprint(&purpose, bytes)
     }
 }

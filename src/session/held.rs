@@ -91,9 +91,9 @@ impl Definition {
         required.is_empty() || required.iter().any(|name| name.as_bytes() == cookie)
     }
 
-    /// Tells whether no refresh will ever say whether a rejection was one.
+    /// Tells whether no refresh, ours or a client's, will ever say whether a rejection was one.
     pub(super) fn never_refreshes(&self) -> bool {
-        matches!(self.recipe.refresh.kind, RefreshKind::None)
+        matches!(self.recipe.refresh.kind, RefreshKind::None) && self.recipe.captures.is_empty()
     }
 
     pub(super) fn jar(&self, stored: &Stored) -> Jar {

@@ -7,7 +7,10 @@ use super::super::{
     bench::{Bench, bearer, cookies},
 };
 use super::*;
-use crate::{rule::RefreshKind, store::Store};
+use crate::{
+    rule::{RefreshKind, sample},
+    store::Store,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_rotated_cookie_is_stored_before_the_answer_goes_on() {
@@ -109,6 +112,26 @@ async fn a_deletion_in_a_rejected_answer_waits_for_the_refresh() {
     answer(&session, session.generation(), false, &["sid=new"]).await;
     assert_eq!(session.status().state, "fresh");
     assert_eq!(sent(&session, &bench), "sid=new");
+}
+
+/// Without a refresh of its own, and unless its clients renew it, a session gives up what a rejected answer deletes.
+#[tokio::test(start_paused = true)]
+async fn what_clients_renew_waits_for_them() {
+    for clients in [false, true] {
+        let bench = Bench::new();
+        let mut recipe = cookies(&["sid"]);
+        if clients {
+            recipe.captures = vec![sample::capture("POST https://auth.example/token")];
+        }
+        let (_sessions, session) = bench.open(recipe).await;
+        answer(&session, Generation(0), false, &["sid=1"]).await;
+        answer(&session, Generation(1), true, &["sid=; Max-Age=0"]).await;
+        let state = if clients { "fresh" } else { "empty" };
+        assert_eq!(session.status().state, state);
+        session.reject(session.generation(), about()).await;
+        let message = session.status().message;
+        assert_eq!(message.is_none(), clients, "{message:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
