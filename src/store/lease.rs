@@ -23,7 +23,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Error, SessionId};
+use super::{
+    Error, SessionId,
+    term::{Sight, Term, Terms},
+};
+
+#[cfg(test)]
+mod tests;
 
 /// How often a waiter tries the lock of another process.
 pub(super) const POLL: Duration = Duration::from_millis(10);
@@ -36,6 +42,7 @@ const PULSES: u32 = 6;
 pub struct Lease {
     // In this order: the next task in this process may try the file only when it is free.
     pub(super) file: Option<Held>,
+    pub(super) term: Option<Term>,
     pub(super) _turn: OwnedMutexGuard<()>,
     #[cfg(test)]
     pub(super) simulated: Option<super::rough::Simulated>,
@@ -44,8 +51,9 @@ pub struct Lease {
 /// Sees whether a lease is still held, for a task that does not have it.
 #[derive(Clone, Debug, Default)]
 pub struct Witness {
-    /// The locked file and its path; none within one process, where nothing is taken away.
+    /// The locked file and its path, or the row.
     file: Option<(Weak<File>, Arc<Path>)>,
+    term: Option<Sight>,
     #[cfg(test)]
     simulated: Option<super::rough::Taken>,
 }
@@ -53,9 +61,13 @@ pub struct Witness {
 /// The leases of one store handle.
 #[derive(Debug)]
 pub(super) struct Leases {
-    turns: Mutex<HashMap<SessionId, Arc<AsyncMutex<()>>>>,
+    turns: Mutex<Turns>,
     folder: Option<Folder>,
+    terms: Arc<Terms>,
 }
+
+/// For each session, and each handle that stands for a process, the queue of the tasks.
+type Turns = HashMap<(SessionId, u64), Arc<AsyncMutex<()>>>;
 
 /// Where the lock files are, and after which silence a holder counts as suspended.
 #[derive(Clone, Debug)]
@@ -83,14 +95,26 @@ impl Lease {
         if let Some(simulated) = &self.simulated {
             return !simulated.is_taken();
         }
-        let Some(held) = &self.file else { return true };
-        held.is_there()
+        let (file, term) = (self.file.as_ref(), self.term.as_ref());
+        file.is_none_or(Held::is_there) && term.is_none_or(Term::is_held)
+    }
+
+    /// Shows no more sign of life, as a process that is suspended.
+    #[cfg(test)]
+    pub(super) fn falls_silent(&self) {
+        if let Some(held) = &self.file {
+            held.pulse.abort();
+        }
+        if let Some(term) = &self.term {
+            term.falls_silent();
+        }
     }
 
     /// Returns what sees the same from elsewhere, also when the lease is over.
     pub fn witness(&self) -> Witness {
         Witness {
             file: self.file.as_ref().map(Held::place),
+            term: self.term.as_ref().map(Term::sight),
             #[cfg(test)]
             simulated: self.simulated.as_ref().map(super::rough::Simulated::taken),
         }
@@ -104,13 +128,16 @@ impl Lease {
         #[cfg(test)]
         if let Some(simulated) = self.simulated.take() {
             let (store, id) = (simulated.store, simulated.id);
-            *self = store.lease(&id).await?;
+            *self = store.lease(&id, Duration::MAX).await?;
             return Ok(true);
         }
         if let Some(held) = &mut self.file {
             // The old file is nobody's any more, so that its lock stands in nobody's way.
             let taken = acquire(held.path.clone(), held.suspended).await;
             *held = taken.map_err(|e| failed(&held.path, &e))?;
+        }
+        if let Some(term) = &mut self.term {
+            *term = term.again().await;
         }
         Ok(true)
     }
@@ -125,6 +152,9 @@ impl Witness {
         if let Some(simulated) = &self.simulated {
             return !simulated.is_so();
         }
+        if let Some(term) = &self.term {
+            return term.is_held();
+        }
         let Some((file, path)) = &self.file else {
             return true;
         };
@@ -136,11 +166,12 @@ impl Witness {
 // === impl Leases ===
 
 impl Leases {
-    /// Leases among the tasks of this process alone.
+    /// Leases among the tasks of this process alone, and handles that stand for processes.
     pub(super) fn of_tasks() -> Self {
         Self {
             turns: Mutex::default(),
             folder: None,
+            terms: Arc::default(),
         }
     }
 
@@ -148,35 +179,42 @@ impl Leases {
     pub(super) fn in_folder(folder: Folder) -> io::Result<Self> {
         super::private_folder(&folder.path)?;
         Ok(Self {
-            turns: Mutex::default(),
             folder: Some(folder),
+            ..Self::of_tasks()
         })
     }
 
-    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
-        let turn = self.turn(id).lock_owned().await;
-        let file = match &self.folder {
-            None => None,
-            Some(folder) => Some(
-                folder
-                    .acquire(&file_name(id, ""))
-                    .await
-                    .map_err(|e| failed(&folder.path, &e))?,
-            ),
+    /// As [`Store::lease`](super::Store::lease), for a handle. A file has the folder's time limit: the kernel frees that of a
+    /// dead process at once, so that only one that is suspended loses it by time, and a shorter limit would take it
+    /// from one that is merely slow.
+    pub(super) async fn lease(
+        &self,
+        id: &SessionId,
+        handle: u64,
+        limit: Duration,
+    ) -> Result<Lease, Error> {
+        let turn = self.turn(id, handle).lock_owned().await;
+        let (file, term) = match &self.folder {
+            None => (None, Some(self.terms.take(id, limit).await)),
+            Some(folder) => {
+                let file = folder.acquire(&file_name(id, "")).await;
+                (Some(file.map_err(|e| failed(&folder.path, &e))?), None)
+            }
         };
         Ok(Lease {
             file,
+            term,
             _turn: turn,
             #[cfg(test)]
             simulated: None,
         })
     }
 
-    fn turn(&self, id: &SessionId) -> Arc<AsyncMutex<()>> {
+    fn turn(&self, id: &SessionId, handle: u64) -> Arc<AsyncMutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         // Sessions come and go with the configuration and its clients; who is not waited for is forgotten.
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(id.clone()).or_default())
+        Arc::clone(turns.entry((id.clone(), handle)).or_default())
     }
 }
 
@@ -330,55 +368,4 @@ pub(super) fn file_name(id: &SessionId, kind: &str) -> String {
         .map(|b| format!("{b:02x}"))
         .collect();
     format!("{hex}{kind}.lock")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SUSPENDED: Duration = Duration::from_secs(30);
-    const PULSE: Duration = Duration::from_secs(5);
-
-    /// The lock of a process that was stopped: held, and without a pulse.
-    #[cfg(unix)]
-    #[tokio::test(start_paused = true)]
-    async fn a_suspended_holder_loses_the_lease_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let id = SessionId::new("a", None);
-        let path = dir.path().join(file_name(&id, ""));
-        let stopped = open(&path).unwrap();
-        stopped.lock().unwrap();
-        let started = Instant::now();
-        let folder = Folder {
-            path: dir.path().into(),
-            suspended: SUSPENDED,
-        };
-        let (one, two) = (
-            Leases::in_folder(folder.clone()).unwrap(),
-            Leases::in_folder(folder).unwrap(),
-        );
-        let (first, second) = (
-            async {
-                let lease = one.lease(&id).await.unwrap();
-                let taken = started.elapsed();
-                assert!(lease.is_held());
-                sleep(2 * SUSPENDED).await;
-                assert!(lease.is_held(), "its pulse keeps it");
-                drop(lease);
-                taken
-            },
-            async {
-                let lease = two.lease(&id).await.unwrap();
-                let taken = started.elapsed();
-                assert!(lease.is_held());
-                sleep(2 * SUSPENDED).await;
-                drop(lease);
-                taken
-            },
-        );
-        let (a, b) = tokio::join!(first, second);
-        assert!(a.min(b) >= SUSPENDED && a.min(b) < SUSPENDED + PULSE);
-        assert!(a.max(b) >= a.min(b) + 2 * SUSPENDED, "one after the other");
-        assert!(!is_at(&stopped, &path).unwrap());
-    }
 }

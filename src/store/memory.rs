@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{
@@ -150,12 +151,12 @@ impl Memory {
         self.shared.feed.tell(id, Some(self.handle));
     }
 
-    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+    pub(super) async fn lease(&self, id: &SessionId, limit: Duration) -> Result<Lease, Error> {
         #[cfg(test)]
         if let Some(lease) = self.shared.rough.lease(self, id, self.handle).await {
             return Ok(lease);
         }
-        self.shared.leases.lease(id).await
+        self.shared.leases.lease(id, self.handle, limit).await
     }
 
     pub(super) async fn turn(&self, id: &SessionId) -> Result<Turn, Error> {

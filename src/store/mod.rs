@@ -8,7 +8,13 @@
 //! The interface is the one that stores on other machines (PostgreSQL, Redis) will have: one row a session with a
 //! generation to compare and set, rows of cookies beside it, a lease, and a feed of what changed.
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     grant::{Generation, Grant},
@@ -38,6 +44,7 @@ mod record;
 mod rough;
 mod seal;
 mod sqlite;
+mod term;
 mod turn;
 
 #[cfg(test)]
@@ -252,10 +259,15 @@ impl Store {
 
     /// Waits for the right to refresh a session: one holder among all tasks and processes on this store. It ends
     /// with the guard, and with its process. Dropping the future leaves the queue.
-    pub async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
+    ///
+    /// The guard shows that its process lives, several times within `limit`; whoever is silent for so long loses the
+    /// lease to the next, and sees it by [`Lease::is_held`]. SQLite's, a locked file, takes its own, longer limit in place
+    /// of this one ([`Config::suspended`]). The lease serves liveness alone: what keeps one who has lost it from writing
+    /// is the comparison of generations in [`commit`](Self::commit).
+    pub async fn lease(&self, id: &SessionId, limit: Duration) -> Result<Lease, Error> {
         match self {
-            Self::Sqlite(store) => store.lease(id).await,
-            Self::Memory(store) => store.lease(id).await,
+            Self::Sqlite(store) => store.lease(id, limit).await,
+            Self::Memory(store) => store.lease(id, limit).await,
         }
     }
 

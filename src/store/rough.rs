@@ -103,6 +103,7 @@ impl Rough {
                 (holder.handle, holder.taken) = (handle, Arc::default());
                 return Some(Lease {
                     file: None,
+                    term: None,
                     _turn: turn,
                     simulated: Some(Simulated {
                         store: store.clone(),

@@ -48,22 +48,32 @@ pub(super) async fn changes_are_told(Pair { one, two, .. }: Pair) {
 }
 
 pub(super) async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
-    let lease = one.lease(&id()).await.unwrap();
+    let lease = one.lease(&id(), LEASE).await.unwrap();
     assert!(lease.is_held());
     let short = Duration::from_millis(50);
     assert!(
-        timeout(short, one.lease(&id())).await.is_err(),
+        timeout(short, one.lease(&id(), LEASE)).await.is_err(),
         "another task"
     );
     assert!(
-        timeout(short, two.lease(&id())).await.is_err(),
+        timeout(short, two.lease(&id(), LEASE)).await.is_err(),
         "another process"
     );
     let other = SessionId::new("books", Some("alice"));
-    drop(timeout(LONG, two.lease(&other)).await.unwrap().unwrap());
+    drop(
+        timeout(LONG, two.lease(&other, LEASE))
+            .await
+            .unwrap()
+            .unwrap(),
+    );
     drop(lease);
     for store in [&two, &one, &one, &two] {
-        drop(timeout(LONG, store.lease(&id())).await.unwrap().unwrap());
+        drop(
+            timeout(LONG, store.lease(&id(), LEASE))
+                .await
+                .unwrap()
+                .unwrap(),
+        );
     }
     // Under contention each holder is alone.
     let inside = Arc::new(AtomicU32::new(0));
@@ -72,7 +82,7 @@ pub(super) async fn a_lease_has_one_holder(Pair { one, two, .. }: Pair) {
             let store = if n % 2 == 0 { one.clone() } else { two.clone() };
             let inside = Arc::clone(&inside);
             tokio::spawn(async move {
-                let lease = store.lease(&id()).await.unwrap();
+                let lease = store.lease(&id(), LEASE).await.unwrap();
                 let before = inside.fetch_add(1, SeqCst);
                 assert_eq!(before, 0);
                 tokio::task::yield_now().await;
@@ -93,7 +103,7 @@ pub(super) async fn a_change_is_told_to_those_who_listen(Pair { one, two, .. }: 
     held(&two, &id()).await;
     let mut changes = one.changes();
     one.writable().await.unwrap();
-    drop(one.lease(&id()).await.unwrap());
+    drop(one.lease(&id(), LEASE).await.unwrap());
     one.load(&id()).await.unwrap();
     let short = Duration::from_millis(50);
     let told = timeout(short, changes.next()).await;
@@ -105,15 +115,20 @@ pub(super) async fn a_change_is_told_to_those_who_listen(Pair { one, two, .. }: 
 
 /// A lease that was not taken away is held at once, and stands in the others' way as before.
 pub(super) async fn a_lease_that_is_held_need_not_be_waited_for(Pair { one, two, .. }: Pair) {
-    let mut lease = one.lease(&id()).await.unwrap();
+    let mut lease = one.lease(&id(), LEASE).await.unwrap();
     for _ in 0..3 {
         assert!(!timeout(LONG, lease.hold()).await.unwrap().unwrap());
         assert!(lease.is_held());
     }
     let short = Duration::from_millis(50);
-    assert!(timeout(short, two.lease(&id())).await.is_err());
+    assert!(timeout(short, two.lease(&id(), LEASE)).await.is_err());
     drop(lease);
-    drop(timeout(LONG, two.lease(&id())).await.unwrap().unwrap());
+    drop(
+        timeout(LONG, two.lease(&id(), LEASE))
+            .await
+            .unwrap()
+            .unwrap(),
+    );
 }
 
 pub(super) async fn a_turn_has_one_holder_and_is_new_after_another(Pair { one, two, .. }: Pair) {
@@ -150,13 +165,18 @@ pub(super) async fn a_turn_has_one_holder_and_is_new_after_another(Pair { one, t
 }
 
 pub(super) async fn a_waiter_that_gives_up_leaves_the_queue(Pair { one, two, .. }: Pair) {
-    let lease = one.lease(&id()).await.unwrap();
+    let lease = one.lease(&id(), LEASE).await.unwrap();
     let short = Duration::from_millis(20);
     for store in [&one, &two, &one] {
-        timeout(short, store.lease(&id())).await.unwrap_err();
+        timeout(short, store.lease(&id(), LEASE)).await.unwrap_err();
     }
     drop(lease);
-    drop(timeout(LONG, one.lease(&id())).await.unwrap().unwrap());
+    drop(
+        timeout(LONG, one.lease(&id(), LEASE))
+            .await
+            .unwrap()
+            .unwrap(),
+    );
 }
 
 pub(super) async fn no_update_is_lost(Pair { one, two, .. }: Pair) {

@@ -151,8 +151,8 @@ impl Sqlite {
         self.write(Task::Touch, Durability::Written).await.map(drop)
     }
 
-    pub(super) async fn lease(&self, id: &SessionId) -> Result<Lease, Error> {
-        self.0.leases.lease(id).await
+    pub(super) async fn lease(&self, id: &SessionId, limit: Duration) -> Result<Lease, Error> {
+        self.0.leases.lease(id, OURS, limit).await
     }
 
     pub(super) async fn turn(&self, id: &SessionId) -> Result<Turn, Error> {

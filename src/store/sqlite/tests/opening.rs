@@ -126,7 +126,7 @@ async fn files_are_for_their_owner() {
     for round in 0..2 {
         let store = home.open();
         done(&store, &id(), round, to(round + 1)).await;
-        drop(store.lease(&id()).await.unwrap());
+        drop(store.lease(&id(), LEASE).await.unwrap());
         let mut seen = Vec::new();
         for entry in fs::read_dir(home.0.path()).unwrap() {
             let path = entry.unwrap().path();

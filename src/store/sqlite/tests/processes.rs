@@ -45,7 +45,7 @@ async fn second_process() {
             }
         }
         "lease" => {
-            let _lease = store.lease(&id()).await.unwrap();
+            let _lease = store.lease(&id(), LEASE).await.unwrap();
             println!("\nsays leased");
             std::future::pending().await
         }
@@ -167,11 +167,11 @@ async fn a_killed_process_leaves_its_lease() {
     assert!(lines.any(|line| line == "says leased"));
     let store = home.open();
     let short = Duration::from_millis(100);
-    let lease = tokio::time::timeout(short, store.lease(&id())).await;
+    let lease = tokio::time::timeout(short, store.lease(&id(), LEASE)).await;
     assert!(lease.is_err(), "another process holds it");
     child.kill().unwrap();
     child.wait().unwrap();
-    let lease = tokio::time::timeout(Duration::from_secs(20), store.lease(&id())).await;
+    let lease = tokio::time::timeout(Duration::from_secs(20), store.lease(&id(), LEASE)).await;
     assert!(lease.unwrap().unwrap().is_held());
 }
 
