@@ -111,10 +111,14 @@ impl Engine {
         let bound = found.bound.expect("it is bound");
         let session = self.sessions.session(bound.recipe(), None);
         let turn = session.turn().now_or_never().expect("a parallel session");
-        let current = session
-            .current()
-            .now_or_never()
-            .expect("nothing to wait for");
+        let about = About {
+            method: &Method::GET,
+            origin: &self.origin,
+            path,
+            client: None,
+        };
+        let current = session.current_for(about).now_or_never();
+        let current = current.expect("nothing to wait for");
         let current = current.expect("it is held");
         let recipe = session.recipe();
         let jar = current.cookie_string(recipe, &self.origin, path);
@@ -139,11 +143,6 @@ impl Engine {
         };
         let learnt = session.learn(answer).now_or_never();
         learnt.expect("nothing is new").expect("nothing is stored");
-        let about = About {
-            method: &Method::GET,
-            origin: &self.origin,
-            path,
-        };
         session.accepted(current.generation, about);
         drop(turn);
     }

@@ -8,8 +8,12 @@ pub fn full_jitter(base: Duration, n: u32, ceiling: Duration, random: u64) -> Du
     let bound = base
         .saturating_mul(1u32.checked_shl(n.saturating_sub(1)).unwrap_or(u32::MAX))
         .min(ceiling);
-    let share = (random >> 11) as f64 / (1u64 << 53) as f64;
-    bound.mul_f64(0.1 + 0.9 * share)
+    bound.mul_f64(0.1 + 0.9 * share(random))
+}
+
+/// Returns a random number from 0 to 1 (not 1 itself).
+pub fn share(random: u64) -> f64 {
+    (random >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -40,11 +40,24 @@ pub struct Doubt {
     /// The flight whose calls are counted, and how many of them were not answered.
     flight: Moment,
     calls: usize,
+    /// Only a journal tells of it: its process died or stands still, and nobody knows how the call ended, or whether it
+    /// was sent.
+    hearsay: bool,
 }
 
 // === impl Moment ===
 
 impl Moment {
+    /// Takes a time that was just noted, here or by another process. One that seems to lie ahead was noted by a clock that
+    /// has gone back since: it counts from now.
+    pub fn noted(wall: SystemTime, now: Now) -> Self {
+        let since = now.wall.duration_since(wall).unwrap_or_default();
+        Self {
+            wall,
+            uptime: Some(now.uptime.saturating_sub(since)),
+        }
+    }
+
     /// Returns the moment so much later.
     pub fn after(self, wait: Duration) -> Self {
         Self {
@@ -77,12 +90,17 @@ impl Doubt {
             since,
             flight: since,
             calls: 0,
+            hearsay: false,
         }
     }
 
-    /// Takes up what the journal of an earlier process, or of another one, says.
-    pub fn journalled(wall: SystemTime) -> Self {
-        Self::new(Moment { wall, uptime: None })
+    /// Takes up what the journal of an earlier process, or of another one, says; `ended`: a call is known to have ended
+    /// without an answer.
+    pub fn journalled(wall: SystemTime, ended: bool) -> Self {
+        Self {
+            hearsay: !ended,
+            ..Self::new(Moment { wall, uptime: None })
+        }
     }
 
     pub fn since(&self) -> SystemTime {
@@ -109,7 +127,8 @@ impl Doubt {
     /// Counts a call that was not answered and returns the wait before the next of the same flight, if there is one.
     ///
     /// A flight that began after the grace is the first whose token can have arrived, or all is lost already: so its
-    /// own grace counts. One that was answered with an error is not repeated quickly after the first grace.
+    /// own grace counts. One that was answered with an error is not repeated quickly after the first grace, but by the
+    /// first flight that knows of the token's use from a journal alone: that may not have been sent at all.
     pub fn unanswered(
         self,
         flight: Moment,
@@ -122,6 +141,7 @@ impl Doubt {
             since: self.since,
             flight,
             calls: calls + 1,
+            hearsay: self.hearsay && (self.calls == 0 || flight == self.flight),
         };
         let began = Now {
             wall: flight.wall,
@@ -129,7 +149,7 @@ impl Doubt {
             chance: 0,
         };
         let first = flight == self.since || self.in_grace(began, grace.or(Some(SOON)));
-        if answered && !first {
+        if answered && !first && !doubt.hearsay {
             return (doubt, None);
         }
         let since = if first { self.since } else { flight };
@@ -222,6 +242,25 @@ mod tests {
         }
     }
 
+    /// Life 530047: the process that had noted it stood still before it sent anything.
+    #[test]
+    fn the_first_flight_behind_a_journal_is_quick_whatever_comes_back() {
+        let grace = Some(Duration::from_secs(10));
+        for (ended, expected) in [(false, vec![500, 1000, 2000, 4000]), (true, vec![])] {
+            let mut doubt = Doubt::journalled(at(0).wall, ended);
+            let mut waits = Vec::new();
+            for flight in [40_000, 100_000] {
+                for call in 0..5 {
+                    let (next, wait) =
+                        doubt.unanswered(at(flight), true, now(flight + call), grace);
+                    doubt = next;
+                    waits.extend(wait.map(|wait| wait.as_millis() as u64));
+                }
+            }
+            assert_eq!(waits, expected, "{ended}");
+        }
+    }
+
     #[test]
     fn a_clock_that_is_set_says_little() {
         let grace = Some(Duration::from_secs(10));
@@ -237,7 +276,7 @@ mod tests {
             !doubt.in_grace(set(200_000, 101_000), grace),
             "the machine slept"
         );
-        let journalled = Doubt::journalled(at(100_000).wall);
+        let journalled = Doubt::journalled(at(100_000).wall, true);
         assert!(!journalled.in_grace(set(0, 105_000), grace));
         assert!(journalled.in_grace(set(105_000, 1), grace));
     }

@@ -62,6 +62,8 @@ pub struct Life {
     /// Whether the held generation was rejected and not accepted since.
     rejected: bool,
     told: Told,
+    /// Drawn with each generation: its refresh by `every` comes a little sooner, so that sessions do not ask in step.
+    spread: u64,
 }
 
 /// What was said about the end of the held generation.
@@ -109,6 +111,15 @@ impl Life {
             accepted: None,
             failures: 0,
             told: Told::Nothing,
+            spread: 0,
+        }
+    }
+
+    /// As it was opened, with a number drawn for its first background refresh.
+    pub fn spread(self, chance: u64) -> Self {
+        Self {
+            spread: chance,
+            ..self
         }
     }
 
@@ -175,6 +186,7 @@ impl Life {
     /// Takes an event and returns the life after it, with what is to be done, in order.
     pub fn on(mut self, event: Event, now: Now, rules: &Rules) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
+        let before = self.state.holding().generation;
         match event {
             Event::Needed => self.needed(now, rules, &mut effects),
             Event::Due { used_at } => self.due(used_at, now, rules, &mut effects),
@@ -196,6 +208,9 @@ impl Life {
             }
             Event::Begun => self.begun(now),
             Event::Outcome(outcome) => self.outcome(outcome, now, rules, &mut effects),
+        }
+        if self.state.holding().generation != before {
+            self.spread = now.chance;
         }
         if let Some(at) = self.wake_at(now, rules) {
             effects.push(Effect::WakeAt(at));

@@ -25,12 +25,7 @@ impl Life {
         let superseded = attempt.overtaken || stale.token != attempt.spends;
         match outcome {
             Outcome::Renewed(held) => self.renewed(held, &stale, &attempt, now, rules, effects),
-            Outcome::Superseded => {
-                if stale.token != attempt.spends {
-                    self.doubt = None;
-                }
-                self.superseded(stale, &attempt, now, rules, effects);
-            }
+            Outcome::Superseded => self.superseded(stale, &attempt, now, rules, effects),
             Outcome::Unverified(held, why) => {
                 self.hold(held);
                 let failure = Failure::NotAnAnswer(why);

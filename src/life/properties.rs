@@ -272,7 +272,7 @@ impl World {
                 } else {
                     self.holding()
                 },
-                doubt: doubt.then(|| Doubt::journalled(self.wall)),
+                doubt: doubt.then(|| Doubt::journalled(self.wall, false)),
                 ended: ended.then(|| Reason::Terminal("x".into())),
                 vain: vain_ago.map(|(secs, shown)| Note {
                     at: self.wall - Duration::from_secs(secs),

@@ -241,7 +241,7 @@ fn a_token_in_doubt_is_sent_again_and_its_refusal_is_a_lost_rotation() {
 fn an_attempt_that_a_crash_cut_off_goes_on_by_its_journal() {
     let rules = rules();
     let due = Event::Due { used_at: None };
-    let life = Life::open(held(1), Some(Doubt::journalled(at(100))), None, None);
+    let life = Life::open(held(1), Some(Doubt::journalled(at(100), true)), None, None);
     let (_, effects) = life.clone().on(due.clone(), now(105), &rules);
     assert!(refresh(&effects).is_some(), "in the grace at once");
     let (_, effects) = life.clone().on(due.clone(), now(120), &rules);

@@ -60,7 +60,7 @@ pub(super) fn next_refresh(life: &Life, now: Now, rules: &Rules) -> Option<Syste
     match &life.state {
         State::Fresh(held) => match life.doubt {
             Some(doubt) if held.renewable => Some(when_in_doubt(life, doubt, now, rules)),
-            Some(_) | None => due_at(held, rules),
+            Some(_) | None => due_at(held, life.spread, rules),
         },
         State::Degraded {
             since,
@@ -103,7 +103,9 @@ pub(super) fn when_in_doubt(life: &Life, doubt: Doubt, now: Now, rules: &Rules) 
     }
 }
 
-fn due_at(held: &Holding, rules: &Rules) -> Option<SystemTime> {
+/// Returns when the background refresh is due: `ahead` of a known end, to the moment; or by `every`, up to a tenth sooner,
+/// so that sessions which began together do not ask in step.
+fn due_at(held: &Holding, spread: u64, rules: &Rules) -> Option<SystemTime> {
     if !held.renewable {
         return None;
     }
@@ -112,9 +114,10 @@ fn due_at(held: &Holding, rules: &Rules) -> Option<SystemTime> {
         let ahead = life.map_or(rules.ahead, |life| rules.ahead.min(life / 2));
         end.checked_sub(ahead).unwrap_or(end)
     });
-    let every = rules
-        .every
-        .and_then(|every| held.obtained_at?.checked_add(every));
+    let every = rules.every.and_then(|every| {
+        let sooner = (every / 10).mul_f64(backoff::share(spread));
+        held.obtained_at?.checked_add(every - sooner)
+    });
     let due = match (before_end, every) {
         (Some(a), Some(b)) => a.min(b),
         (a, b) => a.or(b)?,

@@ -95,6 +95,8 @@ pub(super) struct Exchange<'s> {
     pub peer: Arc<Peer>,
     pub wants: Alpn,
     absolute: bool,
+    /// Who asks, where clients have names.
+    client: Option<&'s Arc<str>>,
     pub websocket: bool,
     on_upgrade: Option<OnUpgrade>,
     /// How the client wrote its request.
@@ -123,6 +125,7 @@ impl<'s> Exchange<'s> {
             method: &self.method,
             origin: self.origin,
             path: self.path(),
+            client: self.client,
         }
     }
 
@@ -244,6 +247,7 @@ impl<'s> Exchange<'s> {
             peer,
             wants,
             absolute,
+            client: scope.client.as_ref(),
             websocket,
             on_upgrade: OnUpgrade::take(&mut parts, &mut body),
             spelling: body.spelling(),

@@ -190,6 +190,7 @@ impl Exchange<'_> {
             splice(&plain, edits.collect()).unwrap_or_else(|| plain.to_vec())
         };
         let relay = Relay {
+            client: scope.client.clone(),
             capture: whole_capture(captured, &found.captures),
             presented: token,
             request,

@@ -54,7 +54,7 @@ impl Exchange<'_> {
         let left_alone = inject::is_left_alone(recipe, &parts.uri);
         let held = async || match left_alone {
             true => Ok(Ok(None)),
-            false => Self::held(session).await.map(|held| held.map(Some)),
+            false => self.held(session).await.map(|held| held.map(Some)),
         };
         let mut holds = held().await?;
         if recipe.pace.is_some() {
@@ -101,11 +101,14 @@ impl Exchange<'_> {
             // The request as it came is still here: one more turn makes it anew.
             let response = match self.dispatch(&mut parts, body).await {
                 Ok(response) => response,
-                Err(failed) if !repeated && self.may_repeat(&failed, &spare) => {
-                    (body, repeated) = (Body::Empty, true);
+                Err(failed) => {
+                    let again = (!repeated).then(|| self.once_more(&failed, &spare));
+                    let Some(again) = again.flatten() else {
+                        return Err(failed.into());
+                    };
+                    (body, repeated) = (again, true);
                     continue;
                 }
-                Err(failed) => return Err(failed.into()),
             };
             let judged = judge::answered(&self, session, applied, response, captures).await?;
             let taught = Taught {
@@ -187,18 +190,18 @@ impl Exchange<'_> {
             } else {
                 next
             };
-            session.replayed();
+            session.replayed(self.about());
             (body, current) = (again, Some(next));
             (attempt, repeated) = (Attempt::Again, false);
         }
     }
 
     /// Returns what a request is sent with, if anything usable is held or comes in time; else why there is nothing.
-    async fn held(session: &Session) -> Result<Result<Arc<Current>, Unusable>, Error> {
+    async fn held(&self, session: &Session) -> Result<Result<Arc<Current>, Unusable>, Error> {
         if let Some(current) = session.ready() {
             return Ok(Ok(current));
         }
-        match Box::pin(session.current()).await {
+        match Box::pin(session.current_for(self.about())).await {
             Err(dead) if session.recipe().on_dead == OnDead::Fail => Err(dead.into()),
             held => Ok(held),
         }

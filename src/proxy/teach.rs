@@ -43,7 +43,7 @@ impl Exchange<'_> {
             rejected,
             fields: taken,
         } = taught;
-        let stored = |e: crate::store::Error| Error::from(Kind::Store).because(e);
+        let stored = |e: Arc<crate::store::Error>| Error::from(Kind::Store).because(e);
         if let Some(session) = session {
             let own = captures.iter().zip(taken);
             let own = own.filter(|(c, _)| {

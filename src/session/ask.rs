@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     About, Busy, Counters, Current, Session, Turn, Unusable, Verdict,
-    history::name,
+    history::{Part, name},
     runner::{Inner, millis},
 };
 use crate::{
@@ -65,8 +65,18 @@ impl Session {
         }
     }
 
-    /// As [`ready`](Self::ready), but waits for a refresh, at most `limits.refresh_wait`, when nothing usable is held.
+    /// As [`current_for`](Self::current_for), for nobody.
+    #[cfg(test)]
     pub async fn current(&self) -> Result<Arc<Current>, Unusable> {
+        self.wait_for(Part::default).await
+    }
+
+    /// As [`ready`](Self::ready), but waits for a refresh, at most `limits.refresh_wait`, when nothing usable is held.
+    pub async fn current_for(&self, about: About<'_>) -> Result<Arc<Current>, Unusable> {
+        self.wait_for(|| Part::of(about)).await
+    }
+
+    async fn wait_for(&self, part: impl Fn() -> Part) -> Result<Arc<Current>, Unusable> {
         if let Some(current) = self.ready() {
             return Ok(current);
         }
@@ -79,7 +89,7 @@ impl Session {
         self.note_use(millis(self.shared.env.wall()));
         let deadline = Instant::now() + self.shared.limits.refresh_wait;
         let mut moved = self.moved.subscribe();
-        self.happen(Event::Needed);
+        self.happen_by(Event::Needed, part());
         loop {
             moved.look();
             if let Some(current) = self.ready() {
@@ -162,7 +172,11 @@ impl Session {
     /// Reports that a request sent with generation `seen` was rejected; waits for the one refresh.
     pub async fn reject(&self, seen: Generation, about: About<'_>) -> Verdict {
         Counters::add(&self.counters.rejected);
-        self.record(name::REJECTED, format!("generation {seen}"));
+        self.record_of(
+            name::REJECTED,
+            format!("generation {seen}"),
+            Part::of(about),
+        );
         if let Some(newer) = self.newer(seen) {
             return Verdict::Again(newer);
         }
@@ -186,7 +200,7 @@ impl Session {
         let next_by = Instant::now() + self.shared.limits.refresh_wait;
         let deadline = next_by + self.definition.rules.timeout;
         let mut moved = self.moved.subscribe();
-        self.happen(Event::Rejected(seen));
+        self.happen_by(Event::Rejected(seen), Part::of(about));
         loop {
             moved.look();
             if let Some(newer) = self.newer(seen) {
@@ -254,7 +268,7 @@ impl Session {
             self.happen(Event::RejectedAgain(seen));
         } else {
             // What an answer to another request had taught was no better: no refresh has spoken yet.
-            self.happen(Event::Rejected(seen));
+            self.happen_by(Event::Rejected(seen), Part::of(about));
         }
         renewed
     }
@@ -281,9 +295,13 @@ impl Session {
     }
 
     /// Counts a request that was sent again.
-    pub fn replayed(&self) {
+    pub fn replayed(&self, about: About<'_>) {
         Counters::add(&self.counters.replayed);
-        self.record(name::REPLAYED, format!("generation {}", self.generation()));
+        self.record_of(
+            name::REPLAYED,
+            format!("generation {}", self.generation()),
+            Part::of(about),
+        );
     }
 
     /// Names the command that repairs a session which nothing else can, or what of its configuration is to be

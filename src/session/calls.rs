@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -19,6 +19,8 @@ use crate::life::{Attempt, Cause, Failure};
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: JoinSet<(u64, Outcome)>,
+    /// Those of the open ones that may be answered: what was given up before it was sent ends unheard.
+    sent: Vec<u64>,
     latest: u64,
     /// A good answer to a call that was not the latest.
     kept: Option<Renewed>,
@@ -47,16 +49,12 @@ impl Calls {
                 permit: permit.clone(),
             }
         };
-        let before = std::mem::replace(&mut self.latest, number);
-        let call = Arc::clone(&session.refresh).refresh(spend);
-        let spent = attempt.spends.clone();
-        let call = self.open.spawn(call.map(move |outcome| match outcome {
-            Outcome::Renewed(renewed) => {
-                let of = Call { number, spent };
-                (number, Outcome::Renewed(Renewed { of, ..renewed }))
-            }
-            failed @ Outcome::Failed(_) => (number, failed),
-        }));
+        let before = self.latest;
+        let of = Call {
+            number,
+            spent: attempt.spends.clone(),
+        };
+        let call = self.add(of, Arc::clone(&session.refresh).refresh(spend));
         let answered = timeout(attempt.limit, async {
             loop {
                 match self.next().await {
@@ -82,6 +80,7 @@ impl Calls {
         };
         if permit.is_revoked() {
             call.abort();
+            self.sent.retain(|of| *of != number);
             self.latest = before;
         }
         if attempt.spends.is_none() {
@@ -89,6 +88,21 @@ impl Calls {
             self.open.abort_all();
         }
         outcome
+    }
+
+    /// Waits for the answer to a call, which is the latest from now on.
+    pub(super) fn add(
+        &mut self,
+        of: Call,
+        call: impl Future<Output = Outcome> + Send + 'static,
+    ) -> AbortHandle {
+        let number = of.number;
+        self.latest = number;
+        self.sent.push(number);
+        self.open.spawn(call.map(move |outcome| match outcome {
+            Outcome::Renewed(renewed) => (number, Outcome::Renewed(Renewed { of, ..renewed })),
+            failed @ Outcome::Failed(_) => (number, failed),
+        }))
     }
 
     /// Waits, and returns the answer to the latest call if it is a good one and comes meanwhile.
@@ -120,7 +134,9 @@ impl Calls {
     async fn next(&mut self) -> Option<(u64, Outcome)> {
         let ended = self.open.join_next().await?;
         // Which one it was that broke is not known, and does not matter: it has no answer.
-        Some(ended.unwrap_or_else(|error| (0, broken(error.to_string()))))
+        let ended = ended.unwrap_or_else(|error| (0, broken(error.to_string())));
+        self.sent.retain(|of| *of != ended.0);
+        Some(ended)
     }
 
     /// Returns the best answer to an earlier call: better than none.
@@ -129,12 +145,23 @@ impl Calls {
     }
 
     /// Tells whether a good answer is at hand.
-    pub(super) fn has_one(&self) -> bool {
+    pub(super) fn has_one(&mut self) -> bool {
+        while let Some(Some((_, outcome))) = self.next().now_or_never() {
+            if let Outcome::Renewed(renewed) = outcome {
+                self.keep(renewed);
+            }
+        }
         self.kept.is_some()
     }
 
+    /// Tells whether an answer may still come.
     pub(super) fn are_open(&self) -> bool {
-        !self.open.is_empty()
+        !self.open.is_empty() && !self.sent.is_empty()
+    }
+
+    /// Tells whether there is no answer, and none can come.
+    pub(super) fn are_over(&mut self) -> bool {
+        !self.has_one() && !self.are_open()
     }
 
     fn keep(&mut self, renewed: Renewed) {

@@ -53,7 +53,7 @@ impl Session {
             return;
         };
         self.shared.spawn(async move {
-            let Ok(_lease) = session.store.lease(&session.id).await else {
+            let Ok(_lease) = session.leased().await else {
                 return;
             };
             if let Err(error) = session.note(Durability::Written, change).await {

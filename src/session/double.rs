@@ -13,8 +13,11 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::{Instant, sleep};
 
+pub(super) use self::away::Away;
 use super::refresh::{Answered, Outcome, Permit, Pulse, Refresh, Renewed, Spend};
-use crate::{auth, env::Env, grant::Grant, life::Failure, origin::Origin};
+use crate::{auth, env::Env, grant::Grant, life::Failure, origin::Origin, secret::Secret};
+
+mod away;
 
 /// What happens to one call.
 #[derive(Clone, Debug)]
@@ -45,19 +48,19 @@ pub(super) struct Authority {
     pub(super) rotates: bool,
     pub(super) calls: AtomicUsize,
     pub(super) redemptions: AtomicUsize,
-    pub(super) reachable: AtomicBool,
-    /// When it cannot be reached, nothing says so.
-    pub(super) swallows: AtomicBool,
     pub(super) revoked: AtomicBool,
     pub(super) verdict: Mutex<Option<String>>,
     /// How long the look at a new credential takes.
     pub(super) verifying: Duration,
     faults: Mutex<VecDeque<Fault>>,
-    /// What every call ends with that has no other fault.
-    pub(super) away: Mutex<Option<Failure>>,
+    /// How it is away, for every call that has no other fault.
+    pub(super) away: Mutex<Option<Away>>,
     tokens: Mutex<Tokens>,
+    /// Each attempt, whether or not anything was sent.
     pub(super) called_at: Mutex<Vec<Instant>>,
-    pub(super) beats: Mutex<Vec<Instant>>,
+    /// Which heartbeat came when, and which one finds the credential bad.
+    pub(super) beats: Mutex<Vec<(usize, Instant)>>,
+    pub(super) ill: Mutex<Option<usize>>,
     /// Access tokens that the origin takes, and until when.
     valid: Mutex<HashMap<String, Instant>>,
     /// What came, for whoever looks into a life that went wrong.
@@ -81,8 +84,6 @@ impl Authority {
             rotates: true,
             calls: AtomicUsize::new(0),
             redemptions: AtomicUsize::new(0),
-            reachable: AtomicBool::new(true),
-            swallows: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
             verdict: Mutex::default(),
             verifying: Duration::ZERO,
@@ -95,6 +96,7 @@ impl Authority {
             }),
             called_at: Mutex::default(),
             beats: Mutex::default(),
+            ill: Mutex::default(),
             valid: Mutex::default(),
             log: Mutex::default(),
         }
@@ -132,6 +134,14 @@ impl Authority {
 
     pub(super) fn redemptions(&self) -> usize {
         self.redemptions.load(Ordering::SeqCst)
+    }
+
+    /// Spends a refresh token as another would, and returns what that one gets.
+    pub(super) fn rotate(&self, token: &str) -> Vec<(String, Secret)> {
+        match self.redeem(Some(token)) {
+            Outcome::Renewed(renewed) => renewed.fields,
+            Outcome::Failed(failure) => panic!("{failure}"),
+        }
     }
 
     fn redeem(&self, token: Option<&str>) -> Outcome {
@@ -185,10 +195,15 @@ pub(super) struct Double {
 
 impl Double {
     pub(super) fn new(authority: Arc<Authority>, env: Env) -> Self {
+        Self::at("https://auth.example", authority, env)
+    }
+
+    /// At another host.
+    pub(super) fn at(host: &str, authority: Arc<Authority>, env: Env) -> Self {
         Self {
             authority,
             env,
-            host: "https://auth.example".parse().unwrap(),
+            host: host.parse().unwrap(),
         }
     }
 }
@@ -197,17 +212,23 @@ impl Refresh for Double {
     fn refresh(self: Arc<Self>, spend: Spend) -> BoxFuture<'static, Outcome> {
         async move {
             let authority = &self.authority;
+            authority.called_at.lock().unwrap().push(Instant::now());
             let fault = authority.faults.lock().unwrap().pop_front();
-            if let Some(Fault::SlowConnect(by)) = fault {
-                sleep(by).await;
+            match fault {
+                Some(Fault::SlowConnect(by)) => sleep(by).await,
+                Some(_) => {}
+                None => {
+                    if let Err(unsent) = authority.connect().await {
+                        return Outcome::Failed(unsent);
+                    }
+                }
             }
             if !spend.permit.take() {
                 return Outcome::Failed(Failure::Unsent("it may not be sent".to_owned()));
             }
             authority.calls.fetch_add(1, Ordering::SeqCst);
-            authority.called_at.lock().unwrap().push(Instant::now());
-            let away = authority.away.lock().unwrap().clone();
-            let fault = fault.or(away.map(Fault::Say));
+            let away = *authority.away.lock().unwrap();
+            let fault = fault.or(away.map(|away| Fault::Say(away.failure())));
             let token = spend.grant.field("refresh_token");
             let token = token.map(|token| token.expose().clone());
             let reset = || {
@@ -266,13 +287,18 @@ impl Refresh for Double {
 
     fn beat(
         self: Arc<Self>,
-        _: usize,
+        number: usize,
         with: Spend,
     ) -> BoxFuture<'static, Result<(Answered, Pulse), Failure>> {
         let authority = &self.authority;
-        authority.beats.lock().unwrap().push(Instant::now());
+        authority
+            .beats
+            .lock()
+            .unwrap()
+            .push((number, Instant::now()));
         let token = with.grant.field("access_token");
-        let good = token.is_some_and(|token| authority.accepts(token.expose()));
+        let good = token.is_some_and(|token| authority.accepts(token.expose()))
+            && *authority.ill.lock().unwrap() != Some(number);
         let (status, pulse) = if good {
             (http::StatusCode::OK, Pulse::Good)
         } else {
@@ -337,15 +363,6 @@ impl Refresh for Double {
     }
 
     fn probe(self: Arc<Self>) -> BoxFuture<'static, bool> {
-        let reachable = self.authority.reachable.load(Ordering::SeqCst);
-        let swallows = self.authority.swallows.load(Ordering::SeqCst);
-        async move {
-            if swallows && !reachable {
-                // As long as a system tries to connect.
-                sleep(Duration::from_secs(130)).await;
-            }
-            reachable
-        }
-        .boxed()
+        async move { self.authority.connect().await.is_ok() }.boxed()
     }
 }

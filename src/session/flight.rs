@@ -64,16 +64,7 @@ impl Session {
                 self.settles_first(held);
             }
         }
-        let is_over = !calls.are_open() && !calls.has_one();
-        if attempt.spends.is_none() || is_over {
-            return self.let_go_of(lease.ok());
-        }
-        let mut lease = lease.ok();
-        if !calls.has_one() {
-            self.let_go_of(lease.take());
-        }
-        self.shared
-            .spawn(self.clone().wait_for_late(calls, attempt, lease));
+        self.leave(calls, attempt, lease.ok());
     }
 
     /// Tells the life of an outcome; returns the next call of the same flight, if there is one.
@@ -114,18 +105,24 @@ impl Session {
                 Ok(number) => number,
                 Err(outcome) => return self.report(outcome),
             };
-            if attempt.spends.is_some()
-                && let Some(late) = self.late_answer()
-            {
+            if let Some(late) = self.late_answer(number) {
                 return self.make_ours(late).await;
             }
             let began = Instant::now();
-            let permit = Permit::under(lease.witness(), Arc::clone(&self.late_at_hand));
+            let permit = self.permit(lease, attempt, number);
             let answer = calls.ask(self, attempt, number, permit).await;
-            let unsent = matches!(answer, refresh::Outcome::Failed(Failure::Unsent(_)));
-            // Suspended before anything was sent, or an answer came: all is looked at again, with the right to.
-            let again = attempt.spends.is_some() && self.has_late() || !lease.is_held();
-            if !unsent || !again {
+            if !matches!(answer, refresh::Outcome::Failed(Failure::Unsent(_))) {
+                break (answer, began.elapsed());
+            }
+            // Suspended before anything was sent: all is looked at again, with the right to.
+            if !lease.is_held() {
+                continue;
+            }
+            // Or something newer has come.
+            if let Some(late) = self.late_answer(number) {
+                return self.make_ours(late).await;
+            }
+            if self.overtaken(attempt).is_none() {
                 break (answer, began.elapsed());
             }
         };
@@ -143,7 +140,7 @@ impl Session {
             }
             refresh::Outcome::Failed(failure) => {
                 self.counters.attempt(failure.name(), took);
-                if (!self.goes_on_after(&failure) || self.is_past_grace(attempt))
+                if (!self.goes_on_after(&failure) || self.is_past_grace())
                     && let Some(renewed) = calls.fallback()
                 {
                     return self.renewed(renewed, attempt, took, &lease.witness()).await;
@@ -318,6 +315,7 @@ impl Session {
         };
         notes.last_refresh = Some((now, name.to_owned(), took.as_millis() as u64));
         inner.held.notes = Arc::new(notes);
+        inner.asked.took = Some(took);
         Outcome::Failed(failure)
     }
 

@@ -139,6 +139,7 @@ impl Session {
             method: &Method::GET,
             origin: &url.origin,
             path: &url.path,
+            client: None,
         };
         match pulse {
             Pulse::Good => self.vindicate(current.generation, about),

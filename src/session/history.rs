@@ -1,10 +1,16 @@
 //! What happened to a session: a short history, a live stream, and the log, with the same fixed names and no secrets.
 
-use std::{collections::VecDeque, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Serialize, Serializer};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
+
+use super::About;
 
 /// Events kept of one session.
 const KEPT: usize = 100;
@@ -39,11 +45,60 @@ pub struct Event {
     pub at: SystemTime,
     /// Why, or what of it; never a secret.
     pub detail: String,
+    /// The client whose request it was about, or who refreshed by itself, where clients have names.
+    pub asked_by: Option<String>,
+    /// The request that it was about: method and URL, without its query.
+    pub request: Option<String>,
+    /// How long the refresh took, in milliseconds; of several that failed in the same way, the last.
+    pub took_ms: Option<u64>,
+}
+
+/// Who had a part in an event, and how long that took.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Part {
+    pub(super) client: Option<Arc<str>>,
+    pub(super) request: Option<String>,
+    pub(super) took: Option<Duration>,
 }
 
 /// The last events of a session.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<Event>);
+
+// === impl Part ===
+
+impl Part {
+    /// The part of a request.
+    pub(super) fn of(about: About<'_>) -> Self {
+        let About {
+            method,
+            origin,
+            path,
+            client,
+        } = about;
+        let path = path.split('?').next().unwrap_or_default();
+        Self {
+            client: client.cloned(),
+            request: Some(format!("{method} {origin}{path}")),
+            took: None,
+        }
+    }
+
+    /// The part of a client's own refresh.
+    pub(super) fn of_client(client: Option<Arc<str>>) -> Self {
+        Self {
+            client,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn taking(self, took: Duration) -> Self {
+        Self {
+            took: Some(took),
+            ..self
+        }
+    }
+}
 
 // === impl History ===
 
@@ -81,8 +136,6 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -95,6 +148,9 @@ mod tests {
                 client: None,
                 at: SystemTime::UNIX_EPOCH + Duration::from_millis(n * 1000 + 999),
                 detail: n.to_string(),
+                asked_by: None,
+                request: None,
+                took_ms: None,
             });
         }
         for n in 0..1000 {
@@ -105,6 +161,9 @@ mod tests {
                     client: None,
                     at: SystemTime::UNIX_EPOCH + Duration::from_secs(n),
                     detail: "generation 1".into(),
+                    asked_by: None,
+                    request: None,
+                    took_ms: Some(n),
                 });
             }
         }
@@ -113,5 +172,7 @@ mod tests {
         let json = serde_json::to_value(&events[0]).unwrap();
         assert_eq!(json["at"], "1970-01-01T00:00:07Z");
         assert_eq!(json["name"], "session.rotated");
+        let last = events.last().unwrap();
+        assert_eq!(last.took_ms, Some(999), "of the same, the last");
     }
 }

@@ -1,10 +1,6 @@
 //! Answers to calls that were given up: good ones are taken in while the store has the token that they spent.
 
-use std::{
-    pin::pin,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -12,20 +8,30 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{Session, calls::Calls, held::Held, refresh::Renewed, write::doubt};
+use super::{
+    Session,
+    calls::Calls,
+    held::Held,
+    refresh::{Permit, Renewed},
+    runner::Inner,
+    write::doubt,
+};
 use crate::{
     life::{Attempt, Effect},
     store::{Lease, Witness},
 };
 
 /// How long an answer that nobody waits for any more is still worth having.
-const LATE: Duration = Duration::from_secs(120);
+pub(super) const LATE: Duration = Duration::from_secs(120);
 
 /// How often it is asked again whether the store can be read, or written.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
+
+/// Stands for the number of a call where none is made.
+const NO_CALL: u64 = 0;
 
 /// A good answer that came late.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Late {
     attempt: Attempt,
     renewed: Renewed,
@@ -34,9 +40,26 @@ pub(super) struct Late {
 // === impl Session ===
 
 impl Session {
+    /// Ends a flight: what may still come for its calls is waited for, with the lease if it is at hand.
+    pub(super) fn leave(
+        self: &Arc<Self>,
+        mut calls: Calls,
+        attempt: Attempt,
+        mut lease: Option<Lease>,
+    ) {
+        if attempt.spends.is_none() || calls.are_over() {
+            return self.let_go_of(lease);
+        }
+        if !calls.has_one() {
+            self.let_go_of(lease.take());
+        }
+        let late = Arc::clone(self).wait_for_late(calls, attempt, lease);
+        self.shared.spawn(late);
+    }
+
     /// Takes what comes for the calls of a flight that is over, one answer after the other: each takes the place of
     /// what an earlier call with the same token has brought.
-    pub(super) async fn wait_for_late(
+    async fn wait_for_late(
         self: Arc<Self>,
         mut calls: Calls,
         attempt: Attempt,
@@ -44,20 +67,16 @@ impl Session {
     ) {
         let stop = self.shared.stop.clone();
         let until = Instant::now() + LATE;
-        let late = |renewed| Late {
-            attempt: attempt.clone(),
-            renewed,
-        };
         while let Some(Some(renewed)) = stop.run_until_cancelled(calls.any(until)).await {
-            self.came_late(late(renewed));
+            self.came_late(&attempt, renewed);
             loop {
                 let may = timeout_at(until, self.may_take_late(&mut lease));
                 select! {
                     biased;
-                    Some(renewed) = calls.any(until) => self.came_late(late(renewed)),
+                    Some(renewed) = calls.any(until) => self.came_late(&attempt, renewed),
                     may = stop.run_until_cancelled(may) => {
                         if let Some(Ok(())) = may {
-                            self.take_late().await;
+                            self.take_late(NO_CALL).await;
                         }
                         break;
                     }
@@ -68,10 +87,10 @@ impl Session {
         self.let_go_of(lease);
     }
 
-    /// Waits until what came late may be taken, or somebody has taken it: with the lease, or without it if nobody has
+    /// Waits until what came late may be taken, or nobody needs it any more: with the lease, or without it if nobody has
     /// it for a later call.
     async fn may_take_late(&self, lease: &mut Option<Lease>) {
-        let mut right = pin!(self.store.lease(&self.id).fuse());
+        let mut right = pin!(self.leased().fuse());
         while self.has_late() {
             let known = self.take_up(true).await.is_ok();
             // What could not be stored would need the lease.
@@ -91,10 +110,11 @@ impl Session {
     /// held, or its grace is over. Else whoever made that may be about to hear its answer, or to ask for it once more.
     fn is_latest(&self) -> bool {
         let inner = self.inner();
-        let (held, late) = (&inner.held, inner.late.as_ref());
+        let held = &inner.held;
         let in_doubt = doubt(&held.notes, held.token.as_deref()).is_some();
-        late.map(|late| &late.renewed.of).is_some_and(|of| {
-            !in_doubt || held.notes.calls == of.number || self.is_over(held, of.spent.as_deref())
+        inner.late.as_ref().is_some_and(|late| {
+            let is_last = held.notes.calls == late.renewed.of.number;
+            !in_doubt || is_last || self.is_in_grace(held) == Some(false)
         })
     }
 
@@ -115,29 +135,43 @@ impl Session {
 
     /// Tells whether the server's grace for the token is over, whichever process sent it first: then an answer to an
     /// earlier call is worth more than to send it again.
-    pub(super) fn is_past_grace(&self, attempt: &Attempt) -> bool {
-        self.is_over(&self.inner().held, attempt.spends.as_deref())
+    pub(super) fn is_past_grace(&self) -> bool {
+        self.is_in_grace(&self.inner().held) == Some(false)
     }
 
-    fn is_over(&self, held: &Held, token: Option<&str>) -> bool {
-        let grace = self.definition.rules.grace;
-        grace.is_some_and(|grace| !grace.is_zero())
-            && doubt(&held.notes, token).is_some_and(|doubt| !doubt.in_grace(self.now(), grace))
+    /// `None`: the token is not in doubt, or the grace has no end, or there is none.
+    fn is_in_grace(&self, held: &Held) -> Option<bool> {
+        let grace = self.definition.rules.grace?;
+        let doubt = doubt(&held.notes, held.token.as_deref())?;
+        (!grace.is_zero()).then(|| doubt.in_grace(self.now(), Some(grace)))
+    }
+
+    /// Returns the right to send the token of a flight by the call with this number.
+    pub(super) fn permit(&self, lease: &Lease, attempt: &Attempt, number: u64) -> Permit {
+        let (session, attempt) = (self.me.clone(), attempt.clone());
+        let one_time = attempt.spends.is_some();
+        Permit::under(lease.witness(), move || {
+            let session = session.upgrade().filter(|_| one_time);
+            session.is_some_and(|session| {
+                session.late_answer(number).is_some() || session.overtaken(&attempt).is_some()
+            })
+        })
     }
 
     /// What a later call brought is worth more.
-    fn came_late(&self, late: Late) {
+    pub(super) fn came_late(&self, attempt: &Attempt, renewed: Renewed) {
         let mut inner = self.inner();
-        let before = inner.late.take();
-        let number = late.renewed.of.number;
-        let before = before.filter(|before| before.renewed.of.number > number);
-        inner.late = Some(before.unwrap_or(late));
-        self.late_at_hand.store(true, Ordering::Release);
+        let is_later = |late: &Late| late.renewed.of.number > renewed.of.number;
+        if !inner.late.as_ref().is_some_and(is_later) {
+            let attempt = attempt.clone();
+            inner.late = Some(Late { attempt, renewed });
+        }
     }
 
-    /// Makes what came late for the token that is held the session's, which the caller may.
-    pub(super) async fn take_late(&self) {
-        if let Some(late) = self.late_answer()
+    /// Makes what came late for the token that is held the session's, which the caller may, if that is worth more than
+    /// a call with this number.
+    pub(super) async fn take_late(&self, number: u64) {
+        if let Some(late) = self.late_answer(number)
             && let Some(next) = self.make_ours(late).await
         {
             self.perform(vec![Effect::Refresh(next)]);
@@ -148,24 +182,42 @@ impl Session {
     pub(super) async fn make_ours(&self, late: Late) -> Option<Attempt> {
         let Late { attempt, renewed } = late;
         let took = attempt.started.age(self.now()).unwrap_or_default();
+        let number = renewed.of.number;
         // The token that was spent tells by itself whether it has been overtaken.
         let right = Witness::default();
-        self.renewed(renewed, &attempt, took, &right).await
+        let next = self.renewed(renewed, &attempt, took, &right).await;
+        // Only now: until it is stored, nobody is to send the token again.
+        let mut inner = self.inner();
+        inner.late = inner
+            .late
+            .take()
+            .filter(|late| late.renewed.of.number > number);
+        next
     }
 
-    /// Tells whether an answer came late that nobody has taken yet.
-    pub(super) fn has_late(&self) -> bool {
-        self.late_at_hand.load(Ordering::Acquire)
-    }
-
-    /// Returns what came late, if it is worth more than what is held.
-    pub(super) fn late_answer(&self) -> Option<Late> {
+    /// Tells whether an answer came late that is worth more than what is held.
+    fn has_late(&self) -> bool {
         let mut inner = self.inner();
         let late = inner.late.take();
-        self.late_at_hand.store(false, Ordering::Release);
-        late.filter(|late| {
-            let of = &late.renewed.of;
-            inner.held.gives_way_to(of.number, of.spent.as_deref())
-        })
+        inner.late = late.filter(|late| inner.is_worth_having(late));
+        inner.late.is_some()
+    }
+
+    /// Returns what came late, if it is worth more than what is held, and than what a call with this number would bring:
+    /// within the grace, that saves what an answer cannot to a call that is not the one right before.
+    pub(super) fn late_answer(&self, number: u64) -> Option<Late> {
+        let inner = self.inner();
+        let late = inner.late.as_ref()?;
+        let is_worth_more = inner.is_worth_having(late)
+            && (late.renewed.of.number + 1 >= number
+                || self.is_in_grace(&inner.held) != Some(true));
+        is_worth_more.then(|| late.clone())
+    }
+}
+
+impl Inner {
+    fn is_worth_having(&self, late: &Late) -> bool {
+        let of = &late.renewed.of;
+        self.held.gives_way_to(of.number, of.spent.as_deref())
     }
 }

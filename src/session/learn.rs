@@ -1,14 +1,16 @@
 //! What answers teach a session: read, ordered, stored, and only then passed on.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use http::{HeaderMap, header::SET_COOKIE};
+use tokio::sync::oneshot;
 
 use super::{
     Answer, Counters, Session,
     held::Held,
     history::name,
     lesson::{Lesson, Taught},
+    lessons::Lessons,
     write::{TRIES, contended},
 };
 use crate::{
@@ -16,10 +18,21 @@ use crate::{
     life::Event,
     origin::Origin,
     secret::Secret,
-    store::{self, Change, Committed, Cookies, Durability},
+    store::{self, Committed},
 };
 
+/// Answers that are stored together at most.
+const TOGETHER: usize = 256;
+
+/// An answer that waits for its turn to teach, and who waits for that.
+#[derive(Debug)]
+pub(super) struct Untaught {
+    answer: Owned,
+    told: oneshot::Sender<Result<(), Arc<store::Error>>>,
+}
+
 /// An answer that outlives its exchange.
+#[derive(Debug)]
 struct Owned {
     seen: Generation,
     origin: Origin,
@@ -34,68 +47,85 @@ struct Owned {
 impl Session {
     /// Learns what an answer taught, and returns when it is stored; at once if nothing is new.
     ///
-    /// Once begun, it ends even if its future is dropped. When the store fails, what was learnt is in use and saved
-    /// later; the error says so.
-    pub async fn learn(&self, answer: Answer<'_>) -> Result<(), store::Error> {
+    /// Once begun, it ends even if its future is dropped. Answers that come while another is being stored are stored
+    /// together. When the store fails, what was learnt is in use and saved later; the error says so.
+    pub async fn learn(&self, answer: Answer<'_>) -> Result<(), Arc<store::Error>> {
         let cookies =
             self.definition.recipe.cookies.enabled && answer.headers.contains_key(SET_COOKIE);
         if !cookies && answer.fields.is_empty() {
             return Ok(());
         }
         self.open().await?;
-        if self.read(&answer).is_none() {
+        let (held, taught) = self.known();
+        let now = self.shared.env.wall();
+        if Lesson::read(&held, &taught, &self.definition, &answer, now).is_none() {
             return Ok(());
         }
         let Some(session) = self.me.upgrade() else {
             return Ok(());
         };
+        let (told, outcome) = oneshot::channel();
         let answer = Owned::from(answer);
-        let learning = async move { session.learn_all(&answer.borrow()).await };
-        let learning = self.shared.spawn(learning);
-        learning.await.unwrap_or(Err(store::Error::Closed))
+        self.untaught().push(Untaught { answer, told });
+        self.shared
+            .spawn(async move { session.learn_together().await });
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(Arc::new(store::Error::Closed)))
     }
 
-    fn read(&self, answer: &Answer<'_>) -> Option<(Held, Arc<Taught>, Lesson)> {
-        let (held, taught) = {
-            let inner = self.inner();
-            (inner.held.clone(), Arc::clone(&inner.taught))
-        };
-        let now = self.shared.env.wall();
-        let lesson = Lesson::read(&held, &taught, &self.definition, answer, now)?;
-        Some((held, taught, lesson))
+    fn known(&self) -> (Held, Arc<Taught>) {
+        let inner = self.inner();
+        (inner.held.clone(), Arc::clone(&inner.taught))
     }
 
-    async fn learn_all(&self, answer: &Answer<'_>) -> Result<(), store::Error> {
+    pub(super) fn untaught(&self) -> MutexGuard<'_, Vec<Untaught>> {
+        let untaught = self.untaught.lock();
+        untaught.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns what all the answers teach that have come until it is our turn: nothing if another turn had ours in it.
+    async fn learn_together(&self) {
         let _writing = self.writing.lock().await;
-        for _ in 0..TRIES {
-            // Another answer may have taught the same while we waited for our turn.
-            let Some((held, taught, lesson)) = self.read(answer) else {
-                return Ok(());
-            };
-            let generation = if lesson.moves {
-                held.generation.next()
-            } else {
-                held.generation
-            };
-            if lesson.put.is_empty() && lesson.remove.is_empty() && lesson.grant.is_none() {
-                self.inner().held_back.extend(lesson.held_back);
-                return Ok(());
+        let mut untaught = {
+            let mut waiting = self.untaught();
+            let n = waiting.len().min(TOGETHER);
+            waiting.drain(..n).collect::<Vec<_>>()
+        };
+        while !untaught.is_empty() {
+            let (learnt, outcome) = self.learn_some(&untaught).await;
+            for Untaught { told, .. } in untaught.drain(..learnt) {
+                // Who asked may be gone.
+                told.send(outcome.clone()).ok();
             }
-            let unsaved = self
-                .inner()
-                .unsaved
-                .as_ref()
-                .map(|unsaved| unsaved.why.clone());
+        }
+    }
+
+    /// Learns what the first answers teach, as many as one change can hold, and returns how many those are.
+    pub(super) async fn learn_some(
+        &self,
+        untaught: &[Untaught],
+    ) -> (usize, Result<(), Arc<store::Error>>) {
+        for _ in 0..TRIES {
+            let (held, taught) = self.known();
+            let now = self.shared.env.wall();
+            let mut lessons = Lessons::new(held.clone(), taught);
+            let learnt = untaught.iter().take_while(|Untaught { answer, .. }| {
+                lessons.add(&self.definition, &answer.borrow(), now, |grant| {
+                    self.definition.fingerprint(&self.store, &self.id, grant)
+                })
+            });
+            let learnt = learnt.count();
+            if lessons.is_empty() {
+                self.inner().held_back.extend(lessons.held_back);
+                return (learnt, Ok(()));
+            }
+            let unsaved = self.inner().unsaved.as_ref().map(|u| u.why.clone());
             let stored = match unsaved {
                 // What is saved later has this with it.
                 Some(why) => Err(store::Error::Write(why.into())),
                 None => {
-                    let how = if lesson.new_refresh_token {
-                        Durability::Synced
-                    } else {
-                        Durability::Written
-                    };
-                    let change = change(&lesson, generation);
+                    let (change, how) = (lessons.change(), lessons.durability());
                     self.store
                         .commit(&self.id, held.generation, change, how)
                         .await
@@ -109,68 +139,33 @@ impl Session {
                 Ok(Committed::Done) => Ok(()),
                 Err(error) => {
                     self.save_later(&held, &error);
-                    Err(error)
+                    Err(Arc::new(error))
                 }
             };
-            self.take_in(held, taught, lesson, generation, answer.seen);
-            return stored;
+            self.take_in(lessons);
+            return (learnt, stored);
         }
-        Err(contended())
+        (untaught.len(), Err(Arc::new(contended())))
     }
 
-    fn take_in(
-        &self,
-        held: Held,
-        taught: Arc<Taught>,
-        lesson: Lesson,
-        generation: Generation,
-        seen: Generation,
-    ) {
-        let mut taught = Arc::unwrap_or_clone(taught);
-        taught.note(&lesson, seen);
-        let token = match &lesson.grant {
-            Some(grant) if lesson.new_refresh_token => {
-                self.definition.fingerprint(&self.store, &self.id, grant)
-            }
-            _ => held.token.clone(),
+    fn take_in(&self, lessons: Lessons) {
+        let Lessons {
+            held,
+            taught,
+            rotated,
+            held_back,
+            ..
+        } = lessons;
+        let notes = {
+            let mut inner = self.inner();
+            inner.held_back.extend(held_back);
+            Arc::clone(&inner.held.notes)
         };
-        let new = Held {
-            generation,
-            grant: lesson.grant.unwrap_or(held.grant),
-            jar: lesson.jar,
-            notes: Arc::clone(&self.inner().held.notes),
-            token,
-            learnt_at: if lesson.counts {
-                Some(self.shared.env.wall())
-            } else {
-                held.learnt_at
-            },
-            skew: lesson.skew.unwrap_or(held.skew),
-            ageless: held.ageless && !lesson.counts,
-        };
-        self.inner().held_back.extend(lesson.held_back);
-        self.install(new, taught, Event::Changed);
-        if lesson.moves {
+        self.install(Held { notes, ..held }, taught, Event::Changed);
+        for generation in rotated {
             Counters::add(&self.counters.rotations);
             self.record(name::ROTATED, format!("generation {generation}"));
         }
-    }
-}
-
-fn change(lesson: &Lesson, generation: Generation) -> Change {
-    Change {
-        generation,
-        grant: lesson.grant.as_deref().cloned(),
-        cookies: if lesson.put.is_empty() && lesson.remove.is_empty() {
-            Cookies::Keep
-        } else {
-            Cookies::Patch {
-                put: lesson.put.clone(),
-                remove: lesson.remove.clone(),
-            }
-        },
-        notes: None,
-        keep_previous: lesson.new_refresh_token || lesson.ends,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The session engine: what every session holds, and how it stays signed in.
 //!
 //! The data path asks four things of a session: what a request is sent with ([`Session::ready`],
-//! [`Session::current`]), whose turn it is ([`Session::turn`]), what an answer taught ([`Session::learn`]), and what
+//! [`Session::current_for`]), whose turn it is ([`Session::turn`]), what an answer taught ([`Session::learn`]), and what
 //! to do about a rejection ([`Session::reject`]). `ready` is one atomic load when nothing is new.
 //!
 //! Decisions are made by [`crate::life`]; what is held lies behind one small lock for each session; what must
@@ -20,6 +20,7 @@ mod keep;
 mod late;
 mod learn;
 mod lesson;
+mod lessons;
 mod mirror;
 mod moved;
 mod opening;
@@ -101,6 +102,8 @@ pub struct Session {
     inner: Mutex<Inner>,
     /// Held from reading what a change is based on until the change is published.
     writing: tokio::sync::Mutex<()>,
+    /// Answers that have something to teach, for whoever has `writing` next.
+    untaught: Mutex<Vec<learn::Untaught>>,
     /// Ticks whenever the life or what is held has changed.
     moved: moved::Moved,
     /// Wakes the keeper.
@@ -113,8 +116,6 @@ pub struct Session {
     /// When real traffic last showed what each heartbeat would, in milliseconds since the start.
     felt_at: Box<[AtomicU64]>,
     probing: AtomicBool,
-    /// Whether there is an answer to a call that was given up, for [`refresh::Permit`]s.
-    late_at_hand: Arc<AtomicBool>,
     /// When the last request came, in milliseconds since the epoch; kept only for `idle`.
     used_at: AtomicU64,
     reads: write::Reads,

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore};
 use super::{
     Counters, Session, Standins, heartbeat,
     held::{Definition, Held},
-    history::History,
+    history::{History, Part},
     keep,
     lesson::Taught,
     mirror,
@@ -91,8 +91,10 @@ impl Session {
             held_back: Default::default(),
             unsaved: None,
             late: None,
+            refreshed: None,
             planned: 0,
             last_error: None,
+            asked: Part::default(),
         };
         let standins = Standins::of(&definition.recipe, &id, store);
         // A reload that changes nothing here lets nobody go sooner.
@@ -113,6 +115,7 @@ impl Session {
             generation: AtomicU64::new(0),
             inner: Mutex::new(inner),
             writing: tokio::sync::Mutex::default(),
+            untaught: Mutex::default(),
             moved: Default::default(),
             wake: Arc::new(Notify::new()),
             woken: AtomicBool::new(false),
@@ -125,7 +128,6 @@ impl Session {
                 .map(|_| AtomicU64::new(0))
                 .collect(),
             probing: AtomicBool::new(false),
-            late_at_hand: Arc::default(),
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
             standins,
@@ -161,6 +163,7 @@ impl Session {
                 notes.needs_login.as_deref().map(Reason::stored),
                 vain,
             );
+            let life = life.spread(self.shared.env.random());
             let mut inner = self.inner();
             inner.life = life;
             inner.ready = view.ready;

@@ -132,7 +132,7 @@ impl Session {
 
     async fn replace(&self, make: impl Fn(&Held) -> (Grant, Jar)) -> Result<(), store::Error> {
         // No flight of another process may journal or store meanwhile what this would write over.
-        let _lease = self.store.lease(&self.id).await?;
+        let _lease = self.leased().await?;
         let _writing = self.writing.lock().await;
         for _ in 0..TRIES {
             let held = self.inner().held.clone();
@@ -186,7 +186,7 @@ impl Session {
     /// Forgets all that is held, also what `restore` would bring back. Seeds that were taken are not taken again.
     pub async fn forget(&self) -> Result<(), store::Error> {
         self.open().await?;
-        let _lease = self.store.lease(&self.id).await?;
+        let _lease = self.leased().await?;
         let _writing = self.writing.lock().await;
         self.store.forget(&self.id).await?;
         let stored = self.store.load(&self.id).await?.unwrap_or_default();

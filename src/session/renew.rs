@@ -12,7 +12,7 @@ use super::{
     lesson::{Taught, usable_fields},
     refresh::{Call, Renewed},
     relay::kept,
-    write::{TRIES, contended},
+    write::{OK, TRIES, contended},
 };
 use crate::{
     grant::{Generation, Grant},
@@ -101,7 +101,7 @@ impl Session {
                 } else {
                     held.notes.vain
                 },
-                last_refresh: Some((now, "ok".to_owned(), took.as_millis() as u64)),
+                last_refresh: Some((now, OK.to_owned(), took.as_millis() as u64)),
                 ..(*held.notes).clone()
             };
             let Merged {
@@ -218,11 +218,16 @@ impl Session {
     /// Tells of a credential that has come into use.
     pub(super) fn tell_renewed(&self, before: Generation, after: Generation, took: Duration) {
         let millis = took.as_millis();
-        self.record(name::SUCCEEDED, format!("generation {after}, {millis} ms"));
+        let asked = self.inner().asked.clone();
+        self.record_of(
+            name::SUCCEEDED,
+            format!("generation {after}, {millis} ms"),
+            asked.clone().taking(took),
+        );
         Counters::add(&self.counters.refreshes);
         if after > before {
             Counters::add(&self.counters.rotations);
-            self.record(name::ROTATED, format!("generation {after}"));
+            self.record_of(name::ROTATED, format!("generation {after}"), asked);
         }
     }
 }

@@ -7,11 +7,14 @@ use tokio::time::timeout;
 use super::{Session, flight::IN_DOUBT, write::doubt};
 use crate::{
     life::{Attempt, Cause, Failure, Outcome, Reason},
-    store::Lease,
+    store::{self, Lease},
 };
 
 /// How long a flight waits for another one, of another process on the same store.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// No lease is shorter than its renewals take.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How often a token in doubt is sent after its grace, by all processes together.
 const ONCE_A_MINUTE: Duration = Duration::from_secs(60);
@@ -35,8 +38,19 @@ impl Session {
         }
     }
 
+    /// Waits for the lease, with a time limit that leaves half of the server's grace to whoever has it next.
+    pub(super) async fn leased(&self) -> Result<Lease, store::Error> {
+        let limit = self.shared.limits.lease;
+        let grace = self.definition.rules.grace.unwrap_or(limit * 2);
+        let limit = match grace.is_zero() {
+            true => limit,
+            false => limit.min(grace / 2).max(SHORTEST),
+        };
+        self.store.lease(&self.id, limit).await
+    }
+
     pub(super) async fn lease(&self) -> Result<Lease, Failure> {
-        match timeout(LEASE, self.store.lease(&self.id)).await {
+        match timeout(LEASE, self.leased()).await {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => Err(Failure::Store(error.with_causes())),
             Err(_) => Err(elsewhere()),
@@ -81,17 +95,16 @@ impl Session {
         let inner = self.inner();
         let notes = &inner.held.notes;
         let doubt = doubt(notes, attempt.spends.as_deref())?;
-        let (at, result, _) = notes.last_refresh.as_ref()?;
-        if result != IN_DOUBT || doubt.in_grace(self.now(), self.definition.rules.grace) {
+        let (_, result, _) = notes.last_refresh.as_ref()?;
+        let now = self.now();
+        if result != IN_DOUBT || doubt.in_grace(now, self.definition.rules.grace) {
             return None;
         }
-        let recent = self.shared.env.wall().duration_since(*at);
-        recent
-            .is_ok_and(|since| since < ONCE_A_MINUTE)
-            .then(|| Failure::Throttled {
-                until: *at + ONCE_A_MINUTE,
-                why: "it was not answered a moment ago".to_owned(),
-            })
+        let until = inner.refreshed?.after(ONCE_A_MINUTE).at(now);
+        (until > now.wall).then(|| Failure::Throttled {
+            until,
+            why: "it was not answered a moment ago".to_owned(),
+        })
     }
 }
 

@@ -9,14 +9,14 @@ use std::{
 use super::{
     Counters, Current, Session,
     held::Held,
-    history::{self, Event as HistoryEvent, name},
+    history::{self, Event as HistoryEvent, Part, name},
     late::Late,
     lesson::Taught,
 };
 use crate::{
     grant::Generation,
     jar::Key,
-    life::{self, Attempt, Cause, Effect, Event, Holding, Life, Notice, Now},
+    life::{self, Attempt, Cause, Effect, Event, Holding, Life, Moment, Notice, Now},
     rule::inject::Ready,
     store::Lease,
 };
@@ -38,9 +38,13 @@ pub(super) struct Inner {
     pub(super) unsaved: Option<Unsaved>,
     /// An answer to a flight that was given up, until it is taken in.
     pub(super) late: Option<Late>,
+    /// When the last refresh ended, whichever process's it was.
+    pub(super) refreshed: Option<Moment>,
     /// When the keeper looks next, in milliseconds since the epoch.
     pub(super) planned: u64,
     pub(super) last_error: Option<(SystemTime, String)>,
+    /// Who made the flight begin that is under way, or was last; and how long its last call took.
+    pub(super) asked: Part,
 }
 
 /// Newer material than the store's.
@@ -73,18 +77,33 @@ impl Session {
 
     /// Lets the life go on by an event, and does what follows.
     pub(super) fn happen(&self, event: Event) {
+        self.happen_by(event, Part::default());
+    }
+
+    /// As [`happen`](Self::happen), where somebody had a part in it.
+    pub(super) fn happen_by(&self, event: Event, part: Part) {
         let effects = {
             let mut inner = self.inner();
-            self.step(&mut inner, event)
+            let effects = self.step(&mut inner, event);
+            let starts = |effect: &Effect| matches!(effect, Effect::Tell(Notice::Started(_)));
+            if effects.iter().any(starts) {
+                inner.asked = part;
+            }
+            effects
         };
         self.perform(effects);
     }
 
     /// Takes in what is held now, and lets the life go on by the event made of it.
-    pub(super) fn install(&self, held: Held, taught: Taught, event: impl FnOnce(Holding) -> Event) {
+    pub(super) fn install(
+        &self,
+        held: Held,
+        taught: impl Into<Arc<Taught>>,
+        event: impl FnOnce(Holding) -> Event,
+    ) {
         let effects = {
             let mut inner = self.inner();
-            self.put(&mut inner, held, Arc::new(taught), event)
+            self.put(&mut inner, held, taught.into(), event)
         };
         self.perform(effects);
     }
@@ -109,6 +128,10 @@ impl Session {
         let now = self.now();
         let (life, effects) = inner.life.clone().on(event, now, &self.definition.rules);
         inner.life = life;
+        let noted = inner.held.notes.last_refresh.as_ref().map(|(at, ..)| *at);
+        if noted != inner.refreshed.map(|at| at.wall) {
+            inner.refreshed = noted.map(|at| Moment::noted(at, now));
+        }
         self.publish(inner, now);
         effects
     }
@@ -208,14 +231,22 @@ impl Session {
                     Cause::Rejected => "a request was rejected",
                     Cause::Asked => "asked for",
                 };
-                self.record(name::STARTED, why.to_owned());
+                let asked = self.inner().asked.clone();
+                self.record_of(name::STARTED, why.to_owned(), asked);
             }
             // The flight records it with its time.
             Notice::Succeeded => {}
             Notice::Failed(failure) => {
                 let text = failure.to_string();
-                self.inner().last_error = Some((self.shared.env.wall(), text.clone()));
-                self.record(name::FAILED, text);
+                let asked = {
+                    let mut inner = self.inner();
+                    inner.last_error = Some((self.shared.env.wall(), text.clone()));
+                    let asked = inner.asked.clone();
+                    // It is of this failure alone.
+                    inner.asked.took = None;
+                    asked
+                };
+                self.record_of(name::FAILED, text, asked);
             }
             Notice::Degraded => {}
             Notice::Expiring => {
@@ -235,15 +266,26 @@ impl Session {
 
     /// Writes an event into the history, the stream and the log.
     pub(super) fn record(&self, name: &'static str, detail: String) {
+        self.record_of(name, detail, Part::default());
+    }
+
+    /// As [`record`](Self::record), where somebody had a part in it.
+    pub(super) fn record_of(&self, name: &'static str, detail: String, part: Part) {
         let Self { id, shared, .. } = self;
+        let Part {
+            client,
+            request,
+            took,
+        } = part;
+        let (asked_by, took_ms) = (client.as_deref(), took.map(|took| took.as_millis() as u64));
         match name {
             name::FAILED | name::NEEDS_LOGIN | name::EXPIRED => {
-                tracing::warn!(session = %id, detail, "{name}");
+                tracing::warn!(session = %id, detail, asked_by, request, took_ms, "{name}");
             }
             name::REJECTED | name::REPLAYED => {
-                tracing::debug!(session = %id, detail, "{name}");
+                tracing::debug!(session = %id, detail, asked_by, request, took_ms, "{name}");
             }
-            _ => tracing::info!(session = %id, detail, "{name}"),
+            _ => tracing::info!(session = %id, detail, asked_by, request, took_ms, "{name}"),
         }
         let event = HistoryEvent {
             name,
@@ -251,6 +293,9 @@ impl Session {
             client: id.client.as_deref().map(str::to_owned),
             at: shared.env.wall(),
             detail,
+            asked_by: asked_by.map(str::to_owned),
+            request,
+            took_ms,
         };
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.push(event.clone());

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,6 +29,8 @@ pub struct About<'a> {
     pub origin: &'a Origin,
     /// Path and query.
     pub path: &'a str,
+    /// Who asked, where clients have names.
+    pub client: Option<&'a Arc<str>>,
 }
 
 /// The requests that were rejected again, by hash.
@@ -46,6 +48,7 @@ impl About<'_> {
             method,
             origin,
             path,
+            client: _,
         } = self;
         let mut hasher = DefaultHasher::new();
         let path = path.split('?').next();
@@ -105,6 +108,7 @@ mod tests {
                 method: &Method::GET,
                 origin,
                 path,
+                client: None,
             }
         }
         let about = |path: &'static str| ask(&origin, path);

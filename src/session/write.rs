@@ -19,6 +19,9 @@ use crate::{
 /// others loses most of its turns: with eight of them an answer was lost under load.
 pub(super) const TRIES: usize = 64;
 
+/// How a refresh that succeeded is noted.
+pub(super) const OK: &str = "ok";
+
 /// The waits before a save that failed is tried again.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 const SAVE_AGAIN_MAX: Duration = Duration::from_secs(5);
@@ -72,11 +75,16 @@ impl Session {
             }
             let refreshed = stored.grant.obtained_at != inner.held.grant.obtained_at;
             let moved = stored.generation > inner.held.generation;
-            let held = Held {
+            let mut held = Held {
                 skew: inner.held.skew,
                 learnt_at: inner.held.learnt_at.filter(|_| !moved),
                 ..Held::of(stored, &self.definition, &self.store, &self.id)
             };
+            let ours = &inner.held.notes.last_refresh;
+            if held.token == inner.held.token && ours > &held.notes.last_refresh {
+                // It could not be stored yet: the others are still to be told.
+                Arc::make_mut(&mut held.notes).last_refresh.clone_from(ours);
+            }
             let taught = if refreshed {
                 Arc::new(Taught::anew(held.generation))
             } else if moved {
@@ -154,7 +162,7 @@ impl Session {
             return;
         };
         self.shared.spawn(async move {
-            let lease = session.store.lease(&session.id).await;
+            let lease = session.leased().await;
             let settled = match &lease {
                 Ok(_) => session.settle().await,
                 Err(_) => return,
@@ -312,7 +320,10 @@ impl Session {
 /// Returns what a journal says of the refresh token that is held.
 pub(super) fn doubt(notes: &Notes, token: Option<&str>) -> Option<Doubt> {
     let attempt = notes.attempt.as_ref()?;
-    (Some(attempt.token.as_str()) == token).then(|| Doubt::journalled(attempt.started))
+    // What came right before the token's first use is the success that brought it.
+    let ended = notes.last_refresh.as_ref();
+    let ended = ended.is_some_and(|(_, result, _)| result != OK);
+    (Some(attempt.token.as_str()) == token).then(|| Doubt::journalled(attempt.started, ended))
 }
 
 pub(super) fn contended() -> Error {

@@ -121,11 +121,20 @@ fn history(status: &Value) -> String {
     for event in events {
         let part = |key: &str| event[key].as_str().unwrap_or_default();
         let before = if text.is_empty() { "\n" } else { "" };
+        let mut said = vec![part("detail").to_owned()];
+        let took = event["took_ms"].as_u64();
+        // Of one that succeeded it is part of what is said.
+        said.extend(
+            took.filter(|_| part("name") != "refresh.succeeded")
+                .map(|ms| format!("{ms} ms")),
+        );
+        said.extend([part("asked_by"), part("request")].map(str::to_owned));
+        said.retain(|said| !said.is_empty());
         text += &format!(
             "{before}{}  {:<19}  {}\n",
             part("at"),
             part("name"),
-            part("detail")
+            said.join("; ")
         );
     }
     text

@@ -141,12 +141,30 @@ fn what_another_process_left_in_doubt_is_not_put_off_for_our_throttle() {
         ended: None,
         vain: None,
     };
-    let journal = Some(Doubt::journalled(at(2)));
+    let journal = Some(Doubt::journalled(at(2), true));
     let (doubtful, _) = life.on(stored(journal), now(2), &rules);
     assert!(doubtful.due_at(now(2), &rules) < Some(at(10)));
     // It was answered.
     let (settled, _) = doubtful.on(stored(None), now(3), &rules);
     assert_eq!(settled.due_at(now(3), &rules), Some(at(60)));
+}
+
+/// Another process has refreshed, spent what that brought, and died: a flight from before ends with the first, and keeps in
+/// mind the second (life 98895).
+#[test]
+fn a_flight_that_was_overtaken_forgets_no_later_doubt() {
+    let (life, rules) = fresh();
+    let (life, _) = life.on(Event::Asked, now(0), &rules);
+    let stored = Event::Stored {
+        held: held(2),
+        doubt: Some(Doubt::journalled(at(2), false)),
+        ended: None,
+        vain: None,
+    };
+    let (life, _) = life.on(stored, now(2), &rules);
+    let (life, _) = life.on(Event::Outcome(Outcome::Superseded), now(3), &rules);
+    assert!(life.doubt().is_some());
+    assert!(life.due_at(now(3), &rules) < Some(at(10)));
 }
 
 #[test]

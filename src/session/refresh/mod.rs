@@ -98,7 +98,7 @@ pub enum Outcome {
 }
 
 /// A new credential.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Renewed {
     /// Fields of the grant; those that are not named stay.
     pub fields: Vec<(String, Secret)>,

@@ -3,11 +3,14 @@
 //! Between the decision to spend a token and its first byte on the way lie a connection and a handshake, and a process
 //! can be suspended anywhere. So the lease is looked at once more, at the last moment; and a call that is given up
 //! before that moment loses the right to send anything, and is known not to have been sent. So does one before whose moment
-//! the answer to an earlier call comes, and one whose time was over when its process went on.
+//! its token is overtaken, by the answer to an earlier call for instance, and one whose time was over when its process went on.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU8, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use tokio::time::Instant;
@@ -15,15 +18,17 @@ use tokio::time::Instant;
 use crate::store::Witness;
 
 /// Of one call. Clones are one permit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Permit {
     state: Arc<AtomicU8>,
     lease: Witness,
-    /// Whether something newer is at hand than what would be sent.
-    newer: Arc<AtomicBool>,
+    /// Tells whether something newer is at hand than what would be sent.
+    overtaken: Option<Arc<Overtaken>>,
     /// When nobody waits for the answer any more.
     until: Option<Instant>,
 }
+
+type Overtaken = dyn Fn() -> bool + Send + Sync;
 
 const OPEN: u8 = 0;
 const USED: u8 = 1;
@@ -33,11 +38,11 @@ const REVOKED: u8 = 2;
 
 impl Permit {
     /// Makes one that is good for as long as the lease is held and nothing newer is at hand.
-    pub fn under(lease: Witness, newer: Arc<AtomicBool>) -> Self {
+    pub fn under(lease: Witness, overtaken: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self {
             state: Arc::default(),
             lease,
-            newer,
+            overtaken: Some(Arc::new(overtaken)),
             until: None,
         }
     }
@@ -51,7 +56,8 @@ impl Permit {
     /// Asks for the right to send, right before that is done; `false`: nothing may be sent.
     pub fn take(&self) -> bool {
         let late = self.until.is_some_and(|until| Instant::now() >= until);
-        if late || self.newer.load(Ordering::Acquire) || !self.lease.is_held() {
+        let overtaken = || self.overtaken.as_ref().is_some_and(|overtaken| overtaken());
+        if late || !self.lease.is_held() || overtaken() {
             self.revoke();
             return false;
         }
@@ -77,8 +83,16 @@ impl Permit {
     }
 }
 
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Permit").field(&self.state).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     #[test]
@@ -89,6 +103,22 @@ mod tests {
         assert!(!permit.is_revoked());
         let permit = Permit::default();
         assert!(permit.revoke() && permit.revoke());
+        assert!(!permit.take() && permit.is_revoked());
+    }
+
+    #[test]
+    fn what_is_overtaken_is_not_sent() {
+        let newer = Arc::new(AtomicBool::new(false));
+        let overtaken = Arc::clone(&newer);
+        let permit = || {
+            let overtaken = Arc::clone(&overtaken);
+            Permit::under(Witness::default(), move || {
+                overtaken.load(Ordering::Relaxed)
+            })
+        };
+        assert!(permit().take());
+        newer.store(true, Ordering::Relaxed);
+        let permit = permit();
         assert!(!permit.take() && permit.is_revoked());
     }
 

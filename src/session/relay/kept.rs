@@ -199,20 +199,6 @@ impl Session {
         };
         Ok(spent.then_some(kept.relayed))
     }
-
-    /// Returns what a client is told instead of the answer to its own call, if another process was faster with a later
-    /// one: what that brought is held, and nobody would know the refresh token that this did.
-    pub(super) async fn told_instead(
-        &self,
-        relay: &Relay,
-        brought: Option<Secret>,
-    ) -> Result<Option<Relayed>, Failure> {
-        let holds = self.inner().held.grant.field(REFRESH_TOKEN).cloned();
-        if relay.capture.coalesce && brought.is_some() && holds != brought {
-            return self.told_again(relay).await;
-        }
-        Ok(None)
-    }
 }
 
 #[cfg(test)]

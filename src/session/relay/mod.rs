@@ -1,7 +1,9 @@
 //! A client's own refresh: its request with the real refresh token in it, under the same rules as ours (lease, look
 //! again, journal, call, store, publish), and its answer for all who asked at once.
 
+mod asking;
 pub(super) mod kept;
+mod refused;
 #[cfg(test)]
 mod tests;
 
@@ -16,30 +18,23 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use http::{HeaderMap, StatusCode};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
+use self::{asking::Told, refused::Refused};
 use super::{
     Session,
-    held::{ACCESS_TOKEN, REFRESH_TOKEN},
-    history::name,
-    refresh::{Answered, Call, Permit, Renewed},
+    calls::Calls,
+    held::REFRESH_TOKEN,
+    history::{Part, name},
     write::doubt,
 };
 use crate::{
     auth,
-    life::{Attempt, Cause, Effect, Failure, Outcome, journal},
-    rule::{Capture, Target, capture},
+    life::{Attempt, Cause, Effect, Failure, journal},
+    rule::{Capture, Target},
     secret::Secret,
-    store::{self, Durability, Lease},
+    store::{self, Lease},
 };
-
-/// The waits before a token whose use was not answered is sent again, while the server's grace lasts.
-const AGAIN: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
 
 /// How long a client waits at most for a token in doubt, and how long a refresh that brought no other refresh token
 /// is told again.
@@ -48,6 +43,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// A client's own refresh.
 #[derive(Clone)]
 pub struct Relay {
+    /// Who it is, where clients have names.
+    pub client: Option<Arc<str>>,
     /// With all that the session's captures take from such an answer.
     pub capture: Capture,
     /// What the client has for a refresh token.
@@ -76,6 +73,14 @@ enum Presented {
     Earlier,
     /// None of the session's.
     Foreign,
+}
+
+/// What a client's refresh spends.
+struct Spending {
+    token: Secret,
+    attempt: Attempt,
+    /// Whether it may have been spent before.
+    doubted: bool,
 }
 
 /// A relay under way, which others may join.
@@ -141,33 +146,52 @@ impl Session {
         let _permits = self.shared.permits(Some(&relay.request.url.origin)).await;
         let mut lease = self.right_to_refresh().await?;
         loop {
-            match self.relay_under(&mut lease, &relay).await {
-                // Nothing was sent, for another process has or had the right to, or something newer has come.
-                Err(Failure::Unsent(_)) if self.has_late() || !lease.is_held() => {
-                    self.hold(&mut lease).await?;
-                }
-                relayed => {
+            let mut untold = None;
+            let mut spends = match self.what_to_spend(&relay).await {
+                Ok(spends) => spends,
+                Err(told) => {
                     self.let_go_of(Some(lease));
+                    return told;
+                }
+            };
+            let mut calls = Calls::default();
+            let relayed = self.spend(&relay, &mut lease, &mut spends, (&mut calls, &mut untold));
+            match relayed.await.transpose() {
+                Some(relayed) => {
+                    let kept = match untold {
+                        Some(refused) if !calls.has_one() => {
+                            self.notes_first(lease, refused);
+                            None
+                        }
+                        _ => Some(lease),
+                    };
+                    self.leave(calls, spends.attempt, kept);
                     return relayed;
+                }
+                None => {
+                    self.leave(calls, spends.attempt, None);
+                    self.hold(&mut lease).await?;
                 }
             }
         }
     }
 
-    async fn relay_under(&self, lease: &mut Lease, relay: &Relay) -> Result<Relayed, Failure> {
-        self.take_up(true).await.map_err(unstored)?;
-        self.take_late().await;
+    /// Looks what is to be spent; else says what the client is told without that.
+    async fn what_to_spend(&self, relay: &Relay) -> Result<Spending, Result<Relayed, Failure>> {
+        let taken_up = self.take_up(true).await;
+        taken_up.map_err(|error| Err(unstored(error)))?;
+        let next = self.inner().held.notes.calls + 1;
+        self.take_late(next).await;
         if relay.capture.coalesce
-            && let Some(told) = self.told_again(relay).await?
+            && let Some(told) = self.told_again(relay).await.map_err(Err)?
         {
-            return Ok(told);
+            return Err(Ok(told));
         }
         let held = self.inner().held.clone();
-        let mut doubted = doubt(&held.notes, held.token.as_deref()).is_some();
+        let doubted = doubt(&held.notes, held.token.as_deref()).is_some();
         let Some(token) = held.grant.field(REFRESH_TOKEN).cloned() else {
-            return Err(Failure::Misconfigured(
-                "no refresh token is held".to_owned(),
-            ));
+            let why = "no refresh token is held".to_owned();
+            return Err(Err(Failure::Misconfigured(why)));
         };
         let rules = &self.definition.rules;
         let attempt = Attempt {
@@ -184,169 +208,70 @@ impl Session {
             overtaken: false,
             asked: None,
         };
-        if let Some(failure) = self.not_answered_just_now(&attempt) {
-            return Err(failure);
+        match self.not_answered_just_now(&attempt) {
+            Some(failure) => Err(Err(failure)),
+            None => Ok(Spending {
+                token,
+                attempt,
+                doubted,
+            }),
         }
-        let mut number = self.may_spend(lease, &attempt).await?;
-        self.record(name::STARTED, "asked by a client".to_owned());
+    }
+
+    /// Asks, and makes the answer the session's; `None`: something newer has come than what was spent, or would have been,
+    /// and all is looked at again.
+    async fn spend(
+        &self,
+        relay: &Relay,
+        lease: &mut Lease,
+        spends: &mut Spending,
+        (calls, untold): (&mut Calls, &mut Option<Refused>),
+    ) -> Result<Option<Relayed>, Failure> {
+        let Some(number) = self.may_spend(lease, &spends.attempt).await? else {
+            return Ok(None);
+        };
+        let asked = Part::of_client(relay.client.clone());
+        self.inner().asked = asked.clone();
+        self.record_of(name::STARTED, "asked by a client".to_owned(), asked);
         let began = Instant::now();
-        let sends = (&mut *lease, &attempt, &mut number);
-        let answered = self.ask_for(relay, &token, sends, &mut doubted);
-        let answered = match answered.await {
-            Ok(answered) => answered,
+        let answered = self.ask_for(relay, (lease, number), spends, calls).await;
+        let took = began.elapsed();
+        let Spending {
+            token,
+            attempt,
+            doubted,
+        } = spends;
+        let (answered, renewal) = match answered {
+            Ok(Some(Told { answered, renewal })) => (answered, renewal),
+            Ok(None) => return Ok(None),
             Err(failure) => {
-                self.refused(&failure, doubted, began.elapsed()).await;
+                let unknown = (*doubted, calls.are_open());
+                *untold = self.refused(&failure, unknown, took).await;
                 return Err(failure);
             }
         };
-        let took = began.elapsed();
-        match self.renewal(relay, &answered, &token) {
-            Ok(mut renewed) => {
+        match renewal {
+            Ok(renewed) => {
                 self.counters.attempt("ok", took);
-                renewed.of = Call {
-                    number,
-                    spent: attempt.spends.clone(),
-                };
                 let brought = renewed.field(REFRESH_TOKEN).cloned();
                 let right = lease.witness();
-                if let Some(next) = self.renewed(renewed, &attempt, took, &right).await {
+                if let Some(next) = self.renewed(renewed, attempt, took, &right).await {
                     self.perform(vec![Effect::Refresh(next)]);
                 }
-                if let Some(told) = self.told_instead(relay, brought).await? {
-                    return Ok(told);
+                // Another process was faster with a later call: nobody would know the refresh token that this one brought.
+                let holds = self.inner().held.grant.field(REFRESH_TOKEN).cloned();
+                if brought.is_some() && holds != brought && self.overtaken(attempt).is_some() {
+                    return Ok(None);
                 }
             }
-            Err(failure) => self.refused(&failure, doubted, took).await,
+            Err(failure) => *untold = self.refused(&failure, (*doubted, false), took).await,
         }
-        Ok(Relayed {
+        Ok(Some(Relayed {
             status: answered.status,
             headers: answered.headers,
             body: answered.body,
-            spent: Some(token),
-        })
-    }
-
-    /// Looks again, and journals, before each call.
-    async fn may_spend(&self, lease: &mut Lease, attempt: &Attempt) -> Result<u64, Failure> {
-        match self.prepare(lease, attempt).await {
-            Ok(number) => Ok(number),
-            Err(Outcome::Failed(failure)) => Err(failure),
-            Err(_) => Err(Failure::Store("it was refreshed meanwhile".to_owned())),
-        }
-    }
-
-    /// Sends the client's request, and again while it was not answered and the server's grace lasts.
-    async fn ask_for(
-        &self,
-        relay: &Relay,
-        token: &Secret,
-        (lease, attempt, number): (&mut Lease, &Attempt, &mut u64),
-        doubted: &mut bool,
-    ) -> Result<Answered, Failure> {
-        let (began, grace) = (Instant::now(), self.definition.rules.grace);
-        let grace = grace.unwrap_or(SOON).min(SOON);
-        let mut waits = AGAIN.into_iter();
-        loop {
-            let request = auth::Request {
-                body: Secret::new((relay.body)(token.expose())),
-                ..relay.request.clone()
-            };
-            let permit = Permit::under(lease.witness(), Arc::clone(&self.late_at_hand));
-            // A process that was suspended goes on here, and its client was given up long ago.
-            let permit = permit.until(Instant::now() + attempt.limit);
-            let call = Arc::clone(&self.refresh).relay(request, permit.clone());
-            let failure = match timeout(attempt.limit, call).await {
-                Ok(Ok(answered)) => return Ok(answered),
-                Ok(Err(failure)) => failure,
-                Err(_) => {
-                    let millis = attempt.limit.as_millis();
-                    match permit.revoke() {
-                        true => Failure::Unsent(format!("it took {millis} ms to connect")),
-                        false => Failure::InDoubt {
-                            why: format!("no answer within {millis} ms"),
-                            answered: false,
-                        },
-                    }
-                }
-            };
-            let wait = waits.next().filter(|wait| began.elapsed() + *wait < grace);
-            match (&failure, wait) {
-                (Failure::InDoubt { .. }, Some(wait)) => sleep(wait).await,
-                _ => return Err(failure),
-            }
-            *doubted = true;
-            // The process may have been suspended meanwhile, and the token be spent by another.
-            if began.elapsed() >= grace {
-                return Err(failure);
-            }
-            *number = self.may_spend(lease, attempt).await?;
-        }
-    }
-
-    /// Reads an answer as a new credential.
-    fn renewal(
-        &self,
-        relay: &Relay,
-        answered: &Answered,
-        token: &Secret,
-    ) -> Result<Renewed, Failure> {
-        if let Some(trouble) = answered.trouble() {
-            return Err(trouble);
-        }
-        let status = answered.status;
-        if !status.is_success() {
-            return Err(Failure::Terminal(format!("status {}", status.as_u16())));
-        }
-        let answer = capture::Answer {
-            headers: &answered.headers,
-            body: &answered.body,
-        };
-        let taken = capture::take(&relay.capture.answer, answer)
-            .map_err(|error| Failure::NotAnAnswer(error.to_string()))?;
-        if !taken.fields.iter().any(|(field, _)| field == ACCESS_TOKEN) {
-            return Err(Failure::NotAnAnswer("no access token".to_owned()));
-        }
-        let mut renewed = if self.definition.recipe.cookies.enabled {
-            let before = Arc::clone(&self.inner().held.jar);
-            Renewed::of_answer(&before, &relay.request.url, answered)
-        } else {
-            Renewed {
-                skew: answered.skew(),
-                ..Renewed::default()
-            }
-        };
-        renewed.take(taken.fields, answered);
-        if relay.capture.coalesce {
-            let answer = kept::keep(answered, Some(token), std::slice::from_ref(&relay.capture));
-            let answer = answer.map(|answer| (kept::ANSWER.to_owned(), answer));
-            renewed.fields.extend(answer);
-        }
-        Ok(renewed)
-    }
-
-    /// Notes a refresh that brought nothing. What was answered is not in doubt, unless it was before.
-    async fn refused(&self, failure: &Failure, doubted: bool, took: Duration) {
-        self.counters.attempt(failure.name(), took);
-        self.record(name::FAILED, format!("asked by a client: {failure}"));
-        let in_doubt = matches!(failure, Failure::InDoubt { .. } | Failure::NotAnAnswer(_));
-        let now = self.shared.env.wall();
-        let noted = async {
-            self.note(Durability::Written, |notes| {
-                if matches!(failure, Failure::InDoubt { .. }) {
-                    // Whoever has the lease next sends it no sooner than after a minute, if its grace is over.
-                    let took = took.as_millis() as u64;
-                    notes.last_refresh = Some((now, failure.name().to_owned(), took));
-                } else if !in_doubt && !doubted {
-                    notes.attempt = None;
-                }
-            })
-            .await?;
-            // The life learns what the journal says now.
-            self.take_up(true).await
-        };
-        if let Err(error) = noted.await {
-            tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
-        }
+            spent: Some(token.clone()),
+        }))
     }
 
     async fn presented(&self, presented: &str) -> Result<Presented, store::Error> {

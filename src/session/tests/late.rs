@@ -79,6 +79,29 @@ fn late_by(bench: &Bench, seconds: u64) {
     }
 }
 
+/// A flight that has the right connects while what came late for another one's call is stored: it sends nothing any more
+/// (life 270923).
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_while_it_connects_is_not_sent_again() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    let began = tokio::time::Instant::now();
+    late_by(&bench, 30);
+    let _ = session.refresh_now().await;
+    bench.authority.forget_faults();
+    let calls = bench.authority.calls();
+    tokio::time::sleep_until(began + Duration::from_secs(28)).await;
+    let slow = Fault::SlowConnect(Duration::from_secs(3));
+    bench.authority.then(slow);
+    let _ = session.refresh_now().await;
+    assert_eq!(bench.authority.calls(), calls, "it was not sent again");
+    assert_eq!(session.status().state, "fresh");
+    assert_eq!(stored_token(&bench, &session).await, "rt-2");
+    pass(7400.0).await;
+    assert!(!bench.authority.is_revoked());
+}
+
 async fn stored_token(bench: &Bench, session: &Session) -> String {
     let stored = bench.store.load(&session.id).await.unwrap().unwrap();
     let token = stored.grant.field("refresh_token").unwrap();

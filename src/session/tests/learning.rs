@@ -1,6 +1,8 @@
 //! What answers teach: rotation, order, rejections, captured fields, seeds.
 
-use futures_util::future::join_all;
+use std::{mem, pin::pin};
+
+use futures_util::{future::join_all, poll};
 
 use super::super::{
     Verdict,
@@ -9,7 +11,8 @@ use super::super::{
 use super::*;
 use crate::{
     rule::{RefreshKind, sample},
-    store::Store,
+    secret::Secret,
+    store::{Store, Stored},
 };
 
 #[tokio::test(start_paused = true)]
@@ -86,6 +89,72 @@ async fn parallel_answers_all_find_their_place() {
     let stored = bench.store.load(&session.id).await.unwrap().unwrap();
     assert_eq!(stored.cookies.len(), 64);
     assert_eq!(stored.generation, Generation(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_of_a_moment_are_stored_together() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(cookies(&["sid"])).await;
+    let lines: Vec<[String; 2]> = (0..16)
+        .map(|n| [format!("sid={n}"), format!("c{n}=v")])
+        .collect();
+    let learnt = lines.iter().map(|[sid, other]| {
+        let session = &session;
+        async move { answer(session, Generation(0), false, &[sid, other]).await }
+    });
+    let turn = session.writing.lock().await;
+    let mut learnt = pin!(join_all(learnt));
+    assert!(poll!(&mut learnt).is_pending());
+    let waiting = mem::take(&mut *session.untaught());
+    let (together, outcome) = session.learn_some(&waiting).await;
+    assert!(outcome.is_ok());
+    assert_eq!(together, 16);
+    let stored = bench.store.load(&session.id).await.unwrap().unwrap();
+    assert_eq!(stored.generation, Generation(16));
+    assert_eq!(stored.cookies.len(), 17);
+    assert!(sent(&session, &bench).starts_with("sid=15; "));
+    assert_eq!(count(&session, "session.rotated"), 16);
+    drop((turn, waiting));
+}
+
+/// What `restore` goes back to is what was held right before, however many answers came in that moment.
+#[tokio::test(start_paused = true)]
+async fn a_new_refresh_token_begins_another_change() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    let (seen, headers) = (session.generation(), HeaderMap::new());
+    let origin: Origin = "https://auth.example".parse().unwrap();
+    let taught = [
+        vec![("access_token", "at-a")],
+        vec![("access_token", "at-b"), ("refresh_token", "rt-b")],
+        vec![("access_token", "at-c")],
+    ];
+    let learnt = taught.map(|fields| {
+        let fields = fields.into_iter();
+        session.learn(Answer {
+            seen,
+            origin: &origin,
+            path: "/token",
+            headers: &headers,
+            rejected: false,
+            fields: fields
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+        })
+    });
+    let turn = session.writing.lock().await;
+    let mut learnt = pin!(join_all(learnt));
+    assert!(poll!(&mut learnt).is_pending());
+    let waiting = mem::take(&mut *session.untaught());
+    assert_eq!(session.learn_some(&waiting).await.0, 1);
+    assert_eq!(session.learn_some(&waiting[1..]).await.0, 2);
+    let field = |stored: &Stored| stored.grant.field("access_token").unwrap().clone();
+    let stored = bench.store.load(&session.id).await.unwrap().unwrap();
+    assert_eq!(field(&stored), Secret::from("at-c"));
+    let before = bench.store.previous(&session.id).await.unwrap().unwrap();
+    assert_eq!(field(&before), Secret::from("at-a"));
+    drop((turn, waiting));
 }
 
 #[tokio::test(start_paused = true)]

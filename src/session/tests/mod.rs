@@ -4,10 +4,12 @@ mod cooldown;
 mod doubt;
 mod figures;
 mod heartbeat;
+mod history;
 mod late;
 mod learning;
 mod once;
 mod people;
+mod places;
 mod providers;
 mod refreshing;
 mod shared;
@@ -24,7 +26,7 @@ use super::{About, Answer, Current, Session, bench::Bench};
 use crate::{grant::Generation, origin::Origin};
 
 /// What the requests of these tests ask for.
-fn about() -> About<'static> {
+pub(super) fn about() -> About<'static> {
     asks("/")
 }
 
@@ -34,6 +36,7 @@ fn asks(path: &str) -> About<'_> {
         method: &http::Method::GET,
         origin: &ORIGIN,
         path,
+        client: None,
     }
 }
 
@@ -79,6 +82,6 @@ fn count(session: &Session, name: &str) -> usize {
     names(session).iter().filter(|n| **n == name).count()
 }
 
-async fn pass(seconds: f64) {
+pub(super) async fn pass(seconds: f64) {
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
 }

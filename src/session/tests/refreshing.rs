@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::super::{
     Unusable, Verdict,
     bench::{Bench, bearer},
-    double::{Authority, Fault},
+    double::{Authority, Away, Fault},
     history::name,
 };
 use super::*;
@@ -44,8 +44,10 @@ async fn a_thousand_rejections_at_once_cause_one_refresh() {
         };
         assert_eq!(injected(&newer), "Bearer at-2");
     }
-    assert_eq!(bench.authority.calls(), 2);
-    assert!(began.elapsed() <= Duration::from_millis(110));
+    let (took, refreshes) = (began.elapsed(), bench.authority.calls() - 1);
+    println!("1000 rejections at once: {refreshes} refresh of 100 ms, all answered after {took:?}");
+    assert_eq!(refreshes, 1);
+    assert!(took <= Duration::from_millis(110));
     // A late one of the old generation needs none.
     assert!(matches!(
         session.reject(seen, about()).await,
@@ -181,23 +183,11 @@ async fn a_host_that_comes_back_is_found_within_five_seconds() {
     let bench = Bench::new();
     let (_sessions, session) = bench.open(bearer()).await;
     session.current().await.unwrap();
-    bench
-        .authority
-        .reachable
-        .store(false, std::sync::atomic::Ordering::SeqCst);
-    let unsent = Failure::Unsent("connection refused".to_owned());
-    for _ in 0..1000 {
-        bench.authority.then(Fault::Say(unsent.clone()));
-    }
+    *bench.authority.away.lock().unwrap() = Some(Away::Refuses);
     pass(3600.0 + 8.0 * 3600.0).await;
-    let attempts = bench.authority.calls();
+    let attempts = bench.authority.called_at.lock().unwrap().len();
     assert!(attempts < 8 * 60 + 20, "{attempts}");
-    // The host is there again.
-    bench.authority.forget_faults();
-    bench
-        .authority
-        .reachable
-        .store(true, std::sync::atomic::Ordering::SeqCst);
+    *bench.authority.away.lock().unwrap() = None;
     pass(5.5).await;
     assert!(session.ready().is_some());
     assert_eq!(count(&session, name::RECOVERED), 1);
@@ -290,18 +280,6 @@ async fn a_new_credential_that_is_not_accepted_does_not_replace_the_old() {
     session.refresh_now().await.unwrap();
     assert!(!bench.authority.is_revoked());
     assert_eq!(session.status().state, "fresh");
-}
-
-#[tokio::test(start_paused = true)]
-async fn many_sessions_share_the_places() {
-    let mut bench = Bench::new();
-    bench.limits.refreshes_per_host = 1;
-    let (_sessions, session) = bench.open(bearer()).await;
-    let permit = session.shared.permits(session.refresh.host()).await;
-    let waiting = tokio::time::timeout(Duration::from_secs(5), session.current());
-    assert!(waiting.await.is_err());
-    drop(permit);
-    assert!(session.current().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
 use crate::{
@@ -125,9 +125,10 @@ async fn what_a_token_endpoint_may_say_is_sorted() {
 
 #[tokio::test]
 async fn a_host_that_is_not_there_was_sent_nothing() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", gone.local_addr().unwrap());
-    drop(gone);
+    // Nobody listens at a port that is taken, and nobody else can take it meanwhile.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let origin = format!("http://{}", taken.local_addr().unwrap());
     let server = Server {
         origin: origin.parse().unwrap(),
         asked: Arc::default(),
@@ -145,6 +146,33 @@ async fn a_host_that_is_not_there_was_sent_nothing() {
         missing.to_string().contains("refresh_token is not defined"),
         "{missing}"
     );
+}
+
+/// What a server looks like from here that is away: its name unknown, or its SYNs unanswered; nothing was sent to either.
+/// (That it refuses, says 502 or HTML is in the cases above.)
+#[tokio::test]
+async fn what_cannot_be_connected_was_sent_nothing() {
+    // Its queue is full, and nobody empties it: what comes now is dropped.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = silent.listen(1).unwrap();
+    let address = silent.local_addr().unwrap();
+    let mut queue = Vec::new();
+    let short = Duration::from_millis(300);
+    while let Ok(next) = tokio::time::timeout(short, TcpStream::connect(address)).await {
+        queue.push(next.unwrap());
+        assert!(queue.len() < 100);
+    }
+    for origin in [format!("http://{address}"), "http://no.invalid".to_owned()] {
+        let server = Server {
+            origin: origin.parse().unwrap(),
+            asked: Arc::default(),
+        };
+        let recipe = oauth2(&server);
+        let failure = failure(ask(recipe.clone(), spend(&[("refresh_token", "RT1")])).await);
+        assert_eq!(failure.name(), "unsent", "{origin}: {failure}");
+        assert!(!make(recipe).probe().await, "{origin}");
+    }
 }
 
 #[tokio::test]

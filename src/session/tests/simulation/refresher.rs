@@ -100,6 +100,7 @@ impl Refresher {
             return None;
         }
         let relay = Relay {
+            client: None,
             capture: session.recipe().captures[0].clone(),
             presented: self.token.as_str().into(),
             request: auth::Request {

@@ -1,0 +1,154 @@
+//! A client's refresh that brought nothing, and what the others are told of it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::super::{
+    Session,
+    flight::IN_DOUBT,
+    history::name,
+    late::{AGAIN, LATE},
+};
+use crate::{
+    life::Failure,
+    store::{self, Durability, Lease},
+};
+
+/// A client's refresh that brought nothing.
+pub(super) struct Refused {
+    failure: Failure,
+    /// An earlier call with the token was not answered.
+    doubted: bool,
+    /// One may still be answered.
+    awaited: bool,
+    at: SystemTime,
+    took: Duration,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn is_unanswered(&self) -> bool {
+        self.awaited || matches!(self.failure, Failure::InDoubt { .. })
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Notes a refresh that brought nothing; returns what could not be noted and is to be.
+    pub(super) async fn refused(
+        &self,
+        failure: &Failure,
+        (doubted, awaited): (bool, bool),
+        took: Duration,
+    ) -> Option<Refused> {
+        self.counters.attempt(failure.name(), took);
+        let asked = self.inner().asked.clone().taking(took);
+        let detail = format!("asked by a client: {failure}");
+        self.record_of(name::FAILED, detail, asked);
+        let refused = Refused {
+            failure: failure.clone(),
+            doubted,
+            awaited,
+            at: self.shared.env.wall(),
+            took,
+        };
+        let error = self.note_refused(&refused).await.err()?;
+        tracing::warn!(session = %self.id, %error, "the session's notes were not stored");
+        refused.is_unanswered().then_some(refused)
+    }
+
+    /// Lets go of the lease when it is noted that the token is in doubt: whoever has it next does not send the token a
+    /// moment later.
+    pub(super) fn notes_first(self: &Arc<Self>, lease: Lease, refused: Refused) {
+        let session = Arc::clone(self);
+        self.shared.spawn(async move {
+            let began = Instant::now();
+            let stop = session.shared.stop.clone();
+            while began.elapsed() < LATE
+                && stop.run_until_cancelled(sleep(AGAIN)).await.is_some()
+                && session.note_refused(&refused).await.is_err()
+            {}
+            session.let_go_of(Some(lease));
+        });
+    }
+
+    /// What was answered is not in doubt, unless it was before.
+    async fn note_refused(&self, refused: &Refused) -> Result<(), store::Error> {
+        let Refused {
+            failure,
+            doubted,
+            at,
+            took,
+            awaited: _,
+        } = refused;
+        self.note(Durability::Written, |notes| match failure {
+            // Whoever has the lease next sends it no sooner than after a minute, if its grace is over.
+            _ if refused.is_unanswered() => {
+                let took = took.as_millis() as u64;
+                notes.last_refresh = Some((*at, IN_DOUBT.to_owned(), took));
+            }
+            Failure::NotAnAnswer(_) => {}
+            _ if *doubted => {}
+            _ => notes.attempt = None,
+        })
+        .await?;
+        // The life learns what the journal says now.
+        self.take_up(true).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{asks, recipe, standin, started},
+        *,
+    };
+    use crate::{
+        session::{
+            bench::Bench,
+            double::{Authority, Fault},
+            tests::{about, pass},
+        },
+        store::Store,
+    };
+
+    /// The store takes no note when a client's refresh is given up: the right to refresh is kept until it does.
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_note_a_clients_doubt_keeps_the_right() {
+        let mut authority = Authority::new();
+        authority.grace = Duration::ZERO;
+        let bench = Bench::of(authority);
+        let Store::Memory(store) = &bench.store else {
+            unreachable!("tests are in memory")
+        };
+        let mut recipe = recipe(true);
+        recipe.refresh.grace = Some(Duration::ZERO);
+        let (_sessions, one) = started(&bench, recipe.clone()).await;
+        let (_others, two) = bench.peer().open(recipe).await;
+        store.rough().begin(1);
+        bench.authority.then(Fault::LoseRequest);
+        let presented = standin(&one);
+        let asked = one.relay(asks(&one, &presented));
+        let (asked, ()) = tokio::join!(asked, async {
+            pass(0.02).await;
+            store.rough().fill(true);
+        });
+        assert!(matches!(asked, Err(Failure::InDoubt { .. })), "{asked:?}");
+        store.rough().fill(false);
+        // At once, before it is tried again to note it.
+        for _ in 0..10 {
+            two.reject(two.generation(), about()).await;
+            assert_eq!(bench.authority.calls(), 2);
+            pass(5.0).await;
+        }
+        pass(30.0).await;
+        assert_eq!(bench.authority.calls(), 3, "once a minute");
+        assert!(two.ready().is_some());
+    }
+}

@@ -1,0 +1,147 @@
+//! A client is told that there is no answer, or was suspended, and the answer comes all the same.
+
+use super::*;
+use crate::{session::double::Authority, store::Store};
+
+/// Asks as a client does, and hears that there is no answer to several calls, of which these take so many seconds and the
+/// others are lost before the server has them.
+async fn is_not_answered(bench: &Bench, session: &Session, late: &[u64]) {
+    let late = late.iter();
+    late.for_each(|seconds| {
+        let late = Fault::Late(Duration::from_secs(*seconds));
+        bench.authority.then(late);
+    });
+    for _ in 0..4 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+    let told = session.relay(asks(session, &standin(session))).await;
+    assert!(matches!(told, Err(Failure::InDoubt { .. })), "{told:?}");
+    bench.authority.forget_faults();
+}
+
+/// Of two late answers that to the later call counts, whichever comes first (life 450151).
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_no_client_waits_for_is_taken() {
+    for (late, later) in [(40, 20), (20, 40)] {
+        let bench = Bench::new();
+        let mut recipe = recipe(true);
+        recipe.refresh.kind = RefreshKind::None;
+        let (_sessions, session) = bench.open(recipe.clone()).await;
+        relayed(&session, "rt-0").await;
+        let presented = standin(&session);
+        is_not_answered(&bench, &session, &[late, later]).await;
+        let calls = bench.authority.calls();
+        assert_eq!(calls, 4, "one, two late ones, and one that never arrived");
+        sleep(Duration::from_secs(60)).await;
+        let again = relayed(&session, &presented).await;
+        assert_eq!(token(&again), "at-3");
+        let (_others, other) = bench.peer().open(recipe).await;
+        assert_eq!(token(&relayed(&other, &presented).await), "at-3");
+        assert_eq!(bench.authority.calls(), calls, "nothing is sent again");
+        let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+        assert_eq!(stored.notes.attempt, None);
+        relayed(&session, &standin(&session)).await;
+        assert!(!bench.authority.is_revoked());
+    }
+}
+
+/// Within the grace, a flight of ours that has the right sends the token once more: a call in between may have made void
+/// what the late answer brings (life 34300).
+#[tokio::test(start_paused = true)]
+async fn within_the_grace_it_is_asked_once_more() {
+    let mut authority = Authority::new();
+    authority.grace = Duration::from_secs(60);
+    let bench = Bench::of(authority);
+    let mut recipe = recipe(true);
+    recipe.refresh.grace = Some(Duration::from_secs(60));
+    let (_sessions, session) = started(&bench, recipe).await;
+    let faults = [
+        Fault::Late(Duration::from_secs(12)),
+        // With these our own flight begins at once; while its second call connects, the answer to the client's comes.
+        Fault::LoseAnswer,
+        Fault::SlowConnect(Duration::from_secs(3)),
+    ];
+    for fault in faults {
+        bench.authority.then(fault);
+    }
+    let told = session.relay(asks(&session, &standin(&session))).await;
+    assert!(matches!(told, Err(Failure::InDoubt { .. })), "{told:?}");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(stored_token(&bench, &session).await, "rt-4");
+    sleep(Duration::from_secs(7400)).await;
+    relayed(&session, &standin(&session)).await;
+    assert!(!bench.authority.is_revoked());
+}
+
+/// The store is locked when the client is given up, and the answer comes meanwhile: the right to refresh is kept until it
+/// is stored (life 74320).
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_at_hand_keeps_the_right() {
+    let bench = Bench::new();
+    let Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    let (_others, other) = bench.peer().open(recipe(true)).await;
+    let presented = standin(&session);
+    bench.authority.then(Fault::Late(Duration::from_secs(4)));
+    let (told, ()) = tokio::join!(session.relay(asks(&session, &presented)), async {
+        sleep(Duration::from_secs(2)).await;
+        store.rough().lock(true);
+    });
+    assert!(matches!(told, Err(Failure::Store(_))), "{told:?}");
+    let calls = bench.authority.calls();
+    let (told, ()) = tokio::join!(other.relay(asks(&other, &presented)), async {
+        sleep(Duration::from_secs(1)).await;
+        store.rough().lock(false);
+    });
+    assert_eq!(token(&told.unwrap()), "at-2");
+    assert_eq!(bench.authority.calls(), calls);
+    assert!(!bench.authority.is_revoked());
+}
+
+/// A process is suspended with a client's call on its way, and another one refreshes: what the client is told is known
+/// (lives 40252 and 295848).
+#[tokio::test(start_paused = true)]
+async fn who_was_overtaken_is_told_what_is_held() {
+    for coalesce in [true, false] {
+        let bench = Bench::new();
+        let Store::Memory(store) = &bench.store else {
+            unreachable!("tests are in memory")
+        };
+        store.rough().begin(1);
+        let mut recipe = recipe(coalesce);
+        recipe.refresh.kind = RefreshKind::None;
+        let (_sessions, session) = bench.open(recipe.clone()).await;
+        relayed(&session, "rt-0").await;
+        let (_others, other) = bench.peer().open(recipe).await;
+        bench.authority.then(Fault::Late(Duration::from_secs(3)));
+        let presented = standin(&session);
+        let (told, refreshed) = tokio::join!(session.relay(asks(&session, &presented)), async {
+            sleep(Duration::from_secs(1)).await;
+            store.take_away(store);
+            relayed(&other, &presented).await
+        });
+        assert_eq!(token(&refreshed), "at-3");
+        let expected = if coalesce { 3 } else { 4 };
+        assert_eq!(token(&told.unwrap()), format!("at-{expected}"));
+        let held = stored_token(&bench, &session).await;
+        assert_eq!(held, format!("rt-{expected}"));
+        assert!(!bench.authority.is_revoked());
+    }
+}
+
+/// The call after one that was not answered is not even sent: that does not settle what became of the first.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_does_not_hide_what_was() {
+    let bench = Bench::new();
+    let (_sessions, session) = started(&bench, recipe(true)).await;
+    bench.authority.then(Fault::LoseRequest);
+    let unsent = Failure::Unsent("no route".to_owned());
+    bench.authority.then(Fault::Say(unsent));
+    let told = session.relay(asks(&session, &standin(&session))).await;
+    assert!(matches!(told, Err(Failure::Unsent(_))), "{told:?}");
+    let stored = bench.store.load(session.id()).await.unwrap().unwrap();
+    assert!(stored.notes.attempt.is_some());
+}

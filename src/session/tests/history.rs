@@ -1,0 +1,79 @@
+//! What the history tells of a refresh: who asked, for what, and how long it took.
+
+use std::{sync::Arc, time::Duration};
+
+use super::super::{
+    bench::{Bench, bearer},
+    double::{Away, Fault},
+    history::{Event, name},
+};
+use super::*;
+
+/// The last event of a name: who asked, for what, and how long it took.
+fn last(session: &Session, of: &str) -> (Option<String>, Option<String>, Option<u64>) {
+    let mut events = session.history().into_iter().rev();
+    let Event {
+        asked_by,
+        request,
+        took_ms,
+        ..
+    } = events.find(|event| event.name == of).expect(of);
+    (asked_by, request, took_ms)
+}
+
+fn count(session: &Session, of: &str) -> usize {
+    let events = session.history();
+    events.iter().filter(|event| event.name == of).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_history_says_who_asked_and_how_long_it_took() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    let alice = Arc::from("alice");
+    let asks = About {
+        client: Some(&alice),
+        ..asks("/v1/me?key=secret")
+    };
+    let request = Some("GET https://site.example:443/v1/me".to_owned());
+    let who = Some("alice".to_owned());
+    // She waits for the first token.
+    session.current_for(asks).await.unwrap();
+    let part = |took| (who.clone(), request.clone(), took);
+    assert_eq!(last(&session, name::STARTED), part(None));
+    assert_eq!(last(&session, name::SUCCEEDED), part(Some(100)));
+    assert_eq!(last(&session, name::ROTATED), part(None));
+
+    // Her request is rejected; two calls are not answered, of which the history keeps the last.
+    for _ in 0..2 {
+        bench.authority.then(Fault::LoseAnswer);
+    }
+    session.reject(session.generation(), asks).await;
+    session.replayed(asks);
+    assert_eq!(last(&session, name::REJECTED), part(None));
+    assert_eq!(last(&session, name::STARTED), part(None));
+    assert_eq!(last(&session, name::FAILED), part(Some(50)));
+    assert_eq!(count(&session, name::FAILED), 1);
+    assert_eq!(last(&session, name::SUCCEEDED), part(Some(100)));
+    assert_eq!(last(&session, name::REPLAYED), part(None));
+
+    // Nobody asks for what is done ahead of time: each failure takes as long as nothing comes back.
+    *bench.authority.away.lock().unwrap() = Some(Away::Silent);
+    pass(3600.0).await;
+    assert_eq!(last(&session, name::STARTED), (None, None, None));
+    assert_eq!(last(&session, name::FAILED), (None, None, Some(3334)));
+    let told = session.history();
+    let text = format!("{told:?}");
+    assert!(!text.contains("secret") && !text.contains("rt-"), "{text}");
+
+    // Nor is the store's trouble a matter of time.
+    *bench.authority.away.lock().unwrap() = None;
+    session.refresh_now().await.unwrap();
+    let crate::store::Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    store.rough().fill(true);
+    let _ = tokio::time::timeout(Duration::from_secs(1), session.refresh_now()).await;
+    assert_eq!(last(&session, name::FAILED), (None, None, None));
+}
