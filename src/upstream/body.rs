@@ -28,7 +28,10 @@ use super::{
     silence::Silence,
     unread::Unread,
 };
-use crate::http1::{self, BoxError, Spelling, request::Upgraded};
+use crate::{
+    http1::{self, BoxError, Spelling, request::Upgraded},
+    message::trailers,
+};
 
 /// A request body on its way out.
 #[derive(Debug, Default)]
@@ -195,13 +198,21 @@ impl ClientBody {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.silence.broken();
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map(trailers_cleaned)))
             }
             Poll::Pending => {
                 ready!(self.silence.poll(cx));
                 Poll::Ready(Some(Err("the client sent nothing for too long".into())))
             }
         }
+    }
+}
+
+/// Takes out of trailers what may not stand there, whichever way they go.
+fn trailers_cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(trailers::clean(trailers)),
+        Err(data) => data,
     }
 }
 
@@ -349,7 +360,7 @@ impl HttpBody for Incoming {
                 if matches!(&this.source, Source::Http1(lease) if lease.is_complete()) {
                     this.end();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(trailers_cleaned(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.source = Source::Ended;

@@ -1,10 +1,11 @@
 //! Byte streams to upstreams and from clients: large reads where they pay, no buffer where a peer is idle.
 //!
-//! rustls asks for 4 KiB at a time, which makes four system calls of every full record. [`Chunked`] sits between
-//! the socket and TLS and reads 64 KiB at once, but only once a read has filled what was asked for: a connection
-//! that carries small messages, or none, has no buffer at all. [`Filling`] sits on top of TLS and hands on several
-//! records at once, so that the other side writes them at once. [`Listening`] goes on reading when the upstream has
-//! stopped: one that rejects an upload and hangs up has said why.
+//! rustls' buffered connection, which clients' connections and upstream proxies have, asks for 4 KiB at a time, which
+//! makes four system calls of every full record. [`Chunked`] sits between the socket and TLS and reads 64 KiB at once,
+//! but only once a read has filled what was asked for: a connection that carries small messages, or none, has no buffer
+//! at all. TLS to origins ([`TlsStream`]) asks for as much by itself, and gets it straight from the socket.
+//! [`Filling`] sits on top of TLS and hands on several records at once, so that the other side writes them at once.
+//! [`Listening`] goes on reading when the upstream has stopped: one that rejects an upload and hangs up has said why.
 
 use std::{
     io,
@@ -17,9 +18,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::client::TlsStream;
 
-use super::through::{by_variant, writes_through};
+use super::{
+    through::{by_variant, writes_through},
+    tls_stream::TlsStream,
+};
 /// Any stream of bytes.
 pub use crate::http1::request::Duplex as Io;
 

@@ -98,13 +98,14 @@ impl Keep {
         (Body::Kept(KeptBody(keep.clone())), keep)
     }
 
-    /// Returns the body once more, if all of it that was sent is kept. What the client has not sent yet goes with it;
-    /// the first attempt, if it still wants more, is told that there is none.
+    /// Returns the body once more, and only once, if all of it that was sent is kept. What the client has not sent yet
+    /// goes with it; the first attempt, if it still wants more, is told that there is none.
     pub fn again(&self) -> Option<Body> {
         let mut state = self.lock();
         if state.over {
             return None;
         }
+        state.over = true;
         let bytes = state.bytes as u64;
         self.total.give_back(state.bytes);
         state.bytes = 0;

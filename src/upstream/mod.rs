@@ -28,6 +28,7 @@ mod silence;
 pub mod streams;
 pub(crate) mod through;
 mod tls;
+pub mod tls_stream;
 mod unread;
 
 use std::{

@@ -16,7 +16,6 @@ use std::{
 use http::Response;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 
 use super::{
     Reach, Route, Shared,
@@ -29,6 +28,7 @@ use super::{
     send::Outgoing,
     server_name,
     tls::Alpn,
+    tls_stream::TlsStream,
 };
 use crate::{
     http1::Bounds,
@@ -245,15 +245,14 @@ impl Peer {
         if self.origin.scheme == Scheme::Http {
             return Ok((Filling(Stream::Plain(hop)), false));
         }
-        let connector = TlsConnector::from(self.tls.clone());
-        let connector = connector.with_alpn(alpn.protocols());
-        let handshake = connector.connect(server_name(&self.origin.host)?, hop);
+        let name = server_name(&self.origin.host)?;
+        let handshake = TlsStream::connect(self.tls.clone(), name, alpn.protocols(), hop);
         let stream = match timeout(self.shared.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Error::tls(error)),
             Err(_) => return Err(Error::unsent(Kind::HandshakeTimeout)),
         };
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let is_http2 = stream.alpn_protocol() == Some(b"h2");
         Ok((Filling(Stream::Tls(Box::new(stream))), is_http2))
     }
 

@@ -10,7 +10,11 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderMap, Request, Response, StatusCode, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH,
+    request::Parts,
+};
+use http_body::Body as _;
 use hyper::client::conn::TrySendError;
 use tokio::time::sleep;
 
@@ -54,6 +58,9 @@ impl Peer {
             spelling,
             hears,
         } = request;
+        if head.version == Version::HTTP_2 && body.as_ref().is_none_or(|b| b.is_end_stream()) {
+            say_empty(head);
+        }
         let head = client::Request {
             method: &head.method,
             target: head.uri.path_and_query().map_or("/", |p| p.as_str()),
@@ -139,6 +146,15 @@ impl Peer {
             }
             Err(failed) => Err(put_back(failed, request.head, body)),
         }
+    }
+}
+
+/// Says that there is no body where one is expected: HTTP/2 said so with its frames (RFC 9110 §8.6).
+fn say_empty(head: &mut Parts) {
+    let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
+    if expected && !head.headers.contains_key(CONTENT_LENGTH) {
+        let nothing = HeaderValue::from_static("0");
+        head.headers.insert(CONTENT_LENGTH, nothing);
     }
 }
 
