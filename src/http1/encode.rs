@@ -7,17 +7,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{
-    HeaderMap, HeaderName,
-    header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
-    },
-};
+use http::{HeaderMap, HeaderName, header::TRAILER};
 use http_body::Frame;
 use tokio::io::AsyncWrite;
 
 use super::{Error, head::Length};
+use crate::message::trailers::may_trail;
 
 /// What has to be written. Small pieces are gathered, a large one goes out behind them without a copy.
 #[derive(Debug, Default)]
@@ -246,28 +241,11 @@ fn announced(headers: &HeaderMap) -> Vec<Vec<u8>> {
     names.filter(may).map(<[u8]>::to_vec).collect()
 }
 
-/// Tells whether a field means something behind a body (RFC 9110 §6.5.1): none does that frames, routes or authenticates.
-fn may_trail(name: &HeaderName) -> bool {
-    let never = [
-        &TRANSFER_ENCODING,
-        &CONTENT_LENGTH,
-        &TRAILER,
-        &TE,
-        &HOST,
-        &CONNECTION,
-        &UPGRADE,
-        &AUTHORIZATION,
-        &COOKIE,
-        &SET_COOKIE,
-    ];
-    !never.contains(&name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
-    use http::HeaderValue;
+    use http::{HeaderValue, header::TRANSFER_ENCODING};
     use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;

@@ -114,7 +114,7 @@ fn list_has(headers: &HeaderMap, name: &HeaderName, element: &str) -> bool {
     })
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     *name == CONNECTION
         || *name == TE
         || *name == TRANSFER_ENCODING

@@ -5,3 +5,4 @@ pub mod framing;
 pub mod hop;
 pub mod status;
 pub mod target;
+pub mod trailers;

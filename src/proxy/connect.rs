@@ -6,7 +6,10 @@
 use std::{io, sync::Arc};
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header::VIA};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, VIA},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -348,6 +351,17 @@ fn parse(buffer: &[u8]) -> Result<Option<(Connect, usize)>, Error> {
             HeaderValue::from_bytes(field.value).map_err(|_| bad())?,
         );
     }
+    // What follows the head is the tunnel's: a body would be read as the beginning of something else (RFC 9110 §9.3.6).
+    let body = headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .any(|length| length != "0");
+    if body || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Kind::BadRequest("a CONNECT has no body").into());
+    }
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Err(bad());
+    }
     let target = request.path.ok_or_else(bad)?.to_owned();
     Ok(Some((Connect { target, headers }, length)))
 }
@@ -364,5 +378,20 @@ mod tests {
         assert_eq!(&bytes[length..], b"\x16\x03");
         assert!(parse(b"CONNECT a:443 HTTP/1.1\r\nHo").unwrap().is_none());
         assert!(parse(b"CONNECT a:443 HTTP/1.1\r\nHo st: x\r\n\r\n").is_err());
+        let with =
+            |fields: &str| parse(format!("CONNECT a:443 HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        assert!(
+            with("Host: a:443\r\nContent-Length: 0\r\n")
+                .unwrap()
+                .is_some()
+        );
+        for fields in [
+            "Host: a:443\r\nHost: a:443\r\n",
+            "Content-Length: 3\r\n",
+            "Content-Length: 0\r\nContent-Length: 3\r\n",
+            "Transfer-Encoding: chunked\r\n",
+        ] {
+            assert!(with(fields).is_err(), "{fields}");
+        }
     }
 }

@@ -54,7 +54,7 @@ impl Exchange<'_> {
         body: Body,
         spare: &Spare,
     ) -> Result<Response<Incoming>, Error> {
-        let second = self.is_repeatable(spare).then(|| parts.clone());
+        let second = matches!(spare, Spare::Empty).then(|| parts.clone());
         match (self.dispatch(&mut parts, body).await, second) {
             (Err(failed), Some(mut second)) if self.may_repeat(&failed, spare) => {
                 Ok(self.dispatch(&mut second, Body::Empty).await?)
@@ -63,15 +63,18 @@ impl Exchange<'_> {
         }
     }
 
-    /// Tells whether a request that failed may be sent again although no rule asks for it: a connection ended as it
-    /// was written (RFC 9110 §9.2.2), or the upstream says that it did nothing with it (RFC 9113 §8.7).
-    pub(super) fn may_repeat(&self, failed: &upstream::Error, spare: &Spare) -> bool {
-        let crossed = failed.reused() && failed.sent() == Sent::Maybe;
-        self.is_repeatable(spare) && (crossed || failed.refused_stream())
+    /// Returns the body of another attempt, if a request that failed may be sent again although no rule asks for it.
+    pub(super) fn once_more(&self, failed: &upstream::Error, spare: &Spare) -> Option<Body> {
+        let repeats = failed.refused_stream() || self.may_repeat(failed, spare);
+        repeats.then(|| spare.again()).flatten()
     }
 
-    fn is_repeatable(&self, spare: &Spare) -> bool {
-        matches!(spare, Spare::Empty) && target::is_idempotent(&self.method)
+    /// Tells whether a request without a body that failed may be sent again although no rule asks for it: a connection
+    /// ended as it was written (RFC 9110 §9.2.2), or the upstream says that it did nothing with it (RFC 9113 §8.7).
+    pub(super) fn may_repeat(&self, failed: &upstream::Error, spare: &Spare) -> bool {
+        let crossed = failed.reused() && failed.sent() == Sent::Maybe;
+        let repeats = failed.refused_stream() || crossed && target::is_idempotent(&self.method);
+        matches!(spare, Spare::Empty) && repeats
     }
 
     /// Sends a request and returns the head of its answer.
