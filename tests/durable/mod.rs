@@ -6,6 +6,7 @@ mod disk;
 mod full;
 mod kill;
 mod network;
+mod outage;
 mod patient;
 mod provider;
 mod rekey;

@@ -5,8 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use bytes::Bytes;
-use h2::{Reason, server};
+use h2::{Reason, RecvStream, server};
 use http::{Request, Response};
 
 use crate::support::{
@@ -42,7 +41,7 @@ async fn site(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>) {
             let Ok(mut connection) = server::handshake(stream).await else {
                 return;
             };
-            while let Some(Ok((_, mut respond))) = connection.accept().await {
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let at = next.fetch_add(1, Ordering::SeqCst);
                 let does = does.get(at).copied().unwrap_or(Does::Answers);
@@ -51,11 +50,14 @@ async fn site(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>) {
                     Does::Resets => respond.send_reset(Reason::INTERNAL_ERROR),
                     Does::Drops => return,
                     Does::Answers | Does::AnswersAndLeaves => {
-                        let mut body = respond
-                            .send_response(Response::new(()), false)
-                            .expect("sent");
-                        body.send_data(Bytes::from_static(b"good"), true)
-                            .expect("sent");
+                        // Whoever accepts drives the bodies too.
+                        tokio::spawn(async move {
+                            let whole = is_whole(request).await;
+                            let answer: &[u8] = if whole { b"good" } else { b"cut" };
+                            let sent = respond.send_response(Response::new(()), false);
+                            let sent = sent.expect("sent").send_data(answer.into(), true);
+                            sent.expect("sent");
+                        });
                         if does == Does::AnswersAndLeaves {
                             connection.graceful_shutdown();
                         }
@@ -66,6 +68,20 @@ async fn site(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>) {
     })
     .await;
     (raw, asked)
+}
+
+/// Tells whether a request came with the body that was sent.
+async fn is_whole(request: Request<RecvStream>) -> bool {
+    let expected: &[u8] = if request.method() == "POST" {
+        b"hello"
+    } else {
+        b""
+    };
+    let (mut got, mut body) = (Vec::new(), request.into_body());
+    while let Some(Ok(piece)) = body.data().await {
+        got.extend_from_slice(&piece);
+    }
+    got == expected
 }
 
 async fn facing(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>, Proxy) {
@@ -83,7 +99,7 @@ async fn facing(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>, Proxy) {
 async fn what_http2_origins_may_do() {
     use Does::{Answers, AnswersAndLeaves, Drops, Refuses, Resets};
     // What it does with its requests, the method, the statuses that the client sees, and how often it was asked.
-    let cases: [(&'static [Does], &str, &[u16], usize); 8] = [
+    let cases: [(&'static [Does], &str, &[u16], usize); 9] = [
         (
             &[AnswersAndLeaves, AnswersAndLeaves],
             "GET",
@@ -98,6 +114,7 @@ async fn what_http2_origins_may_do() {
         ),
         // Said to be untouched: sent again, once.
         (&[Refuses], "GET", &[200, 200], 3),
+        (&[Refuses], "POST", &[200, 200], 3),
         (&[Answers, Refuses], "GET", &[200, 200], 3),
         (&[Refuses, Refuses], "GET", &[502, 200], 3),
         // Nobody knows what was done with it: never again by itself, on a new connection.

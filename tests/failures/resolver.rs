@@ -12,7 +12,7 @@ use crate::support::{
     LIMIT,
     child::{Running, resident_kib},
     client::{Answer, Client, Connection, eventually},
-    netns::{End, Net},
+    netns::{End, MOUNT, Net},
     origin::empty,
     proxy::{bearer, proxy},
     tool,
@@ -23,9 +23,6 @@ const CONNECT: Duration = Duration::from_secs(6);
 
 /// More than the threads of a runtime.
 const CROWD: usize = 700;
-
-/// The program's own list of name servers: gone with it.
-const MOUNT: &str = "mount --bind servers /etc/resolv.conf && exec \"$0\" \"$@\"";
 
 /// Where a web server is, within the network namespace.
 const PORT: u16 = 8000;

@@ -11,6 +11,8 @@
 //   POST /control/device            the person types in the code of the body, and consents
 //   GET  /resource…                 200 for a good access token, else 401
 //   POST /control/revoke            ends the access tokens that were used; answers how many
+//   POST /control/away/WHAT         /token is answered with "502" or "html", and that is all; "": no more
+//   POST /control/close             each connection is for one answer of /token
 //   GET  /control/stats             what happened so far
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:https";
@@ -25,6 +27,8 @@ const stats = {
   issued: 0, accepted: 0, rejected: 0, revoked_early: 0,
 };
 const used = new Set();
+let away = "";
+let close = false;
 const seen = new Set();
 
 // Each change is written before it is answered, so that it is true after a kill too.
@@ -163,6 +167,20 @@ const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }
   if (request.url === "/control/revoke") return void revoke(answer);
   if (request.url.startsWith("/interaction/")) return void interaction(request, answer);
   if (request.url === "/control/device") return void device(request, answer);
+  if (request.url === "/control/close") {
+    close = true;
+    return void answer.end();
+  }
+  if (request.url.startsWith("/control/away/")) {
+    away = request.url.slice("/control/away/".length);
+    return void answer.end();
+  }
+  if (request.url === "/token" && close) answer.setHeader("connection", "close");
+  if (request.url === "/token" && away) {
+    const html = { "content-type": "text/html" };
+    answer.writeHead(away === "502" ? 502 : 200, html).end("<html><body>Please wait</body></html>");
+    return;
+  }
   if (request.url === "/token") {
     // Which refresh tokens come, and whether any comes twice, seen on the wire.
     const parts = [];

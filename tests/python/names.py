@@ -1,6 +1,21 @@
-"""A name server for one machine: every name is 127.0.0.1, but those that begin with "gone"."""
+"""A name server for one machine: every name is 127.0.0.1, but those that begin with "gone".
 
+SIGUSR1: from then on all are gone; SIGUSR2: they are back.
+"""
+
+import signal
 import socket
+
+away = False
+
+
+def go(number, _):
+    global away
+    away = number == signal.SIGUSR1
+
+
+signal.signal(signal.SIGUSR1, go)
+signal.signal(signal.SIGUSR2, go)
 
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -10,7 +25,7 @@ while True:
     query, client = server.recvfrom(512)
     end = query.index(b"\0", 12) + 5
     wants_a = query[end - 4 : end - 2] == b"\0\1"
-    gone = query[13:17] == b"gone"
+    gone = away or query[13:17] == b"gone"
     answers = 1 if wants_a and not gone else 0
     head = query[:2] + bytes([0x81, 0x83 if gone else 0x80, 0, 1, 0, answers, 0, 0, 0, 0])
     record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + bytes([127, 0, 0, 1])

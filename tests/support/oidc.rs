@@ -17,8 +17,9 @@ use super::{
     tool::{clean, node, script},
 };
 
-/// The one name that it has.
+/// The one name that it has, and another one.
 pub const HOST: &str = "auth.example.test";
+pub const LOGIN: &str = "login.example.test";
 
 /// The seconds for which a used refresh token is taken again, by a server that can be started again.
 pub const GRACE: u64 = 10;
@@ -53,7 +54,7 @@ impl Server {
 
     async fn new(lifetime: f64, more: Vec<String>, within: Vec<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let identity = TRUSTED.issue(&[HOST], Valid::Now);
+        let identity = TRUSTED.issue(&[HOST, LOGIN], Valid::Now);
         std::fs::write(folder.path().join("cert.pem"), &identity.chain_pem).unwrap();
         std::fs::write(folder.path().join("key.pem"), &identity.key_pem).unwrap();
         assert!(script("node/node_modules/oidc-provider").is_dir());
@@ -131,6 +132,12 @@ pub async fn revoke(client: &Client) -> u64 {
     let url = format!("https://{HOST}/control/revoke");
     let answer = client.post(&url, "x").await.expect(200).json();
     answer["ended"].as_u64().expect("a number")
+}
+
+/// Has the server do something from then on: `close`, `away/502`, `away/html`, `away/`.
+pub async fn tell(client: &Client, what: &str) {
+    let url = format!("https://{HOST}/control/{what}");
+    client.post(&url, "x").await.expect(200);
 }
 
 /// The session of such a server, as configuration.

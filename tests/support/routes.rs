@@ -248,12 +248,14 @@ async fn trailers(body: Incoming) -> Reply {
     let _ = body.collect().await;
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", "42".parse().unwrap());
+    // No client is to see it there (RFC 9110 §6.5.1).
+    trailers.insert("set-cookie", "late=1".parse().unwrap());
     let frames = [
         Ok(Frame::data(Bytes::from_static(b"with trailers"))),
         Ok(Frame::trailers(trailers)),
     ];
     Response::builder()
-        .header(header::TRAILER, "x-checksum")
+        .header(header::TRAILER, "x-checksum, set-cookie")
         .header(header::CONTENT_TYPE, "text/plain")
         .body(StreamBody::new(stream::iter(frames)).boxed_unsync())
         .unwrap()

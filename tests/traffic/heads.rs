@@ -40,6 +40,25 @@ async fn credential_arrives_in_all_four_combinations() {
     }
 }
 
+/// What HTTP/2 says with the end of a stream, HTTP/1.1 says with a length: else some origins answer 411 (RFC 9110 §8.6).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_post_says_so_on_either_version() {
+    let site = origin(&["app.example.test"]).alpn(&["http/1.1"]);
+    let site = site.bearer("t1").start().await;
+    let proxy = proxy().site(&site).bearer("app", "app.example.test", "t1");
+    let proxy = proxy.start().await;
+    for (method, length) in [("POST", Some("0")), ("PUT", Some("0")), ("DELETE", None)] {
+        let request = Request::builder().method(method).uri(site.url("/echo"));
+        let client = proxy.client().h2();
+        client
+            .send(request.body(empty()).unwrap())
+            .await
+            .expect(200);
+        assert_eq!(site.last().version, Version::HTTP_11);
+        assert_eq!(site.last().field("content-length"), length, "{method}");
+    }
+}
+
 /// An origin that offers both is spoken to, whatever the client speaks; a connection carries many requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_carry_many_requests() {
