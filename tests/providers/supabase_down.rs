@@ -23,11 +23,20 @@ async fn the_authorization_server_is_away() {
         let answer = bench.get(&bench.site, "/rest/v1/todos").await.expect(401);
         assert_eq!(answer.json()["code"], "PGRST301", "{fault:?}");
         let before = bench.project.refreshes();
+        let begun = Instant::now();
         for _ in 0..20 {
             bench.get(&bench.site, "/rest/v1/todos").await.expect(401);
         }
-        assert!(bench.project.refreshes() <= before + 2, "{fault:?}");
-        let status = bench.proxy.status("app");
+        // Twice a second at most, in the beginning: a busy machine takes its time for twenty requests.
+        let most = before + 2 + 2 * begun.elapsed().as_secs() as usize;
+        assert!(bench.project.refreshes() <= most, "{fault:?}");
+        let status = loop {
+            let status = bench.proxy.status("app");
+            if status["state"] != "refreshing" {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         assert_eq!(status["state"], "degraded", "{fault:?}: {status}");
         assert!(status["next_refresh_at"].is_string(), "{status}");
     }
