@@ -12,6 +12,7 @@ use super::{
     refresh::{self, Permit, Renewed, Spend},
     renew::Stored,
     right::elsewhere,
+    runner::Unnoted,
     write::doubt,
 };
 use crate::{
@@ -313,7 +314,12 @@ impl Session {
             Failure::Unsent(_) if calls.are_open() => IN_DOUBT,
             _ => failure.name(),
         };
-        notes.last_refresh = Some((now, name.to_owned(), took.as_millis() as u64));
+        let ended = (now, name.to_owned(), took.as_millis() as u64);
+        notes.last_refresh = Some(ended.clone());
+        inner.unnoted = Some(Unnoted {
+            calls: notes.calls,
+            ended,
+        });
         inner.held.notes = Arc::new(notes);
         inner.asked.took = Some(took);
         Outcome::Failed(failure)

@@ -94,6 +94,7 @@ impl Session {
             refreshed: None,
             planned: 0,
             last_error: None,
+            unnoted: None,
             asked: Part::default(),
         };
         let standins = Standins::of(&definition.recipe, &id, store);

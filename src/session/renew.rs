@@ -147,10 +147,12 @@ impl Session {
             };
             // Dead on arrival by our clock: then it is the clock that is wrong, or the server's figure.
             new.ageless = new.view(&self.definition, now).holding.expired(now);
+            let mut inner = self.inner();
+            inner.unnoted = None;
             let taught = if changed {
                 Arc::new(Taught::anew(generation))
             } else {
-                Arc::clone(&self.inner().taught)
+                Arc::clone(&inner.taught)
             };
             return Ok(Stored::InUse(new, taught));
         }

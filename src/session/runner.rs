@@ -38,6 +38,8 @@ pub(super) struct Inner {
     pub(super) unsaved: Option<Unsaved>,
     /// An answer to a flight that was given up, until it is taken in.
     pub(super) late: Option<Late>,
+    /// How a call of ours ended, until that is stored.
+    pub(super) unnoted: Option<Unnoted>,
     /// When the last refresh ended, whichever process's it was.
     pub(super) refreshed: Option<Moment>,
     /// When the keeper looks next, in milliseconds since the epoch.
@@ -45,6 +47,14 @@ pub(super) struct Inner {
     pub(super) last_error: Option<(SystemTime, String)>,
     /// Who made the flight begin that is under way, or was last; and how long its last call took.
     pub(super) asked: Part,
+}
+
+/// The end of a call that the others are still to be told of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Unnoted {
+    /// How many calls had been made with it, by all processes.
+    pub(super) calls: u64,
+    pub(super) ended: (SystemTime, String, u64),
 }
 
 /// Newer material than the store's.
@@ -116,6 +126,9 @@ impl Session {
         event: impl FnOnce(Holding) -> Event,
     ) -> Vec<Effect> {
         let view = held.view(&self.definition, self.shared.env.wall());
+        if held.token != inner.held.token {
+            inner.unnoted = None;
+        }
         inner.held = held;
         inner.ready = view.ready;
         inner.taught = taught;

@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Session, held::Held, lesson::Taught, runner::Unsaved};
+use super::{
+    Session,
+    held::Held,
+    lesson::Taught,
+    runner::{Unnoted, Unsaved},
+};
 use crate::{
     life::{Doubt, Event, Reason},
     store::{Attempt, Change, Committed, Cookies, Durability, Error, Notes, Stored},
@@ -80,10 +85,12 @@ impl Session {
                 learnt_at: inner.held.learnt_at.filter(|_| !moved),
                 ..Held::of(stored, &self.definition, &self.store, &self.id)
             };
-            let ours = &inner.held.notes.last_refresh;
-            if held.token == inner.held.token && ours > &held.notes.last_refresh {
-                // It could not be stored yet: the others are still to be told.
-                Arc::make_mut(&mut held.notes).last_refresh.clone_from(ours);
+            let is_newest = |ours: &Unnoted| ours.calls >= held.notes.calls;
+            inner.unnoted = inner.unnoted.take().filter(is_newest);
+            if let Some(ours) = &inner.unnoted
+                && held.token == inner.held.token
+            {
+                Arc::make_mut(&mut held.notes).last_refresh = Some(ours.ended.clone());
             }
             let taught = if refreshed {
                 Arc::new(Taught::anew(held.generation))
@@ -175,13 +182,13 @@ impl Session {
 
     /// Writes what the life remembers. The caller holds the lease.
     pub(super) async fn settle(&self) -> Result<(), Error> {
-        let (doubt, ended, vain, last_refresh, token, generation) = {
+        let (doubt, ended, vain, unnoted, token, generation) = {
             let inner = self.inner();
             (
                 inner.life.doubt(),
                 inner.life.ended().map(ToString::to_string),
                 inner.life.vain(),
-                inner.held.notes.last_refresh.clone(),
+                inner.unnoted.clone(),
                 inner.held.token.clone(),
                 inner.held.generation,
             )
@@ -204,9 +211,16 @@ impl Session {
             }
             notes.needs_login.clone_from(&ended);
             notes.vain = vain;
-            notes.last_refresh.clone_from(&last_refresh);
+            if let Some(ours) = &unnoted {
+                notes.last_refresh = Some(ours.ended.clone());
+            }
         })
-        .await
+        .await?;
+        let mut inner = self.inner();
+        if inner.unnoted == unnoted {
+            inner.unnoted = None;
+        }
+        Ok(())
     }
 
     /// Notes that what is held is newer than what is stored, and saves it when that is possible again.

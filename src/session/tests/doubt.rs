@@ -270,3 +270,29 @@ async fn an_outage_of_eight_hours_deletes_nothing() {
     pass(65.0).await;
     assert!(session.ready().is_some());
 }
+
+/// The clock is set back, and another process notes that a call was not answered: that is newer than what this one had
+/// read before, whatever the times say (life 386502).
+#[tokio::test(start_paused = true)]
+async fn what_another_notes_counts_when_the_clock_was_set_back() {
+    let mut authority = Authority::new();
+    authority.grace = Duration::ZERO;
+    let bench = Bench::of(authority);
+    let mut recipe = bearer();
+    recipe.refresh.grace = Some(Duration::ZERO);
+    let (_sessions, one) = bench.open(recipe.clone()).await;
+    one.current().await.unwrap();
+    let (_others, two) = bench.peer().open(recipe).await;
+    bench.env.jump(-2_000_000);
+    bench.authority.then(Fault::LoseRequest);
+    let _ = one.refresh_now().await;
+    let calls = bench.authority.calls();
+    for _ in 0..10 {
+        two.reject(two.generation(), about()).await;
+        assert_eq!(bench.authority.calls(), calls, "once a minute");
+        pass(5.0).await;
+    }
+    pass(30.0).await;
+    assert_eq!(bench.authority.calls(), calls + 1);
+    assert!(!bench.authority.is_revoked());
+}
