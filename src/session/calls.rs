@@ -159,6 +159,11 @@ impl Calls {
         !self.open.is_empty() && !self.sent.is_empty()
     }
 
+    /// Tells whether an answer may still come to a later call than this.
+    pub(super) fn await_later_than(&self, number: u64) -> bool {
+        self.are_open() && self.sent.iter().any(|sent| *sent > number)
+    }
+
     /// Tells whether there is no answer, and none can come.
     pub(super) fn are_over(&mut self) -> bool {
         !self.has_one() && !self.are_open()

@@ -30,6 +30,8 @@ pub(super) enum Fault {
     Hang,
     /// It never arrives, but that cannot be known.
     LoseRequest,
+    /// The request takes this long.
+    SlowRequest(Duration),
     /// The answer takes this long.
     Late(Duration),
     /// Nothing comes back; the server acts on it.
@@ -255,6 +257,10 @@ impl Refresh for Double {
                 Some(Fault::Silence) => {
                     let _ = authority.redeem(token.as_deref());
                     std::future::pending().await
+                }
+                Some(Fault::SlowRequest(by)) => {
+                    sleep(by).await;
+                    authority.redeem(token.as_deref())
                 }
                 Some(Fault::Late(by)) => {
                     let answer = authority.redeem(token.as_deref());

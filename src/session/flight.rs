@@ -62,7 +62,7 @@ impl Session {
             if self.inner().life.doubt().is_some()
                 && let Ok(held) = std::mem::replace(&mut lease, Err(elsewhere()))
             {
-                self.settles_first(held);
+                self.notes_first(held, |session| async move { session.settle().await });
             }
         }
         self.leave(calls, attempt, lease.ok());

@@ -18,14 +18,14 @@ use super::{
 };
 use crate::{
     life::{Attempt, Effect},
-    store::{Lease, Witness},
+    store::{self, Lease, Witness},
 };
 
 /// How long an answer that nobody waits for any more is still worth having.
-pub(super) const LATE: Duration = Duration::from_secs(120);
+const LATE: Duration = Duration::from_secs(120);
 
 /// How often it is asked again whether the store can be read, or written.
-pub(super) const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Stands for the number of a call where none is made.
 const NO_CALL: u64 = 0;
@@ -40,7 +40,8 @@ pub(super) struct Late {
 // === impl Session ===
 
 impl Session {
-    /// Ends a flight: what may still come for its calls is waited for, with the lease if it is at hand.
+    /// Ends a flight: what may still come for its calls is waited for, with the lease if it is at hand, or if it would be
+    /// worth more than what is held.
     pub(super) fn leave(
         self: &Arc<Self>,
         mut calls: Calls,
@@ -50,11 +51,22 @@ impl Session {
         if attempt.spends.is_none() || calls.are_over() {
             return self.let_go_of(lease);
         }
-        if !calls.has_one() {
+        if !calls.has_one() && !self.awaits_better(&calls, &attempt) {
             self.let_go_of(lease.take());
         }
         let late = Arc::clone(self).wait_for_late(calls, attempt, lease);
         self.shared.spawn(late);
+    }
+
+    /// Ends a flight that could not store what came late: it is taken when the store can be read and written again.
+    pub(super) fn take_later(self: &Arc<Self>, attempt: Option<Attempt>, lease: Option<Lease>) {
+        match attempt {
+            Some(attempt) if self.has_late() => {
+                let late = Arc::clone(self).wait_for_late(Calls::default(), attempt, lease);
+                self.shared.spawn(late);
+            }
+            _ => self.let_go_of(lease),
+        }
     }
 
     /// Takes what comes for the calls of a flight that is over, one answer after the other: each takes the place of
@@ -67,24 +79,52 @@ impl Session {
     ) {
         let stop = self.shared.stop.clone();
         let until = Instant::now() + LATE;
-        while let Some(Some(renewed)) = stop.run_until_cancelled(calls.any(until)).await {
-            self.came_late(&attempt, renewed);
-            loop {
+        let in_grace = Instant::now() + self.grace_left_of(&attempt);
+        loop {
+            while self.has_late() {
                 let may = timeout_at(until, self.may_take_late(&mut lease));
                 select! {
                     biased;
                     Some(renewed) = calls.any(until) => self.came_late(&attempt, renewed),
                     may = stop.run_until_cancelled(may) => {
-                        if let Some(Ok(())) = may {
-                            self.take_late(NO_CALL).await;
+                        if !matches!(may, Some(Ok(()))) {
+                            return self.let_go_of(lease);
                         }
-                        break;
+                        self.take_late(NO_CALL).await;
                     }
                 }
             }
-            self.let_go_of(lease.take());
+            let mut until = until;
+            if Instant::now() < in_grace && self.awaits_better(&calls, &attempt) {
+                until = in_grace;
+            } else {
+                self.let_go_of(lease.take());
+            }
+            match stop.run_until_cancelled(calls.any(until)).await {
+                Some(Some(renewed)) => self.came_late(&attempt, renewed),
+                Some(None) if lease.is_some() => self.let_go_of(lease.take()),
+                Some(None) | None => return self.let_go_of(lease),
+            }
         }
-        self.let_go_of(lease);
+    }
+
+    /// Tells whether what is held came of an earlier call than one that may still be answered: that answer, if there is
+    /// one, is what the server takes, so that nobody is to spend what is held before.
+    fn awaits_better(&self, calls: &Calls, attempt: &Attempt) -> bool {
+        let inner = self.inner();
+        let held = &inner.held;
+        held.notes.came_of.as_ref().is_some_and(|of| {
+            held.token.as_ref() == Some(&of.brought)
+                && attempt.spends.as_ref() == Some(&of.spent)
+                && calls.await_later_than(of.call)
+        })
+    }
+
+    /// Returns for how long the server may take what a flight sent, if its grace has an end.
+    fn grace_left_of(&self, attempt: &Attempt) -> Duration {
+        let grace = self.definition.rules.grace.unwrap_or_default();
+        let age = attempt.started.age(self.now()).unwrap_or(grace);
+        grace.saturating_sub(age)
     }
 
     /// Waits until what came late may be taken, or nobody needs it any more: with the lease, or without it if nobody has
@@ -107,27 +147,35 @@ impl Session {
     }
 
     /// Tells whether nothing newer than what came late is under way: no later call is noted with the token that is
-    /// held, or its grace is over. Else whoever made that may be about to hear its answer, or to ask for it once more.
+    /// held, or it is an answer to one of those, and their grace is over. Else whoever made the later one may be about to
+    /// hear its answer, or to ask for it once more.
     fn is_latest(&self) -> bool {
         let inner = self.inner();
         let held = &inner.held;
         let in_doubt = doubt(&held.notes, held.token.as_deref()).is_some();
         inner.late.as_ref().is_some_and(|late| {
             let is_last = held.notes.calls == late.renewed.of.number;
-            !in_doubt || is_last || self.is_in_grace(held) == Some(false)
+            let of_the_same = late.renewed.of.spent == held.token;
+            !in_doubt || is_last || of_the_same && self.is_in_grace(held) == Some(false)
         })
     }
 
-    /// Lets go of the lease when it is stored that the token is in doubt: whoever has the lease next does not send it
-    /// while an answer may still come.
-    pub(super) fn settles_first(self: &Arc<Self>, lease: Lease) {
+    /// Lets go of the lease when it is noted that the token is in doubt: whoever has it next does not send the token a
+    /// moment later, while an answer may still come.
+    pub(super) fn notes_first<F>(
+        self: &Arc<Self>,
+        lease: Lease,
+        note: impl Fn(Arc<Self>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<(), store::Error>> + Send,
+    {
         let session = Arc::clone(self);
         self.shared.spawn(async move {
             let began = Instant::now();
             let stop = session.shared.stop.clone();
             while began.elapsed() < LATE
                 && stop.run_until_cancelled(sleep(AGAIN)).await.is_some()
-                && session.settle().await.is_err()
+                && note(Arc::clone(&session)).await.is_err()
             {}
             session.let_go_of(Some(lease));
         });

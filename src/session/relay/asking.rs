@@ -16,6 +16,7 @@ use crate::{
         calls::Calls,
         held::ACCESS_TOKEN,
         refresh::{self, Answered, Call, Renewed},
+        write::doubt,
     },
     store::Lease,
 };
@@ -64,8 +65,7 @@ impl Session {
             attempt,
             doubted,
         } = spends;
-        let (began, grace) = (Instant::now(), self.definition.rules.grace);
-        let grace = grace.unwrap_or(SOON).min(SOON);
+        let (began, grace) = (Instant::now(), self.grace_left(attempt));
         let mut waits = AGAIN.into_iter();
         loop {
             let request = auth::Request {
@@ -128,6 +128,17 @@ impl Session {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Returns for how long a token is sent again: what is left of its grace, since its first use by any process. A use
+    /// whose grace was over is taken for one that did not arrive.
+    fn grace_left(&self, attempt: &Attempt) -> Duration {
+        let grace = self.definition.rules.grace.unwrap_or(SOON).min(SOON);
+        let now = self.now();
+        let used = doubt(&self.inner().held.notes, attempt.spends.as_deref())
+            .filter(|doubt| doubt.in_grace(now, Some(grace)))
+            .and_then(|doubt| now.wall.duration_since(doubt.since()).ok());
+        grace.saturating_sub(used.unwrap_or_default())
     }
 
     /// Waits for an answer that the client no longer waits for.

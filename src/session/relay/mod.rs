@@ -145,12 +145,13 @@ impl Session {
     async fn relay_once(self: Arc<Self>, relay: Relay) -> Result<Relayed, Failure> {
         let _permits = self.shared.permits(Some(&relay.request.url.origin)).await;
         let mut lease = self.right_to_refresh().await?;
+        let mut before = None;
         loop {
             let mut untold = None;
             let mut spends = match self.what_to_spend(&relay).await {
                 Ok(spends) => spends,
                 Err(told) => {
-                    self.let_go_of(Some(lease));
+                    self.take_later(before, Some(lease));
                     return told;
                 }
             };
@@ -160,7 +161,10 @@ impl Session {
                 Some(relayed) => {
                     let kept = match untold {
                         Some(refused) if !calls.has_one() => {
-                            self.notes_first(lease, refused);
+                            self.notes_first(lease, move |session| {
+                                let refused = refused.clone();
+                                async move { session.note_refused(&refused).await }
+                            });
                             None
                         }
                         _ => Some(lease),
@@ -169,8 +173,12 @@ impl Session {
                     return relayed;
                 }
                 None => {
-                    self.leave(calls, spends.attempt, None);
-                    self.hold(&mut lease).await?;
+                    self.leave(calls, spends.attempt.clone(), None);
+                    if let Err(failure) = self.hold(&mut lease).await {
+                        self.take_later(Some(spends.attempt), None);
+                        return Err(failure);
+                    }
+                    before = Some(spends.attempt);
                 }
             }
         }

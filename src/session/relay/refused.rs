@@ -1,24 +1,15 @@
 //! A client's refresh that brought nothing, and what the others are told of it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, sleep};
-
-use super::super::{
-    Session,
-    flight::IN_DOUBT,
-    history::name,
-    late::{AGAIN, LATE},
-};
+use super::super::{Session, flight::IN_DOUBT, history::name};
 use crate::{
     life::Failure,
-    store::{self, Durability, Lease},
+    store::{self, Durability},
 };
 
 /// A client's refresh that brought nothing.
+#[derive(Clone)]
 pub(super) struct Refused {
     failure: Failure,
     /// An earlier call with the token was not answered.
@@ -63,23 +54,8 @@ impl Session {
         refused.is_unanswered().then_some(refused)
     }
 
-    /// Lets go of the lease when it is noted that the token is in doubt: whoever has it next does not send the token a
-    /// moment later.
-    pub(super) fn notes_first(self: &Arc<Self>, lease: Lease, refused: Refused) {
-        let session = Arc::clone(self);
-        self.shared.spawn(async move {
-            let began = Instant::now();
-            let stop = session.shared.stop.clone();
-            while began.elapsed() < LATE
-                && stop.run_until_cancelled(sleep(AGAIN)).await.is_some()
-                && session.note_refused(&refused).await.is_err()
-            {}
-            session.let_go_of(Some(lease));
-        });
-    }
-
     /// What was answered is not in doubt, unless it was before.
-    async fn note_refused(&self, refused: &Refused) -> Result<(), store::Error> {
+    pub(super) async fn note_refused(&self, refused: &Refused) -> Result<(), store::Error> {
         let Refused {
             failure,
             doubted,

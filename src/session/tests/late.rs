@@ -174,6 +174,38 @@ async fn of_two_processes_late_answers_the_later_calls_stays() {
     }
 }
 
+/// The token that is held came of an earlier call than the one that is answered late, and its own grace is over: an answer
+/// that the flight has at hand to a call with it is worth more (life 295268).
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_what_is_held_is_worth_more() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    let began = tokio::time::Instant::now();
+    let secs = Duration::from_secs;
+    // The first call overtakes the second on the way to the server: what it brought is good, and what that did is not.
+    for fault in [
+        Fault::SlowRequest(secs(4)),
+        Fault::Late(secs(20)),
+        Fault::Hang,
+    ] {
+        bench.authority.then(fault);
+    }
+    let _ = session.refresh_now().await;
+    assert_eq!(stored_token(&bench, &session).await, "rt-3");
+    // Under way with that when the second answer comes.
+    tokio::time::sleep_until(began + secs(23)).await;
+    for fault in [Fault::Late(secs(6)), Fault::Hang, Fault::Hang] {
+        bench.authority.then(fault);
+    }
+    let _ = session.refresh_now().await;
+    tokio::time::sleep_until(began + secs(40)).await;
+    assert_eq!(stored_token(&bench, &session).await, "rt-4");
+    pass(7400.0).await;
+    assert!(!bench.authority.is_revoked());
+    assert_eq!(session.status().state, "fresh");
+}
+
 /// Whoever has spent what an earlier call brought hears what came of that: the answer to a later call does not take its
 /// place meanwhile, and not afterwards either.
 #[tokio::test(start_paused = true)]

@@ -73,32 +73,90 @@ async fn within_the_grace_it_is_asked_once_more() {
     assert!(!bench.authority.is_revoked());
 }
 
-/// The store is locked when the client is given up, and the answer comes meanwhile: the right to refresh is kept until it
-/// is stored (life 74320).
+/// The store is locked when the client is given up, and the answer comes meanwhile, or did right before: the right to
+/// refresh is kept until it is stored (lives 74320 and 297205).
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_at_hand_keeps_the_right() {
+    for late in [4000, 3500] {
+        let bench = Bench::new();
+        let Store::Memory(store) = &bench.store else {
+            unreachable!("tests are in memory")
+        };
+        store.rough().begin(1);
+        let (_sessions, session) = started(&bench, recipe(true)).await;
+        let (_others, other) = bench.peer().open(recipe(true)).await;
+        let presented = standin(&session);
+        let late = Fault::Late(Duration::from_millis(late));
+        bench.authority.then(late);
+        let (told, ()) = tokio::join!(session.relay(asks(&session, &presented)), async {
+            sleep(Duration::from_secs(2)).await;
+            store.rough().lock(true);
+        });
+        assert!(matches!(told, Err(Failure::Store(_))), "{told:?}");
+        let calls = bench.authority.calls();
+        let (told, ()) = tokio::join!(other.relay(asks(&other, &presented)), async {
+            sleep(Duration::from_secs(1)).await;
+            store.rough().lock(false);
+        });
+        assert_eq!(token(&told.unwrap()), "at-2");
+        assert_eq!(bench.authority.calls(), calls);
+        assert!(!bench.authority.is_revoked());
+    }
+}
+
+/// An answer to an earlier call is taken, and a later one may still be answered: nobody spends what the first brought until
+/// that is known, or the server's grace is over (life 314147).
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_call_brought_is_not_spent_at_once() {
     let bench = Bench::new();
-    let Store::Memory(store) = &bench.store else {
-        unreachable!("tests are in memory")
-    };
-    store.rough().begin(1);
-    let (_sessions, session) = started(&bench, recipe(true)).await;
-    let (_others, other) = bench.peer().open(recipe(true)).await;
+    let mut recipe = recipe(false);
+    recipe.refresh.kind = RefreshKind::None;
+    let (_sessions, session) = bench.open(recipe.clone()).await;
+    relayed(&session, "rt-0").await;
+    let (_others, other) = bench.peer().open(recipe).await;
     let presented = standin(&session);
-    bench.authority.then(Fault::Late(Duration::from_secs(4)));
-    let (told, ()) = tokio::join!(session.relay(asks(&session, &presented)), async {
-        sleep(Duration::from_secs(2)).await;
-        store.rough().lock(true);
-    });
-    assert!(matches!(told, Err(Failure::Store(_))), "{told:?}");
-    let calls = bench.authority.calls();
-    let (told, ()) = tokio::join!(other.relay(asks(&other, &presented)), async {
-        sleep(Duration::from_secs(1)).await;
-        store.rough().lock(false);
-    });
-    assert_eq!(token(&told.unwrap()), "at-2");
-    assert_eq!(bench.authority.calls(), calls);
+    let secs = Duration::from_secs;
+    let throttled = bench.env.wall() + secs(20);
+    for fault in [
+        Fault::Late(secs(4)),
+        Fault::Late(secs(5)),
+        Fault::Say(Failure::Throttled {
+            until: throttled,
+            why: "429".to_owned(),
+        }),
+    ] {
+        bench.authority.then(fault);
+    }
+    let told = session.relay(asks(&session, &presented)).await;
+    assert!(matches!(told, Err(Failure::Throttled { .. })), "{told:?}");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(stored_token(&bench, &session).await, "rt-2");
+    assert_eq!(token(&relayed(&other, &presented).await), "at-4");
+    assert_eq!(stored_token(&bench, &session).await, "rt-4");
     assert!(!bench.authority.is_revoked());
+}
+
+/// A client's refresh is sent again within the grace of its token's first use, by whichever process that was (life 362370).
+#[tokio::test(start_paused = true)]
+async fn the_grace_is_counted_from_the_first_use() {
+    let bench = Bench::new();
+    let mut recipe = recipe(false);
+    recipe.refresh.kind = RefreshKind::None;
+    let (_sessions, session) = bench.open(recipe.clone()).await;
+    relayed(&session, "rt-0").await;
+    let (_others, other) = bench.peer().open(recipe).await;
+    let (before, began) = (bench.authority.calls(), Instant::now());
+    for _ in 0..20 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+    for asking in [&session, &other] {
+        let told = asking.relay(asks(asking, &standin(asking))).await;
+        assert!(matches!(told, Err(Failure::InDoubt { .. })), "{told:?}");
+    }
+    let called_at = bench.authority.called_at.lock().unwrap().clone();
+    let last = called_at.last().unwrap().duration_since(began);
+    assert!(last < Duration::from_secs(10), "{last:?}");
+    assert_eq!(bench.authority.calls() - before, 8, "five, and three more");
 }
 
 /// A process is suspended with a client's call on its way, and another one refreshes: what the client is told is known
