@@ -135,8 +135,7 @@ impl Engine {
         session.injected();
         let answer = Answer {
             seen: current.generation,
-            origin: &self.origin,
-            path,
+            about,
             headers: black_box(&self.answer),
             rejected: false,
             fields: Vec::new(),

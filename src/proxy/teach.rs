@@ -51,11 +51,9 @@ impl Exchange<'_> {
             });
             let fields: Vec<_> = own.flat_map(|(_, fields)| fields.iter().cloned()).collect();
             if !fields.is_empty() || headers.contains_key(SET_COOKIE) {
-                let path = self.uri.path();
                 let answer = Answer {
                     seen,
-                    origin: self.origin,
-                    path,
+                    about: self.about(),
                     headers,
                     rejected,
                     fields,
@@ -72,8 +70,7 @@ impl Exchange<'_> {
             }
             let answer = Answer {
                 seen: other.generation(),
-                origin: self.origin,
-                path: self.uri.path(),
+                about: self.about(),
                 headers: &HeaderMap::new(),
                 rejected: false,
                 fields: fields.clone(),

@@ -121,10 +121,15 @@ impl Session {
             }
         };
         let url = &heartbeat.url;
-        let learnt = self.learn(Answer {
-            seen: current.generation,
+        let about = About {
+            method: &Method::GET,
             origin: &url.origin,
             path: &url.path,
+            client: None,
+        };
+        let learnt = self.learn(Answer {
+            seen: current.generation,
+            about,
             headers: &answered.headers,
             rejected: pulse == Pulse::Bad,
             fields: Vec::new(),
@@ -135,12 +140,6 @@ impl Session {
         drop(turn);
         let status = answered.status.as_u16();
         tracing::info!(session = %self.id, status, ?pulse, "heartbeat, a request of our own");
-        let about = About {
-            method: &Method::GET,
-            origin: &url.origin,
-            path: &url.path,
-            client: None,
-        };
         match pulse {
             Pulse::Good => self.vindicate(current.generation, about),
             Pulse::Bad => {

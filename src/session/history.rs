@@ -70,15 +70,9 @@ pub(super) struct History(VecDeque<Event>);
 impl Part {
     /// The part of a request.
     pub(super) fn of(about: About<'_>) -> Self {
-        let About {
-            method,
-            origin,
-            path,
-            client,
-        } = about;
-        let path = path.split('?').next().unwrap_or_default();
+        let (method, origin, path) = (about.method, about.origin, about.path_alone());
         Self {
-            client: client.cloned(),
+            client: about.client.cloned(),
             request: Some(format!("{method} {origin}{path}")),
             took: None,
         }

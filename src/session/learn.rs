@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use http::{HeaderMap, header::SET_COOKIE};
+use http::{HeaderMap, Method, header::SET_COOKIE};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Counters, Session,
+    About, Answer, Counters, Session,
     held::Held,
     history::name,
     lesson::{Lesson, Taught},
@@ -35,8 +35,10 @@ pub(super) struct Untaught {
 #[derive(Debug)]
 struct Owned {
     seen: Generation,
+    method: Method,
     origin: Origin,
     path: String,
+    client: Option<Arc<str>>,
     headers: HeaderMap,
     rejected: bool,
     fields: Vec<(String, Secret)>,
@@ -162,9 +164,9 @@ impl Session {
             Arc::clone(&inner.held.notes)
         };
         self.install(Held { notes, ..held }, taught, Event::Changed);
-        for generation in rotated {
+        for (generation, by) in rotated {
             Counters::add(&self.counters.rotations);
-            self.record(name::ROTATED, format!("generation {generation}"));
+            self.record_of(name::ROTATED, format!("generation {generation}"), by);
         }
     }
 }
@@ -175,8 +177,12 @@ impl Owned {
     fn borrow(&self) -> Answer<'_> {
         Answer {
             seen: self.seen,
-            origin: &self.origin,
-            path: &self.path,
+            about: About {
+                method: &self.method,
+                origin: &self.origin,
+                path: &self.path,
+                client: self.client.as_ref(),
+            },
             headers: &self.headers,
             rejected: self.rejected,
             fields: self.fields.clone(),
@@ -188,8 +194,7 @@ impl From<Answer<'_>> for Owned {
     fn from(answer: Answer<'_>) -> Self {
         let Answer {
             seen,
-            origin,
-            path,
+            about,
             headers,
             rejected,
             fields,
@@ -203,8 +208,10 @@ impl From<Answer<'_>> for Owned {
         }
         Self {
             seen,
-            origin: origin.clone(),
-            path: path.to_owned(),
+            method: about.method.clone(),
+            origin: about.origin.clone(),
+            path: about.path.to_owned(),
+            client: about.client.cloned(),
             headers: kept,
             rejected,
             fields,

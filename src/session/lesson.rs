@@ -183,10 +183,11 @@ impl Lesson {
         answer: &Answer<'_>,
         now: SystemTime,
     ) {
+        let path = answer.about.path_alone();
         for line in answer.headers.get_all(SET_COOKIE) {
             let before = Arc::clone(&self.jar);
             let mut jar = Jar::clone(&before);
-            let outcome = jar.store(answer.origin, answer.path, line.as_bytes(), now);
+            let outcome = jar.store(answer.about.origin, path, line.as_bytes(), now);
             let taken = match outcome.stored {
                 Stored::Same | Stored::Refused(_) => false,
                 Stored::Changed(key) => {

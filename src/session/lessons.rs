@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::SystemTime};
 
 use super::{
-    Answer,
+    About, Answer,
     held::{Definition, Held},
+    history::Part,
     lesson::{Lesson, Taught},
 };
 use crate::{
@@ -19,8 +20,8 @@ pub(super) struct Lessons {
     /// What is held after them.
     pub(super) held: Held,
     pub(super) taught: Arc<Taught>,
-    /// The generations that they made.
-    pub(super) rotated: Vec<Generation>,
+    /// The generations that they made, and whose answers did.
+    pub(super) rotated: Vec<(Generation, Part)>,
     pub(super) held_back: Vec<Key>,
     put: Vec<Cookie>,
     remove: Vec<Key>,
@@ -73,20 +74,21 @@ impl Lessons {
         Arc::make_mut(&mut self.taught).note(&lesson, answer.seen);
         self.keep_previous |= keep_previous;
         self.new_refresh_token |= lesson.new_refresh_token;
-        self.take_in(lesson, now, fingerprint);
+        self.take_in(lesson, answer.about, now, fingerprint);
         true
     }
 
     fn take_in(
         &mut self,
         lesson: Lesson,
+        about: About<'_>,
         now: SystemTime,
         fingerprint: impl FnOnce(&Grant) -> Option<String>,
     ) {
         let held = &mut self.held;
         if lesson.moves {
             held.generation = held.generation.next();
-            self.rotated.push(held.generation);
+            self.rotated.push((held.generation, Part::of(about)));
         }
         if let Some(grant) = lesson.grant {
             if lesson.new_refresh_token {

@@ -168,9 +168,8 @@ pub enum Unusable {
 pub struct Answer<'a> {
     /// The generation that the request was sent with ([`Session::generation`] if it was sent without).
     pub seen: Generation,
-    pub origin: &'a Origin,
-    /// The request's path, for cookies without one.
-    pub path: &'a str,
+    /// What was asked for.
+    pub about: About<'a>,
     pub headers: &'a HeaderMap,
     /// Whether the answer was a rejection: what it sets never makes that rejection look stale, and a deletion of a
     /// required cookie is held back until the refresh has spoken.

@@ -42,17 +42,15 @@ pub(super) struct Stubborn {
 
 // === impl About ===
 
-impl About<'_> {
+impl<'a> About<'a> {
+    /// The path without its query.
+    pub(super) fn path_alone(&self) -> &'a str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+
     fn key(self) -> u64 {
-        let Self {
-            method,
-            origin,
-            path,
-            client: _,
-        } = self;
         let mut hasher = DefaultHasher::new();
-        let path = path.split('?').next();
-        (method, origin, path).hash(&mut hasher);
+        (self.method, self.origin, self.path_alone()).hash(&mut hasher);
         hasher.finish()
     }
 }

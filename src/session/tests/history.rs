@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::super::{
-    bench::{Bench, bearer},
+    bench::{Bench, bearer, cookies},
     double::{Away, Fault},
     history::{Event, name},
 };
@@ -76,4 +76,29 @@ async fn the_history_says_who_asked_and_how_long_it_took() {
     store.rough().fill(true);
     let _ = tokio::time::timeout(Duration::from_secs(1), session.refresh_now()).await;
     assert_eq!(last(&session, name::FAILED), (None, None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_history_says_whose_answer_rotated_a_cookie() {
+    let bench = Bench::new();
+    let mut recipe = cookies(&["sid"]);
+    recipe.inject.clear();
+    let (_sessions, session) = bench.open(recipe).await;
+    let bob = Arc::from("bob");
+    let mut headers = HeaderMap::new();
+    headers.append(SET_COOKIE, "sid=one; Secure".parse().unwrap());
+    let learnt = session.learn(Answer {
+        seen: session.generation(),
+        about: About {
+            client: Some(&bob),
+            ..asks("/read?key=secret")
+        },
+        headers: &headers,
+        rejected: false,
+        fields: Vec::new(),
+    });
+    learnt.await.unwrap();
+    let request = Some("GET https://site.example:443/read".to_owned());
+    let whose = (Some("bob".to_owned()), request, None);
+    assert_eq!(last(&session, name::ROTATED), whose);
 }

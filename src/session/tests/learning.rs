@@ -124,7 +124,6 @@ async fn a_new_refresh_token_begins_another_change() {
     let (_sessions, session) = bench.open(bearer()).await;
     session.current().await.unwrap();
     let (seen, headers) = (session.generation(), HeaderMap::new());
-    let origin: Origin = "https://auth.example".parse().unwrap();
     let taught = [
         vec![("access_token", "at-a")],
         vec![("access_token", "at-b"), ("refresh_token", "rt-b")],
@@ -134,8 +133,7 @@ async fn a_new_refresh_token_begins_another_change() {
         let fields = fields.into_iter();
         session.learn(Answer {
             seen,
-            origin: &origin,
-            path: "/token",
+            about: asks("/token"),
             headers: &headers,
             rejected: false,
             fields: fields
@@ -249,7 +247,6 @@ async fn an_unimportant_cookie_on_every_401_causes_one_refresh() {
 async fn captured_fields_move_the_generation_and_bring_their_expiry() {
     let bench = Bench::new();
     let (_sessions, session) = bench.open(bearer()).await;
-    let origin: Origin = "https://auth.example".parse().unwrap();
     let headers = HeaderMap::new();
     let seen = session.generation();
     let learn = |fields: Vec<(&str, &str)>| {
@@ -258,8 +255,7 @@ async fn captured_fields_move_the_generation_and_bring_their_expiry() {
             .map(|(name, value)| (name.to_owned(), value.into()));
         session.learn(Answer {
             seen,
-            origin: &origin,
-            path: "/token",
+            about: asks("/token"),
             headers: &headers,
             rejected: false,
             fields: fields.collect(),

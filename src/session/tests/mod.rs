@@ -50,15 +50,13 @@ fn injected(current: &Current) -> String {
 
 /// An answer with these `Set-Cookie` fields.
 async fn answer(session: &Session, seen: Generation, rejected: bool, cookies: &[&str]) {
-    let origin: Origin = "https://site.example".parse().unwrap();
     let mut headers = HeaderMap::new();
     for cookie in cookies {
         headers.append(SET_COOKIE, cookie.parse().unwrap());
     }
     let answer = Answer {
         seen,
-        origin: &origin,
-        path: "/",
+        about: about(),
         headers: &headers,
         rejected,
         fields: Vec::new(),

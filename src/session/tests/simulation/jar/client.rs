@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     grant::Generation,
-    session::{self, Current, Session, Verdict},
+    session::{self, About, Current, Session, Verdict},
 };
 
 pub(super) struct Client {
@@ -118,8 +118,10 @@ impl Client {
         headers.extend(set.map(|set| (SET_COOKIE, set.parse().unwrap())));
         let answer = session::Answer {
             seen: with.generation,
-            origin: &site.origin,
-            path: "/",
+            about: About {
+                origin: &site.origin,
+                ..asks("/")
+            },
             headers: &headers,
             rejected: !accepted,
             fields: Vec::new(),
