@@ -141,6 +141,74 @@ async fn each_client_has_a_jar_of_its_own() {
     assert_eq!(known, [Some("alice"), Some("bob")]);
 }
 
+/// Of a session that several clients share, the history tells whose request had a part in what happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_names_the_client() {
+    // One answer rotates the cookie, the other says that it is none.
+    let site = origin(&[HOST])
+        .handler(|request| async move {
+            if request.uri().path() != "/rotates" {
+                return Ok(routes::unauthorized());
+            }
+            let mut reply = routes::text("hello");
+            let cookie = "sid=two; Path=/; Secure; Max-Age=600".parse().unwrap();
+            reply.headers_mut().insert("set-cookie", cookie);
+            Ok(reply)
+        })
+        .start()
+        .await;
+    let proxy = proxy()
+        .site(&site)
+        .config("[clients.alice]\npassword = \"env:ALICE\"\n[clients.bob]\npassword = \"env:BOB\"")
+        .config(format!(
+            "[session.site]\nclients = [\"*\"]\nbind = [{{ host = \"{HOST}\" }}]\n\
+             [session.site.cookies]\nrequired = [\"sid\"]\n[session.site.refresh]\nkind = \"none\"\n"
+        ))
+        .env("ALICE", "wonderland")
+        .env("BOB", "builder")
+        .start()
+        .await;
+    let import = ["import", "site", "--from", "header", "--domain", HOST];
+    let output = proxy.cli_with(&import, "Cookie: sid=one");
+    assert!(output.status.success(), "{output:?}");
+    for (name, password, path, status) in [
+        ("alice", "wonderland", "/rotates?key=secret", 200),
+        ("bob", "builder", "/rejects", 401),
+    ] {
+        let client = as_client(proxy.client(), name, password);
+        client.get(&site.url(path)).await.expect(status);
+    }
+    let output = proxy.cli(&["status", "site", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let events = status["sessions"][0]["history"].as_array();
+    let events = events.expect("a history");
+    let told = |event: &str| {
+        let found = events.iter().rfind(|told| told["name"] == event);
+        let told = found.unwrap_or_else(|| panic!("no {event}: {events:?}"));
+        (told["asked_by"].clone(), told["request"].clone())
+    };
+    assert_eq!(
+        told("session.rotated"),
+        (
+            "alice".into(),
+            format!("GET https://{HOST}:443/rotates").into()
+        )
+    );
+    assert_eq!(
+        told("request.rejected"),
+        (
+            "bob".into(),
+            format!("GET https://{HOST}:443/rejects").into()
+        )
+    );
+    let text = String::from_utf8_lossy(&proxy.cli(&["status", "site"]).stdout).into_owned();
+    assert!(
+        text.contains("alice") && text.contains("/rejects"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+}
+
 /// Without a password, or with a wrong one: 407, and the connection stays open for the right one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_password_is_asked_for() {

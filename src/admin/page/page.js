@@ -120,7 +120,10 @@ function happened(event) {
   const today = date.toDateString() === new Date().toDateString();
   const at = element("time", today ? date.toLocaleTimeString() : date.toLocaleString());
   const session = event.client ? `${event.session} / ${event.client}` : event.session;
-  li.append(at, ` ${session} `, element("b", event.name), ` ${event.detail}`);
+  // Of a refresh that succeeded it is part of what is said.
+  const took = event.took_ms !== null && event.name !== "refresh.succeeded" ? `${event.took_ms} ms` : "";
+  const said = [event.detail, took, event.asked_by, event.request].filter(Boolean).join("; ");
+  li.append(at, ` ${session} `, element("b", event.name), ` ${said}`);
   $("events").prepend(li);
   while ($("events").children.length > 100) $("events").lastChild.remove();
 }
