@@ -1,7 +1,9 @@
-//! Ordinary exchanges over HTTP/1.1, compared to the byte: what the origin gets and what the client gets is what the other
-//! side has sent, apart from the fields that are for one hop only and the credential.
+//! Ordinary exchanges, compared to the byte: what the origin gets and what the client gets is what the other side has sent,
+//! apart from the fields that are for one hop only and the credential. Here over HTTP/1.1, with TLS and without; with
+//! HTTP/2 on either side in `versions`.
 
 mod messages;
+mod versions;
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,7 +11,8 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -17,8 +20,8 @@ use self::messages::{ANSWERS, CHANGED_ANSWERS, CHANGED_REQUESTS, REQUESTS};
 
 use crate::support::{
     client::{Client, Parts},
-    proxy::{Proxy, proxy},
-    raw::{Raw, raw},
+    proxy::{Proxy, bearer, proxy},
+    raw::{Raw, raw, tcp},
 };
 
 const HOST: &str = "app.example.test";
@@ -134,55 +137,102 @@ struct Script {
     got: Mutex<Option<Message>>,
 }
 
-async fn world() -> (Raw, Proxy, Arc<Script>) {
-    let script = Arc::<Script>::default();
-    let origin = raw(HOST, {
-        let script = script.clone();
-        move |mut io, _| {
-            let script = script.clone();
-            async move {
-                while let Some(got) = Message::read(&mut io, false).await {
-                    *script.got.lock().unwrap() = Some(got);
-                    let answer = script.answer.lock().unwrap().clone();
-                    let _ = io.write_all(&answer).await;
-                    let _ = io.flush().await;
-                    let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
-                    if text.contains("connection: close") {
-                        let _ = io.shutdown().await;
-                        return;
-                    }
-                }
+impl Script {
+    /// Hears requests and answers, as it is told.
+    async fn play(self: Arc<Self>, mut io: impl AsyncRead + AsyncWrite + Unpin) {
+        while let Some(got) = Message::read(&mut io, false).await {
+            *self.got.lock().unwrap() = Some(got);
+            let answer = self.answer.lock().unwrap().clone();
+            let _ = io.write_all(&answer).await;
+            let _ = io.flush().await;
+            let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+            if text.contains("connection: close") {
+                let _ = io.shutdown().await;
+                return;
             }
         }
-    })
-    .await;
+    }
+}
+
+async fn world() -> (Raw, JoinHandle<()>, Proxy, Arc<Script>) {
+    let script = Arc::<Script>::default();
+    let (secure, plain) = (script.clone(), script.clone());
+    let origin = raw(HOST, move |io, _| secure.clone().play(io)).await;
+    let (address, task) = tcp(move |io| plain.clone().play(io)).await;
+    let bind = format!("{{ scheme = \"http\", host = \"{HOST}\" }}");
     let proxy = proxy()
         .raw(&origin)
+        .resolve(&format!("{HOST}:80"), address)
         .bearer("app", HOST, "t1")
+        .config(bearer("plain", &bind, "TOKEN_APP"))
         .level("warn")
         .start()
         .await;
-    (origin, proxy, script)
+    (origin, task, proxy, script)
 }
 
-/// One exchange: whether the request and the answer arrived as they were sent, and what came instead.
-async fn exchange(client: &Client, script: &Script, request: &str, answer: &str) -> [String; 2] {
-    let (request, mut answer) = (fill(request), fill(answer));
-    let head_only = request.starts_with(b"HEAD ");
-    if head_only {
-        // Nothing follows the head.
+/// How the client speaks to the proxy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// TLS inside of CONNECT.
+    Tls,
+    /// A URL as the target (RFC 9112 §3.2.2), which becomes a path; `Via` is added (RFC 9110 §7.6.3).
+    Plain,
+}
+
+/// The answer as it is to be written: to HEAD it has no body.
+fn answer_to(request: &[u8], answer: &str) -> Vec<u8> {
+    let mut answer = fill(answer);
+    if request.starts_with(b"HEAD ") {
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
         answer.truncate(end.expect("a head") + 4);
     }
+    answer
+}
+
+/// Takes out what the proxy has to add, and nobody else does.
+fn without_via(message: &mut Message) {
+    let ours = |line: &String| line.to_ascii_lowercase().starts_with("via: 1.1 staysigned");
+    message.head.retain(|line| !ours(line));
+}
+
+/// One exchange: whether the request and the answer arrived as they were sent, and what came instead.
+async fn exchange(
+    client: &Client,
+    way: Way,
+    script: &Script,
+    request: &str,
+    answer: &str,
+) -> [String; 2] {
+    let request = fill(request);
+    let head_only = request.starts_with(b"HEAD ");
+    let answer = answer_to(&request, answer);
     *script.answer.lock().unwrap() = answer.clone();
-    let mut wire = client.stream(&parts()).await.expect("a connection");
-    wire.write_all(&request).await.unwrap();
+    let mut wire = match way {
+        Way::Tls => {
+            let mut wire = client.stream(&parts()).await.expect("a connection");
+            wire.write_all(&request).await.unwrap();
+            wire
+        }
+        Way::Plain => {
+            let mut wire = Box::pin(client.socket().await);
+            let space = request.iter().position(|byte| *byte == b' ');
+            let (method, rest) = request.split_at(space.expect("a request line") + 1);
+            let absolute = [method, b"http://", HOST.as_bytes(), rest].concat();
+            wire.write_all(&absolute).await.unwrap();
+            wire
+        }
+    };
     wire.flush().await.unwrap();
     let got = timeout(LONG, Message::read(&mut wire, head_only)).await;
     let got = got.unwrap_or_else(|_| panic!("no answer to {request:?}"));
     let sent = Message::read(&mut &request[..], false).await;
     let said = Message::read(&mut &answer[..], head_only).await;
-    let arrived = script.got.lock().unwrap().take();
+    let mut arrived = script.got.lock().unwrap().take();
+    let mut got = got;
+    if way == Way::Plain {
+        arrived.iter_mut().chain(&mut got).for_each(without_via);
+    }
     let differs = |one: &Option<Message>, other: &Option<Message>| match one == other {
         true => String::new(),
         false => format!("{one:?}\n  {other:?}"),
@@ -199,47 +249,60 @@ fn parts() -> Parts {
     }
 }
 
-/// At least 98 of a hundred exchanges arrive as they were sent, to the byte; those that do not are known, and why.
-/// `EXCHANGES=all` takes every request with every answer, and not every other.
-#[tokio::test(flavor = "multi_thread")]
-async fn ordinary_exchanges_are_the_same_to_the_byte() {
-    let step = match std::env::var("EXCHANGES") {
+/// Every which answer is taken with a request: `EXCHANGES=all` takes all.
+fn step(usual: usize) -> usize {
+    match std::env::var("EXCHANGES") {
         Ok(all) => {
             assert_eq!(all, "all");
             1
         }
-        Err(_) => 2,
-    };
-    let (_origin, proxy, script) = world().await;
+        Err(_) => usual,
+    }
+}
+
+/// At least 98 of a hundred exchanges arrive as they were sent, to the byte; those that do not are known, and why.
+fn judge(way: &str, wrong: &[String], count: usize, changed: usize) {
+    let (same, all) = (count - wrong.len(), count + changed);
+    let percent = 100.0 * same as f64 / all as f64;
+    println!("{way}: {same} of {all} exchanges are the same to the byte, {percent:.1} %");
+    assert!(wrong.is_empty(), "{way}: {}", wrong.join("\n"));
+    assert!(percent >= 98.0, "{percent:.1} %");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ordinary_exchanges_are_the_same_to_the_byte() {
+    let (_origin, _plain, proxy, script) = world().await;
     let client = proxy.client();
-    let (mut count, mut wrong) = (0, Vec::new());
-    for (number, (request_name, request)) in REQUESTS.iter().enumerate() {
-        for (answer_name, answer) in ANSWERS.iter().skip(number % step).step_by(step) {
-            count += 1;
-            let differs = exchange(&client, &script, request, answer).await.concat();
-            if !differs.is_empty() {
-                wrong.push(format!("{request_name}, {answer_name}: {differs}"));
+    for (way, usual) in [(Way::Tls, 2), (Way::Plain, 4)] {
+        let step = step(usual);
+        // The server as a whole has no path in a URL (RFC 9112 §3.2.4): `*` is tried by itself.
+        let requests = REQUESTS
+            .iter()
+            .filter(|(name, _)| way == Way::Tls || *name != "OPTIONS");
+        let exchange =
+            async |request, answer| exchange(&client, way, &script, request, answer).await;
+        let (mut count, mut wrong) = (0, Vec::new());
+        for (number, (request_name, request)) in requests.enumerate() {
+            for (answer_name, answer) in ANSWERS.iter().skip(number % step).step_by(step) {
+                count += 1;
+                let differs = exchange(request, answer).await.concat();
+                if !differs.is_empty() {
+                    wrong.push(format!("{request_name}, {answer_name}: {differs}"));
+                }
             }
         }
+        let (request, answer) = (REQUESTS[0].1, ANSWERS[0].1);
+        for (change, request) in CHANGED_REQUESTS {
+            let [there, back] = exchange(request, answer).await;
+            assert_ne!(there, "", "{change}: mended, it belongs to the others");
+            assert_eq!(back, "", "{change}");
+        }
+        for (change, answer) in CHANGED_ANSWERS {
+            let [there, back] = exchange(request, answer).await;
+            assert_eq!(there, "", "{change}");
+            assert_ne!(back, "", "{change}: mended, it belongs to the others");
+        }
+        let changed = CHANGED_REQUESTS.len() + CHANGED_ANSWERS.len();
+        judge(&format!("{way:?}"), &wrong, count, changed);
     }
-    let (request, answer) = (REQUESTS[0].1, ANSWERS[0].1);
-    for (change, request) in CHANGED_REQUESTS {
-        let [there, back] = exchange(&client, &script, request, answer).await;
-        assert_ne!(there, "", "{change}: mended, it belongs to the others");
-        assert_eq!(back, "", "{change}");
-    }
-    for (change, answer) in CHANGED_ANSWERS {
-        let [there, back] = exchange(&client, &script, request, answer).await;
-        assert_eq!(there, "", "{change}");
-        assert_ne!(back, "", "{change}: mended, it belongs to the others");
-    }
-    let changed = CHANGED_REQUESTS.len() + CHANGED_ANSWERS.len();
-    let same = count - wrong.len();
-    let percent = 100.0 * same as f64 / (count + changed) as f64;
-    println!(
-        "{same} of {} exchanges are the same to the byte, {percent:.1} %",
-        count + changed
-    );
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(percent >= 98.0, "{percent:.1} %");
 }
