@@ -1,6 +1,7 @@
 //! What goes wrong on the other side, each with its defined answer; and the proxy goes on.
 
 mod answers;
+mod eyeballs;
 mod floods;
 mod frames;
 mod limbo;
