@@ -4,6 +4,7 @@ mod answers;
 mod eyeballs;
 mod floods;
 mod frames;
+mod goaway;
 mod limbo;
 mod ours;
 mod resolver;
