@@ -34,6 +34,43 @@ fn beyond(sites: &[&Origin]) -> Builder {
         .fold(builder, |builder, site| builder.site(site))
 }
 
+/// An upstream proxy, and how it is spoken to.
+struct Upstream {
+    proxy: Proxy,
+    scheme: &'static str,
+}
+
+/// Starts an upstream proxy that is spoken to like this.
+async fn way(mut builder: Builder, scheme: &'static str) -> Upstream {
+    if scheme == "https" {
+        let identity = TRUSTED.issue(&[WAY], Valid::Now);
+        builder = builder
+            .key("listen_tls = { cert = \"way.pem\", key = \"way.key\" }")
+            .file("way.pem", &identity.chain_pem)
+            .file("way.key", &identity.key_pem);
+    }
+    let mut proxy = builder.prepare();
+    let key = proxy.path().join("way.key");
+    if key.exists() {
+        let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+        std::fs::set_permissions(key, mode).unwrap();
+    }
+    proxy.start().await;
+    Upstream { proxy, scheme }
+}
+
+impl Upstream {
+    /// Has another proxy go out by this one, by what the environment says.
+    fn leads(&self, builder: Builder, password: &str) -> Builder {
+        let place = format!("{WAY}:{}", self.proxy.listen.port());
+        let url = format!("{}://inner:{password}@{place}", self.scheme);
+        builder
+            .resolve(&place, self.proxy.listen)
+            .env("http_proxy", &url)
+            .env("HTTPS_PROXY", &url)
+    }
+}
+
 fn inner(token: &str) -> Builder {
     let plain = format!("{{ scheme = \"http\", host = \"{PLAIN}\" }}");
     proxy()
@@ -58,28 +95,8 @@ async fn sessions_work_through_an_upstream_proxy() {
     let plain = origin(&[PLAIN]).bearer(&token).start_plain().await;
     let sites = [&bound, &other, &plain];
     for scheme in ["http", "https", "socks5"] {
-        let mut way = beyond(&sites);
-        if scheme == "https" {
-            let identity = TRUSTED.issue(&[WAY], Valid::Now);
-            way = way
-                .key("listen_tls = { cert = \"way.pem\", key = \"way.key\" }")
-                .file("way.pem", &identity.chain_pem)
-                .file("way.key", &identity.key_pem);
-        }
-        let mut way = way.prepare();
-        let key = way.path().join("way.key");
-        if key.exists() {
-            let mode =
-                <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-            std::fs::set_permissions(key, mode).unwrap();
-        }
-        way.start().await;
-        let place = format!("{WAY}:{}", way.listen.port());
-        let url = format!("{scheme}://inner:open%20sesame@{place}");
-        let builder = inner(&token)
-            .resolve(&place, way.listen)
-            .env("http_proxy", &url)
-            .env("HTTPS_PROXY", &url);
+        let way = way(beyond(&sites), scheme).await;
+        let builder = way.leads(inner(&token), "open%20sesame");
         let proxy = by(builder, "upstream_proxy = \"env\"").await;
         for client in [proxy.client(), proxy.client().h2()] {
             for site in sites {
@@ -87,7 +104,7 @@ async fn sessions_work_through_an_upstream_proxy() {
             }
             assert_eq!(other.last().field("authorization"), None);
         }
-        let log = way.log();
+        let log = way.proxy.log();
         assert_eq!(find(log.as_bytes(), &token), None, "{scheme}");
         for name in [BOUND, OTHER, PLAIN] {
             assert!(log.contains(name), "{scheme}: around it, to {name}: {log}");
@@ -245,41 +262,56 @@ async fn a_way_that_leads_back_is_a_loop() {
     assert!(proxy.log().contains("has passed this proxy before"));
 }
 
-/// Two upstream proxies, one behind the other, each with a password of its own: requests go through both, and so do
-/// refreshes.
+/// Refreshes go where requests go: through an upstream proxy of every kind that asks for a password, and through one that
+/// has another behind it.
 #[tokio::test(flavor = "multi_thread")]
-async fn refreshes_go_through_a_chain_too() {
-    let authority = Authority::new(Policy::lifetime(600.0).without_grace());
-    let pair = authority.login();
-    let site = authority.site("api.example.test").start().await;
-    let last = beyond(&[&site]).start().await;
-    let clients = "[clients.inner]\npassword = \"env:PASSWORD\"";
-    let middle = proxy().config(clients).env("PASSWORD", "another").env(
-        "all_proxy",
-        &format!("http://inner:open%20sesame@{}", last.listen),
-    );
-    let middle = by(middle, "upstream_proxy = \"env\"").await;
-    let inner = proxy()
-        .config(session("app", "api.example.test", ""))
-        .env("ACCESS", &pair.access)
-        .env("REFRESH", &pair.refresh)
-        .env(
-            "all_proxy",
-            &format!("http://inner:another@{}", middle.listen),
-        );
-    let proxy = by(inner, "upstream_proxy = \"env\"").await;
-    for round in 1..=2 {
-        authority.with(|oauth| oauth.revoke_all_access());
-        for client in [proxy.client(), proxy.client().h2()] {
-            client.get(&site.url("/echo")).await.expect(200);
+async fn refreshes_go_through_upstream_proxies_too() {
+    for (scheme, chained) in [
+        ("http", false),
+        ("https", false),
+        ("socks5", false),
+        ("http", true),
+        ("https", true),
+        ("socks5", true),
+    ] {
+        let authority = Authority::new(Policy::lifetime(600.0).without_grace());
+        let pair = authority.login();
+        let site = authority.site("api.example.test").start().await;
+        let last = way(beyond(&[&site]), scheme).await;
+        // The one before it leads there in another way.
+        let middle = match chained {
+            false => None,
+            true => {
+                let clients = "[clients.inner]\npassword = \"env:PASSWORD\"";
+                let builder = proxy().config(clients).env("PASSWORD", "another");
+                let builder = last.leads(builder, "open%20sesame");
+                Some(by(builder, "upstream_proxy = \"env\"").await)
+            }
+        };
+        let builder = proxy()
+            .config(session("app", "api.example.test", ""))
+            .env("ACCESS", &pair.access)
+            .env("REFRESH", &pair.refresh);
+        let builder = match &middle {
+            None => last.leads(builder, "open%20sesame"),
+            Some(middle) => {
+                let url = format!("http://inner:another@{}", middle.listen);
+                builder.env("all_proxy", &url)
+            }
+        };
+        let proxy = by(builder, "upstream_proxy = \"env\"").await;
+        for round in 1..=2 {
+            authority.with(|oauth| oauth.revoke_all_access());
+            for client in [proxy.client(), proxy.client().h2()] {
+                client.get(&site.url("/echo")).await.expect(200);
+            }
+            let counts = authority.with(|oauth| oauth.counts);
+            assert_eq!((counts.granted, counts.refused), (round, 0), "{scheme}");
         }
-        let counts = authority.with(|oauth| oauth.counts);
-        assert_eq!((counts.granted, counts.refused), (round, 0));
-    }
-    for way in [&middle, &last] {
-        assert!(
-            way.log()
-                .contains("CONNECT origin=https://api.example.test:443")
-        );
+        for way in middle.iter().chain([&last.proxy]) {
+            let log = way.log();
+            assert!(log.contains("api.example.test"), "{scheme}: around it");
+            assert_eq!(find(log.as_bytes(), &pair.refresh), None, "{scheme}");
+        }
     }
 }
