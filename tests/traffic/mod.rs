@@ -3,6 +3,7 @@
 mod bodies;
 mod drain;
 mod egress;
+mod events;
 mod expect;
 mod figures;
 mod heads;
