@@ -6,17 +6,21 @@ use std::{
     time::Duration,
 };
 
+use http::{Request, Version};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
     net::TcpStream,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinHandle,
     time::timeout,
 };
 
 use crate::support::{
     child::Running,
-    client::Parts,
+    client::{Parts, Stream},
     content::{Content, Hash},
+    origin::empty,
     proxy::{Proxy, bearer, proxy},
     raw::{Raw, raw, read_head, tcp},
     routes::websocket_accept,
@@ -53,7 +57,7 @@ const UP: u64 = 3_000_000;
 const DOWN: u64 = 5_000_000;
 
 /// A server that sends its first bytes together with the 101, and the rest when it hears the first of the client's.
-async fn server<S>(mut io: S, first: First)
+async fn server<S>(mut io: S, first: First, heard: UnboundedSender<String>)
 where
     S: tokio::io::AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -99,7 +103,7 @@ where
         send.await.shutdown().await.expect("shutdown");
         hash
     };
-    assert_eq!(hash, Content::new(UP, 1).sha256());
+    heard.send(hash).expect("the test goes on");
 }
 
 /// A proxy with a session for a site, with TLS and without.
@@ -117,34 +121,66 @@ async fn before(tls: &Raw, plain: SocketAddr) -> Proxy {
         .await
 }
 
-async fn world(first: First) -> (Raw, JoinHandle<()>, Proxy) {
-    let tls = raw(HOST, move |io, _| server(io, first)).await;
-    let (plain, task) = tcp(move |io| server(io, first)).await;
+/// Servers with TLS and without, the proxy before them, and the hashes of what they have heard.
+async fn world(first: First) -> (Raw, JoinHandle<()>, Proxy, UnboundedReceiver<String>) {
+    let (tell, heard) = unbounded_channel();
+    let told = tell.clone();
+    let tls = raw(HOST, move |io, _| server(io, first, told.clone())).await;
+    let (plain, task) = tcp(move |io| server(io, first, tell.clone())).await;
     let proxy = before(&tls, plain).await;
-    (tls, task, proxy)
+    (tls, task, proxy, heard)
+}
+
+/// How a client opens a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Tls,
+    Plain,
+    /// An extended CONNECT (RFC 8441).
+    Http2,
+}
+
+/// A WebSocket's bytes behind its handshake.
+async fn open(proxy: &Proxy, way: Way) -> Stream {
+    if way == Way::Http2 {
+        let url = format!("https://{HOST}/any").parse().unwrap();
+        let mut connection = proxy.client().h2().open(&url).await.unwrap();
+        let mut request = Request::connect(url).version(Version::HTTP_2);
+        let protocol = hyper::ext::Protocol::from_static("websocket");
+        request.extensions_mut().unwrap().insert(protocol);
+        let request = request.header("sec-websocket-version", "13");
+        let answer = connection.send(request.body(empty()).unwrap()).await;
+        let mut answer = answer.unwrap();
+        assert_eq!(answer.status(), 200);
+        let upgraded = hyper::upgrade::on(&mut answer).await.unwrap();
+        return Box::pin(TokioIo::new(upgraded));
+    }
+    let tls = way == Way::Tls;
+    let parts = Parts {
+        connect: format!("{HOST}:{}", if tls { 443 } else { 80 }),
+        sni: tls.then(|| HOST.to_owned()),
+        tls,
+        h2: false,
+    };
+    let mut io = proxy.client().stream(&parts).await.unwrap();
+    let head = format!(
+        "GET /any HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    );
+    io.write_all(head.as_bytes()).await.unwrap();
+    io.flush().await.unwrap();
+    let head = within("a head", read_head(&mut io)).await.expect("a head");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    io
 }
 
 /// RFC 6455 needs nothing but this: all bytes in both directions, those beside the handshake too, and each end.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_bytes_pass_after_the_upgrade() {
     for first in [First::Client, First::Server] {
-        let (_tls, _plain, proxy) = world(first).await;
-        for tls in [true, false] {
-            let parts = Parts {
-                connect: format!("{HOST}:{}", if tls { 443 } else { 80 }),
-                sni: tls.then(|| HOST.to_owned()),
-                tls,
-                h2: false,
-            };
-            let mut io = proxy.client().stream(&parts).await.unwrap();
-            let head = format!(
-                "GET /any HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
-            );
-            io.write_all(head.as_bytes()).await.unwrap();
-            io.flush().await.unwrap();
-            let head = within("a head", read_head(&mut io)).await.expect("a head");
-            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let (_tls, _plain, proxy, mut heard) = world(first).await;
+        for way in [Way::Tls, Way::Plain, Way::Http2] {
+            let io = open(&proxy, way).await;
             let (mut read, mut write) = tokio::io::split(io);
             let up = async {
                 send(&mut write, Content::new(UP, 1), 0).await;
@@ -162,8 +198,15 @@ async fn any_bytes_pass_after_the_upgrade() {
                 hash.finish()
             };
             let both = timeout(LONG, async { tokio::join!(up, down) }).await;
-            let (_write, hash) = both.unwrap_or_else(|_| panic!("{first:?} first, TLS {tls}"));
-            assert_eq!(hash, Content::new(DOWN, 2).sha256(), "{first:?} {tls}");
+            let (mut write, hash) = both.unwrap_or_else(|_| panic!("{first:?} first, {way:?}"));
+            assert_eq!(hash, Content::new(DOWN, 2).sha256(), "{first:?} {way:?}");
+            if first == First::Server {
+                // Its end has come, and leaves the other direction as it was.
+                write.shutdown().await.unwrap();
+            }
+            let hash = within("the server has heard all", heard.recv()).await;
+            let expected = Content::new(UP, 1).sha256();
+            assert_eq!(hash, Some(expected), "{first:?} {way:?}");
         }
     }
 }
