@@ -19,9 +19,11 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinHandle};
 use crate::support::{
     child::resident_kib,
     client::{Client, Parts, eventually},
+    cost::cpu_time,
     origin::{Origin, origin},
     proxy::{Builder, Proxy, proxy},
     wire::{Wire, status},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -88,8 +90,12 @@ fn dribble(mut socket: TcpStream) -> JoinHandle<()> {
     })
 }
 
-/// Others, who do nothing unusual: 200 requests a second.
+/// Requests a second of [`Others`].
+const RATE: u32 = 200;
+
+/// Others, who do nothing unusual.
 struct Others {
+    begun: Instant,
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<Duration>>,
@@ -108,7 +114,7 @@ impl Others {
             let (stop, done, url) = (stop.clone(), done.clone(), url.to_owned());
             tokio::spawn(async move {
                 let mut slowest = Duration::ZERO;
-                let mut every = tokio::time::interval(Duration::from_secs(1) / (200 / TASKS));
+                let mut every = tokio::time::interval(Duration::from_secs(1) / (RATE / TASKS));
                 let mut connection = client
                     .open(&url.parse().unwrap())
                     .await
@@ -130,20 +136,23 @@ impl Others {
             })
         });
         Self {
+            begun: Instant::now(),
             tasks: tasks.collect(),
             stop,
             done,
         }
     }
 
-    /// Ends, and returns how many were answered and how long the slowest took; an error is a panic.
-    async fn end(self) -> (usize, Duration) {
+    /// Ends, and returns how many were answered, of how many that were due, and how long the slowest took; an error is a
+    /// panic.
+    async fn end(self) -> (usize, usize, Duration) {
+        let due = RATE as f64 * self.begun.elapsed().as_secs_f64();
         self.stop.store(true, Ordering::Relaxed);
         let mut slowest = Duration::ZERO;
         for task in self.tasks {
             slowest = slowest.max(task.await.expect("every request is answered"));
         }
-        (self.done.load(Ordering::Relaxed), slowest)
+        (self.done.load(Ordering::Relaxed), due as usize, slowest)
     }
 }
 
@@ -181,16 +190,19 @@ async fn crowds_that_say_too_little_are_gone() {
     let gone = || (files(&proxy) < before + 64).then_some(());
     let asked = Instant::now();
     eventually("they are gone", limit, gone).await;
-    let (answered, slowest) = others.end().await;
+    let (answered, due, slowest) = others.end().await;
     eprintln!(
-        "{} connections in {opened:?}, {held} files, {grown} KiB more, gone after {:?}; {answered} others, the slowest {slowest:?}",
+        "{} connections in {opened:?}, {held} files, {grown} KiB more, gone after {:?}; {answered} requests of others, \
+         {due} were due, the slowest took {slowest:?}",
         slow.len() + greeted.len() + silent.len(),
         asked.elapsed(),
     );
-    assert!(answered > 100, "{answered} requests of others");
+    // A busy machine may fall behind; the measurement of the whole crowd may not.
+    let least = if whole { due * 9 / 10 } else { 100 };
+    assert!(answered > least, "{answered} requests, {due} were due");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     for slow in slow {
-        slow.abort();
+        within("a slow head is hung up on", slow).await.unwrap();
     }
     let all = 2 * count + count / 10;
     assert!(grown < all * 64, "{grown} KiB for {all} connections");
@@ -296,10 +308,15 @@ async fn files_used_up_come_back() {
     let crowd = many(200, async |_| client.socket().await).await;
     let full = || (files(&proxy) as u64 >= now + 20).then_some(());
     eventually("no file is left", Duration::from_secs(20), full).await;
-    for _ in 0..5 {
+    let (begun, cpu) = (Instant::now(), cpu_time(proxy.pid()));
+    for _ in 0..10 {
         held.get(&site.url("/echo")).await.unwrap().expect(200);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    let (took, cpu) = (begun.elapsed(), cpu_time(proxy.pid()) - cpu);
+    println!("without a file: {cpu:?} of CPU in {took:?}");
+    // One that tries all the time takes a core.
+    assert!(cpu < took / 8, "{cpu:?} of CPU in {took:?}");
     let said = proxy.log().matches("cannot accept connections").count();
     assert!(
         (1..=5).contains(&said),
