@@ -2,6 +2,7 @@
 //! new inputs (docs/operations.md says how), `tests/fuzz.rs` with those of `corpus/` in every test run.
 
 pub mod files;
+pub mod judged;
 pub mod wire;
 
 use std::{
@@ -39,6 +40,7 @@ pub const ALL: &[Fuzzed] = &[
     ("cookies", cookies),
     ("decode", decode),
     ("import", files::import),
+    ("judged", judged::judged),
     ("path", path),
     ("provider", files::provider),
     ("target", target),
