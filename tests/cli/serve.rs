@@ -43,6 +43,31 @@ async fn it_says_what_a_person_needs_and_ends_in_good_order() {
     assert!(tokio::net::TcpStream::connect(listen).await.is_err());
 }
 
+/// Where each client has a session of its own, there may be none yet although the configuration is complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_clients_are_not_said_to_be_missing() {
+    let mut proxy = proxy()
+        .config(
+            "[clients.alice]\npassword = \"env:ALICE\"\n\
+             [session.shop]\nclients = [\"*\"]\nper_client = true\nbind = [{ host = \"shop.example\" }]\n\
+             [session.shop.cookies]\nrequired = [\"sid\"]\n[session.shop.refresh]\nkind = \"none\"\n",
+        )
+        .env("ALICE", "wonderland")
+        .prepare();
+    proxy.start().await;
+    eventually("it says how they come to be", SOON, || {
+        let log = proxy.log();
+        log.contains("staysigned import shop --client CLIENT")
+            .then_some(())
+    })
+    .await;
+    assert!(
+        !proxy.log().contains("add [session.NAME]"),
+        "{}",
+        proxy.log()
+    );
+}
+
 #[test]
 fn no_command_serves_and_logs_json_where_nobody_looks() {
     let proxy = proxy().prepare();

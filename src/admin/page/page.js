@@ -97,7 +97,7 @@ async function draw() {
   const { sessions } = await (await ask("/api/v1/sessions")).json();
   const rows = sessions.map(row);
   if (!rows.length) {
-    const none = element("td", "There is no session yet: add [session.NAME] to the configuration.");
+    const none = element("td", "There is no session yet: add [session.NAME] to the configuration. One with per_client is there for a client that has a grant.");
     none.colSpan = 7;
     const tr = element("tr");
     tr.append(none);

@@ -121,11 +121,17 @@ fn announce(server: &Server, config: &Config, format: Format) {
         ));
     }
     output::note(format_args!("{}{}", head("CA"), ca.display()));
-    if sessions.is_empty() {
+    if config.recipes.is_empty() {
         output::note(format_args!(
             "{}none yet: add [session.NAME] to the configuration, then `kill -HUP {}`",
             head("sessions"),
             std::process::id()
+        ));
+    } else if sessions.is_empty() {
+        output::note(format_args!(
+            "{}none yet: each client has its own, once it has signed in, or with `staysigned import {} --client CLIENT`",
+            head("sessions"),
+            config.recipes[0].name
         ));
     }
     for (n, session) in sessions.iter().enumerate() {

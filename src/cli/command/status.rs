@@ -103,7 +103,9 @@ async fn once(context: &Context, name: Option<&str>) -> Result<Seen, Error> {
 
 fn shown(sessions: &[Value], running: bool) -> String {
     if sessions.is_empty() {
-        return "There is no session yet: add [session.NAME] to the configuration.\n".to_owned();
+        return "There is no session yet: add [session.NAME] to the configuration. One with per_client is there for a \
+                client that has a grant.\n"
+            .to_owned();
     }
     let rows: Vec<Row> = sessions.iter().filter_map(Row::of).collect();
     let table = table::table(&rows, SystemTime::now());
