@@ -29,8 +29,8 @@ const HOST: &str = "app.example.test";
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
 /// `limits.silence` and `limits.idle`; every pause is twice as long.
-const SILENCE: &str = "silence = \"1s\"\nidle = \"1s\"";
-const PAUSE: Duration = Duration::from_secs(2);
+const SILENCE: &str = "silence = \"2s\"\nidle = \"2s\"";
+const PAUSE: Duration = Duration::from_secs(4);
 
 fn streaming(
     content_type: &str,
@@ -92,7 +92,8 @@ fn ways(proxy: &Proxy) -> [(Client, String); 3] {
 /// may wait for its answer as long as it takes (`response_head`: none).
 #[tokio::test(flavor = "multi_thread")]
 async fn pauses_end_no_event_stream_and_no_long_poll() {
-    for alpn in [&["http/1.1"][..], &["h2"]] {
+    let protocols = [&["http/1.1"][..], &["h2"]].into_iter();
+    let worlds = protocols.map(|alpn| async move {
         let (secure, plain) = (site(alpn, false).await, site(alpn, true).await);
         let limits = format!("[limits]\n{SILENCE}\ntunnel_idle = \"60s\"");
         let proxy = bound().site(&secure).site(&plain).config(limits);
@@ -112,13 +113,14 @@ async fn pauses_end_no_event_stream_and_no_long_poll() {
                 read.expect_err("the limit is in force");
             };
             let poll = async {
-                let answer = client.get(&format!("{site}/late/5000")).await.expect(200);
+                let answer = client.get(&format!("{site}/late/6000")).await.expect(200);
                 assert_eq!(answer.json()["method"], "GET");
             };
             tokio::join!(events, text, poll);
         });
         join_all(asked).await;
-    }
+    });
+    join_all(worlds).await;
 }
 
 /// Sets a flag when it is gone.

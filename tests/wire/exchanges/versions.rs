@@ -237,7 +237,7 @@ async fn ordinary_exchanges_over_http2_are_the_same() {
         let to = if legs == Legs::H2H1 { &old } else { &new };
         let proxy = before(to).start().await;
         let client = proxy.client();
-        let step = step(4);
+        let step = step(8);
         let (mut count, mut wrong) = (0, Vec::new());
         // The server as a whole has no form here: `*` is tried by itself.
         let requests = REQUESTS.iter().filter(|(name, _)| *name != "OPTIONS");
