@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use super::LIMIT;
 
@@ -130,6 +130,20 @@ impl Drop for Running {
             kill_all(self.0.id());
         }
         let _ = self.0.wait();
+    }
+}
+
+/// Lets the tests' own process have so many files.
+pub fn raise_files(count: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|files| files >= count as u64);
+    if !enough(limit.current) {
+        assert!(enough(limit.maximum), "{count} files are needed: {limit:?}");
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
+        setrlimit(Resource::Nofile, raised).expect("raise our own limit");
     }
 }
 

@@ -4,12 +4,12 @@ use std::{process::Command, time::Duration};
 
 use futures_util::future::join_all;
 
-use super::proxy::{PROGRAM, Proxy};
+use super::proxy::{Builder, PROGRAM, Proxy};
 
 /// Clients at once.
 const CLIENTS: usize = 16;
 
-/// The same by the build that is measured.
+/// The same by the build that is measured: `STAYSIGNED_PROGRAM` names it.
 pub fn measured(command: &Command) -> Command {
     let program = std::env::var_os("STAYSIGNED_PROGRAM").unwrap_or_else(|| PROGRAM.into());
     let mut other = Command::new(std::path::absolute(program).unwrap());
@@ -21,6 +21,14 @@ pub fn measured(command: &Command) -> Command {
             .filter_map(|(name, value)| Some((name, value?))),
     );
     other
+}
+
+/// Starts the build that is measured.
+pub async fn start(builder: Builder) -> Proxy {
+    let mut proxy = builder.prepare();
+    let serve = measured(&proxy.command(&["serve"]));
+    proxy.start_as(serve).await;
+    proxy
 }
 
 /// Asks so often by each of many clients, on one connection each; returns the proxy's CPU time of one request.

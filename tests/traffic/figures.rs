@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use crate::support::{
-    cost::{a_request, cpu_time, measured},
+    cost::{a_request, cpu_time, start},
     origin::{Origin, origin},
     pki::{crypto, roots},
     proxy::{Builder, Proxy, proxy},
@@ -41,14 +41,6 @@ fn many(site: &Origin) -> Builder {
         builder = builder.resolve(&format!("{}:443", host(number)), site.address);
     }
     builder.bearer("many", "*.many.test", "a-token")
-}
-
-/// Starts the build that is measured.
-async fn start(builder: Builder) -> Proxy {
-    let mut proxy = builder.prepare();
-    let serve = measured(&proxy.command(&["serve"]));
-    proxy.start_as(serve).await;
-    proxy
 }
 
 /// A client that keeps tickets, if it is to.

@@ -1,8 +1,8 @@
 //! Crowds of clients that say nothing, or too little, or too much: limits answer, others go on, memory stays bounded, and
 //! everything comes back.
 //!
-//! `CROWD=5000 cargo test --release --test tests crowds -- --nocapture` is the full number, with the default limits; the
-//! ordinary run is smaller and quicker. The test itself needs two files for each connection (`ulimit -n 20000`).
+//! `CROWD=5000 cargo test --test tests crowds_that -- --nocapture` is the full number, with the default limits, of the
+//! build that `STAYSIGNED_PROGRAM` names; the ordinary run is smaller and quicker.
 
 use std::{
     sync::{
@@ -17,9 +17,9 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinHandle};
 
 use crate::support::{
-    child::resident_kib,
+    child::{raise_files, resident_kib},
     client::{Client, Parts, eventually},
-    cost::cpu_time,
+    cost::{cpu_time, start},
     origin::{Origin, origin},
     proxy::{Builder, Proxy, proxy},
     wire::{Wire, status},
@@ -161,6 +161,7 @@ impl Others {
 #[tokio::test(flavor = "multi_thread")]
 async fn crowds_that_say_too_little_are_gone() {
     let (count, whole) = crowd();
+    raise_files(3 * count + 1_000);
     let site = origin(&[HOST]).start().await;
     let mut builder = world(&site);
     if !whole {
@@ -168,7 +169,7 @@ async fn crowds_that_say_too_little_are_gone() {
     } else {
         builder = builder.config(format!("[limits]\nconnections = {}", 3 * count));
     }
-    let proxy = builder.start().await;
+    let proxy = start(builder).await;
     let client = proxy.client();
     client.get(&site.url("/echo")).await.expect(200);
     let (before, memory) = (files(&proxy), resident_kib(proxy.pid()));

@@ -4,6 +4,7 @@ mod answers;
 mod crowds;
 mod exchanges;
 mod floods;
+mod held;
 mod hops;
 mod http2;
 mod informational;
