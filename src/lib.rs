@@ -5,7 +5,7 @@
 //!
 //! - rank 0, words: [`origin`], [`secret`], [`env`](mod@env), [`backoff`], [`limits`]
 //! - rank 1, pure rules: [`grant`], [`jar`], [`rule`], [`auth`], [`message`], [`life`], [`provider`]
-//! - rank 2, keeping and speaking: [`store`], [`http1`]
+//! - rank 2, keeping and speaking: [`store`], [`http1`], [`http2`]
 //! - rank 3, wire: [`ca`], [`upstream`]
 //! - rank 4, the engine: [`session`], [`import`], [`export`]
 //! - rank 5, the data path: [`proxy`]
@@ -24,6 +24,7 @@ pub mod env;
 pub mod export;
 pub mod grant;
 pub mod http1;
+pub mod http2;
 pub mod import;
 pub mod jar;
 pub mod life;

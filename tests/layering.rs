@@ -12,7 +12,7 @@ const RANKS: &[&[&str]] = &[
     &["grant", "jar", "message"],
     &["rule"],
     &["auth", "life", "provider"],
-    &["store", "http1"],
+    &["store", "http1", "http2"],
     &["ca", "upstream"],
     &["import", "export"],
     &["session"],

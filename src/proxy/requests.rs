@@ -27,12 +27,12 @@ use super::{
 };
 use crate::{
     http1::BoxError,
+    http2::{Multiplexed, Streams},
     origin::Origin,
     upstream::{
         Peer, Reach, RequestBody,
         calm::Calm,
         io::Io,
-        streams::{Multiplexed, Streams},
     },
 };
 

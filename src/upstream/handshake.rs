@@ -12,8 +12,8 @@ use super::{
     error::{Error, Sent},
     http2::{STREAM_WINDOW, WINDOW},
     io::{Filling, Listening, Stream},
-    streams::Streams,
 };
+use crate::http2::Streams;
 
 /// Begins an HTTP/2 connection, which one task drives with all its streams.
 pub(super) async fn http2(
