@@ -49,10 +49,7 @@ impl Answer<'_> {
         let upgrades = status == StatusCode::SWITCHING_PROTOCOLS;
         out.reserve(256 + 32 * headers.len());
         out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-        out.extend_from_slice(status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(spelling.reason(status));
-        out.extend_from_slice(b"\r\n");
+        status_and_reason(status, spelling, out);
         let bodiless = upgrades || status == StatusCode::NO_CONTENT;
         let mut declared = None;
         for (name, value) in headers {
@@ -92,6 +89,28 @@ impl Answer<'_> {
         out.extend_from_slice(b"\r\n");
         length
     }
+}
+
+/// Writes an informational answer (RFC 9110 §15.2).
+pub fn informational(
+    status: StatusCode,
+    headers: &HeaderMap,
+    spelling: &Spelling,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    status_and_reason(status, spelling, out);
+    for (name, value) in headers {
+        spelling.write(name, value, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn status_and_reason(status: StatusCode, spelling: &Spelling, out: &mut Vec<u8>) {
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(spelling.reason(status));
+    out.extend_from_slice(b"\r\n");
 }
 
 fn says_close(headers: &HeaderMap) -> bool {

@@ -111,7 +111,7 @@ where
     pub fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        heard: &mut dyn FnMut(StatusCode, &HeaderMap) -> bool,
+        heard: &mut dyn FnMut(StatusCode, &HeaderMap, &Spelling) -> bool,
     ) -> Poll<Result<Response, Error>> {
         loop {
             self.send(cx)?;
@@ -122,7 +122,7 @@ where
                 self.inbox.took_head();
                 let upgrades = head.status == StatusCode::SWITCHING_PROTOCOLS;
                 if head.status.is_informational() && !upgrades {
-                    if !heard(head.status, &head.headers) {
+                    if !heard(head.status, &head.headers, &head.spelling) {
                         return Poll::Ready(Err(Error::Body(
                             "informational answers without an end",
                         )));

@@ -25,7 +25,7 @@ use super::{
     request::Source,
 };
 pub use super::{
-    answer::Answer,
+    answer::{Answer, informational},
     request::{Body, Duplex, Upgrade},
 };
 

@@ -98,7 +98,7 @@ fn begin(client: &mut Client, body: Body) {
 }
 
 async fn head(client: &mut Client) -> Result<StatusCode, Error> {
-    let head = poll_fn(|cx| client.poll_head(cx, &mut |_, _| true)).await?;
+    let head = poll_fn(|cx| client.poll_head(cx, &mut |_, _, _| true)).await?;
     Ok(head.status)
 }
 
@@ -306,7 +306,7 @@ async fn clients_that_leave_are_noticed() {
     begin(&mut client, full("body"));
     let asking = tokio::spawn(async move {
         poll_fn(|cx| {
-            let polled = client.poll_head(cx, &mut |_, _| true);
+            let polled = client.poll_head(cx, &mut |_, _, _| true);
             assert!(polled.is_pending());
             Poll::Ready(client.is_sent())
         })

@@ -1,6 +1,26 @@
-//! HTTP/2 (RFC 9113) on both sides of the proxy: what goes round a connection and its streams.
+//! HTTP/2 (RFC 9113) on both sides of the proxy, over the library `h2`, which has frames, windows and the compression of
+//! fields.
+//!
+//! - `body`: what comes; `pipe`: what is sent
+//! - [`server`]: requests of a client, their informational answers, and streams that change over (RFC 8441)
+//! - [`client`]: requests to an upstream
+//! - `streams`, `hush`: connection and streams take turns in one task
 
+mod body;
+pub mod client;
 mod hush;
+mod pipe;
+pub mod server;
 mod streams;
+mod tunnel;
 
-pub use self::streams::{Multiplexed, Streams};
+use std::error::Error as StdError;
+
+pub use self::{
+    body::Body,
+    streams::{Multiplexed, Streams},
+    tunnel::Tunnel,
+};
+
+/// What the body that is sent may fail with.
+pub type BoxError = Box<dyn StdError + Send + Sync>;

@@ -7,11 +7,11 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered, task::AtomicWaker};
 use pin_project_lite::pin_project;
 
 use super::hush::Hush;
@@ -20,7 +20,14 @@ type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Takes the streams that a connection begins; clones are the same.
 #[derive(Clone, Default)]
-pub struct Streams(Arc<Mutex<Vec<Stream>>>);
+pub struct Streams(Arc<Begun>);
+
+#[derive(Default)]
+struct Begun {
+    streams: Mutex<Vec<Stream>>,
+    /// Who drives them, in a task of its own.
+    task: AtomicWaker,
+}
 
 /// Streams until the last of them has ended.
 struct Running {
@@ -44,21 +51,35 @@ pin_project! {
 // === impl Streams ===
 
 impl Streams {
+    /// Takes a stream that the connection has begun, and that is driven next.
+    pub fn add(&self, stream: impl Future<Output = ()> + Send + 'static) {
+        self.begun().push(Box::pin(stream));
+    }
+
+    /// Takes a stream that another task has begun.
+    pub(super) fn spawn(&self, stream: impl Future<Output = ()> + Send + 'static) {
+        self.add(stream);
+        self.0.task.wake();
+    }
+
     /// Drives all streams until the last of them has ended.
     pub async fn run(self) {
+        let begun = self.0.clone();
         let (mut streams, hush) = (Running::new(self), Hush::default());
-        std::future::poll_fn(|cx| hush.drive(cx, |cx| streams.poll(cx))).await;
+        let mut all = |cx: &mut Context<'_>| {
+            begun.task.register(cx.waker());
+            streams.poll(cx)
+        };
+        std::future::poll_fn(|cx| hush.drive(cx, &mut all)).await;
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Vec<Stream>> {
+        let begun = self.0.streams.lock();
+        begun.expect("no panic while streams are held")
     }
 
     fn take(&self) -> Vec<Stream> {
-        std::mem::take(&mut *self.0.lock().expect("no panic while streams are held"))
-    }
-}
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
-    fn execute(&self, stream: F) {
-        let mut begun = self.0.lock().expect("no panic while streams are held");
-        begun.push(Box::pin(stream));
+        std::mem::take(&mut *self.begun())
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     answer::Side,
     body::ResponseBody,
     error::{Error, Kind},
+    interim::Informs,
     judge::{self, Judged},
     meter::Waited,
     outlive::Stake,
@@ -22,7 +23,6 @@ use super::{
     respond,
     sending::Spare,
     teach::Taught,
-    timer::Activity,
     upgrade::{self, Extended, OnUpgrade},
     whole::Arrived,
 };
@@ -105,8 +105,8 @@ pub(super) struct Exchange<'s> {
     pub extended: Option<Extended>,
     /// Opens when the upstream wants the body that the client holds back.
     pub gate: Option<Arc<Gate>>,
-    /// The client's connection, if informational answers can be passed on to it.
-    pub informs: Option<Arc<Activity>>,
+    /// The client, if informational answers can be passed on to it.
+    pub informs: Option<Informs>,
     pub hides_cookies: bool,
     pub waited: &'s Waited,
     /// Raised while an answer is on its way that teaches; `None`: none does.
@@ -249,11 +249,15 @@ impl<'s> Exchange<'s> {
             absolute,
             client: scope.client.as_ref(),
             websocket,
-            on_upgrade: OnUpgrade::take(&mut parts, &mut body),
+            on_upgrade: OnUpgrade::take(&mut body),
             spelling: body.spelling(),
             extended,
             gate: expects.then(Arc::default),
-            informs: (parts.version == Version::HTTP_11).then(|| scope.activity.clone()),
+            informs: match &body {
+                RequestBody::Http1(_) if parts.version == Version::HTTP_10 => None,
+                RequestBody::Http1(_) => Some(Informs::Http1(scope.activity.clone())),
+                RequestBody::Http2(body) => body.informing().map(Informs::Http2),
+            },
             hides_cookies: false,
             waited,
             stake: (found.bound.is_some() || !found.captures.is_empty()).then_some(stake),

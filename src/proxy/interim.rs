@@ -1,5 +1,6 @@
-//! Informational answers (1xx) on their way to an HTTP/1.1 client: what the upstream says before its answer waits in
-//! [`Interim`] until the client's connection, which stands between two messages then, writes it.
+//! Informational answers (1xx) on their way to a client (RFC 9110 §15.2): what the upstream says before its answer is
+//! given to the client's stream, or waits in [`Interim`] until the client's connection, which stands between two messages
+//! then, writes it.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,11 +14,13 @@ use http::{
 
 use super::timer::Activity;
 use crate::{
+    http1::{Spelling, server::informational},
+    http2::server::Informing,
     message::hop,
     upstream::{Gate, Hears},
 };
 
-/// What waits to be written before an answer.
+/// What waits to be written before an answer over HTTP/1.1.
 #[derive(Debug, Default)]
 pub struct Interim {
     /// Whether anything waits: looked at without a lock.
@@ -25,11 +28,17 @@ pub struct Interim {
     heads: Mutex<Vec<u8>>,
 }
 
+/// A client that can be told something before its answer.
+#[derive(Clone, Debug)]
+pub enum Informs {
+    Http1(Arc<Activity>),
+    Http2(Arc<Informing>),
+}
+
 /// What is heard of the upstream before it answers one request.
 #[derive(Debug)]
 pub struct Informed {
-    /// The client's connection, if it can be told.
-    pub client: Option<Arc<Activity>>,
+    pub client: Option<Informs>,
     /// Whether cookies are kept from the client.
     pub hides_cookies: bool,
     /// Opens when the upstream wants the body that the client holds back.
@@ -42,20 +51,9 @@ pub struct Informed {
 // === impl Interim ===
 
 impl Interim {
-    fn push(&self, status: StatusCode, headers: &HeaderMap) {
+    fn push(&self, status: StatusCode, headers: &HeaderMap, spelling: &Spelling) {
         let mut heads = self.heads.lock().expect("no panic while heads are held");
-        heads.extend_from_slice(b"HTTP/1.1 ");
-        heads.extend_from_slice(status.as_str().as_bytes());
-        heads.extend_from_slice(b" ");
-        heads.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
-        heads.extend_from_slice(b"\r\n");
-        for (name, value) in headers {
-            heads.extend_from_slice(name.as_str().as_bytes());
-            heads.extend_from_slice(b": ");
-            heads.extend_from_slice(value.as_bytes());
-            heads.extend_from_slice(b"\r\n");
-        }
-        heads.extend_from_slice(b"\r\n");
+        informational(status, headers, spelling, &mut heads);
         self.waits.store(true, Ordering::Release);
     }
 
@@ -70,28 +68,43 @@ impl Interim {
     }
 }
 
+// === impl Informs ===
+
+impl Informs {
+    fn tell(&self, status: StatusCode, headers: HeaderMap, spelling: &Spelling) {
+        match self {
+            Self::Http1(client) => client.interim.push(status, &headers, spelling),
+            Self::Http2(client) => client.push(status, headers),
+        }
+    }
+}
+
+/// Lets a body through that is held back, and has the client send it (RFC 9110 §10.1.1).
+pub fn want_body(gate: Option<&Arc<Gate>>, client: Option<&Informs>) {
+    let opened = gate.is_some_and(|gate| gate.open());
+    // Over HTTP/1.1 it is asked for when it is read.
+    if opened && let Some(Informs::Http2(client)) = client {
+        client.push(StatusCode::CONTINUE, HeaderMap::new());
+    }
+}
+
 // === impl Informed ===
 
 impl Hears for Informed {
-    fn hear(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        if status == StatusCode::CONTINUE {
-            // The client is told when its body is asked for.
-            if let Some(gate) = &self.gate {
-                gate.open();
-            }
-        }
+    fn hear(&self, status: StatusCode, headers: &HeaderMap, spelling: &Spelling) -> bool {
         let size = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4);
         let size = size.sum::<usize>() + 32;
         let bytes = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
-        if bytes > self.limit {
-            // More of them than anybody has a use for.
+        // More of them than anybody has a use for; or, over HTTP/2, the one that does not exist there (RFC 9113 §8.6).
+        if bytes > self.limit || status == StatusCode::SWITCHING_PROTOCOLS {
             return false;
         }
-        let Some(client) = self
-            .client
-            .as_ref()
-            .filter(|_| status != StatusCode::CONTINUE)
-        else {
+        if status == StatusCode::CONTINUE {
+            // Who holds nothing back is not told.
+            want_body(self.gate.as_ref(), self.client.as_ref());
+            return true;
+        }
+        let Some(client) = &self.client else {
             return true;
         };
         let mut headers = headers.clone();
@@ -102,7 +115,7 @@ impl Hears for Informed {
                 && *name != TRAILER
                 && !(self.hides_cookies && *name == SET_COOKIE)
         });
-        client.interim.push(status, &headers);
+        client.tell(status, headers, spelling);
         true
     }
 }
@@ -112,12 +125,13 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::http1::PLAIN;
 
     #[test]
     fn what_is_meant_for_the_client_waits_for_it() {
         let activity = Activity::new();
         let informed = Informed {
-            client: Some(activity.clone()),
+            client: Some(Informs::Http1(activity.clone())),
             hides_cookies: true,
             gate: None,
             limit: 600,
@@ -135,14 +149,14 @@ mod tests {
         }
         assert!(activity.interim.take().is_none());
         assert!(
-            informed.hear(StatusCode::CONTINUE, &headers),
+            informed.hear(StatusCode::CONTINUE, &headers, &PLAIN),
             "not ours to say"
         );
-        assert!(informed.hear(StatusCode::EARLY_HINTS, &headers));
+        assert!(informed.hear(StatusCode::EARLY_HINTS, &headers, &PLAIN));
         let head = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
         assert_eq!(activity.interim.take().as_deref(), Some(head.as_bytes()));
         assert!(activity.interim.take().is_none());
-        let more = (0..10).filter(|_| informed.hear(StatusCode::EARLY_HINTS, &headers));
+        let more = (0..10).filter(|_| informed.hear(StatusCode::EARLY_HINTS, &headers, &PLAIN));
         assert!(more.count() < 10, "a flood");
     }
 }

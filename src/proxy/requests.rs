@@ -1,7 +1,6 @@
 //! HTTP on a client connection: the library's connection, its two clocks, and its end.
 
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, OnceLock, atomic::Ordering},
@@ -10,8 +9,6 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::server::TlsStream;
 
 use super::{
@@ -27,13 +24,9 @@ use super::{
 };
 use crate::{
     http1::BoxError,
-    http2::{Multiplexed, Streams},
+    http2::{self, Multiplexed, Streams, server::Reply},
     origin::Origin,
-    upstream::{
-        Peer, Reach, RequestBody,
-        calm::Calm,
-        io::Io,
-    },
+    upstream::{Peer, Reach, RequestBody, calm::Calm, io::Io},
 };
 
 /// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
@@ -44,6 +37,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// The same, of all uploads on a connection: some that wait leave room for the others (RFC 9113 §5.2).
 const WINDOW: u32 = 32 * STREAM_WINDOW;
+
+/// Bytes of an answer that wait here for the client.
+const SEND_BUFFER: usize = 256 * 1024;
 
 /// What all requests of a connection have in common.
 #[derive(Debug)]
@@ -172,28 +168,23 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     let (streams, io) = (Streams::default(), Corked::new(stream));
     let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
     let who = Who::Known(Arc::new(scope));
-    let service = service_fn({
-        let activity = activity.clone();
-        move |request: Request<Incoming>| {
-            let answer = who.clone();
-            let answer = answer.answer(
-                request.map(|body| RequestBody::Http2(body.into())),
-                activity.busy(),
-            );
-            async { Ok::<_, Infallible>(answer.await) }
+    let serve = {
+        let (activity, streams) = (activity.clone(), streams.clone());
+        move |request: Request<http2::Body>, reply: Reply| {
+            let request = request.map(|body| RequestBody::Http2(body.into()));
+            let answer = who.clone().answer(request, activity.busy());
+            streams.add(reply.send(answer));
         }
-    });
-    let connection = http2::Builder::new(streams.clone())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .enable_connect_protocol()
-        .max_header_list_size(u32::try_from(proxy.limits.head_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .max_send_buf_size(256 * 1024)
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(Calm::of_client(io.clone())), service);
-    let end = http2::Connection::graceful_shutdown;
+    };
+    let config = http2::server::Config {
+        streams: STREAMS,
+        stream_window: STREAM_WINDOW,
+        window: WINDOW,
+        head_bytes: proxy.limits.head_bytes,
+        send_buffer: SEND_BUFFER,
+    };
+    let connection = http2::server::Connection::new(Calm::of_client(io.clone()), config, serve);
+    let end = http2::server::Connection::graceful_shutdown;
     // What could not be written is told with the next read or write: one more round.
     let uncork = move |cx: &mut Context<'_>| io.uncork(cx);
     let connection = Multiplexed::new(connection, streams, uncork, end);

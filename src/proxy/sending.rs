@@ -11,7 +11,12 @@ use std::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use tokio::time::sleep;
 
-use super::{error::Error, exchange::Exchange, interim::Informed, whole::Whole};
+use super::{
+    error::Error,
+    exchange::Exchange,
+    interim::{Informed, want_body},
+    whole::Whole,
+};
 use crate::{
     message::{framing, hop, target},
     upstream::{self, Body, ClientBody, Hears, Incoming, Keep, Outgoing, RequestBody, Sent},
@@ -155,7 +160,7 @@ impl Exchange<'_> {
                 .as_mut()
                 .is_some_and(|wait| wait.as_mut().poll(cx).is_ready())
             {
-                gate.open();
+                want_body(Some(gate), self.informs.as_ref());
                 wait = None;
             }
             send.as_mut().poll(cx)

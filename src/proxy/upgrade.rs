@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use h2::ext::Protocol;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-use hyper::ext::Protocol;
-use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::{
@@ -25,6 +24,7 @@ use super::{
 };
 use crate::{
     http1::{BoxError, request::Upgraded},
+    http2,
     upstream::{
         RequestBody,
         io::{Chunked, Io},
@@ -87,17 +87,17 @@ pub fn ask(headers: &mut HeaderMap) {
 /// Where the client's connection comes from once it has changed over.
 pub enum OnUpgrade {
     Http1(oneshot::Receiver<Upgraded>),
-    Http2(hyper::upgrade::OnUpgrade),
+    Http2(oneshot::Receiver<http2::Tunnel>),
 }
 
 // === impl OnUpgrade ===
 
 impl OnUpgrade {
     /// Takes it out of a request that asks for another protocol.
-    pub fn take(parts: &mut Parts, body: &mut RequestBody) -> Option<Self> {
-        match body.take_upgraded() {
-            Some(upgraded) => Some(Self::Http1(upgraded)),
-            None => parts.extensions.remove().map(Self::Http2),
+    pub fn take(body: &mut RequestBody) -> Option<Self> {
+        match body {
+            RequestBody::Http1(body) => body.take_upgraded().map(Self::Http1),
+            RequestBody::Http2(body) => body.take_upgraded().map(Self::Http2),
         }
     }
 
@@ -108,7 +108,7 @@ impl OnUpgrade {
                 let (io, read) = upgraded.await?;
                 Box::new(Chunked::with_prefix(io, read))
             }
-            Self::Http2(stream) => Box::new(TokioIo::new(stream.await?)),
+            Self::Http2(stream) => Box::new(stream.await?),
         })
     }
 }

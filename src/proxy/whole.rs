@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use super::{
     error::{Error, Kind},
     exchange::Exchange,
+    interim::want_body,
 };
 use crate::{
     message::{decode, hop},
@@ -45,6 +46,7 @@ impl Exchange<'_> {
         headers: &HeaderMap,
         body: RequestBody,
     ) -> Result<Whole, Error> {
+        want_body(self.gate.as_ref(), self.informs.as_ref());
         let limits = &self.proxy.limits;
         let most = limits.whole_body;
         let body = Body::Client(ClientBody::new(body, limits.silence));

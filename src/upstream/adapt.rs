@@ -1,18 +1,17 @@
 //! A request in the form of HTTP/2 (RFC 9113 §8.3.1).
 
-use http::{HeaderMap, Request, Uri, Version, header::HOST, uri::PathAndQuery};
+use http::{HeaderMap, Request, Uri, Version, header::HOST, request::Parts, uri::PathAndQuery};
 
-use super::body::Body;
 use crate::origin::Origin;
 
-/// Gives a request its HTTP/2 form: scheme and authority in the target, no `Host`.
-pub(super) fn to_http2(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
+/// Gives a request its HTTP/2 form: scheme and authority in the target, no `Host`. Its fields are taken.
+pub(super) fn to_http2(head: &mut Parts, origin: &Origin) -> Request<()> {
+    let mut request = Request::new(());
     *request.version_mut() = Version::HTTP_2;
-    let path = request
-        .uri()
-        .path_and_query()
-        .cloned()
-        .unwrap_or(PathAndQuery::from_static("/"));
+    request.method_mut().clone_from(&head.method);
+    *request.headers_mut() = std::mem::take(&mut head.headers);
+    let path = head.uri.path_and_query().cloned();
+    let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let uri = Uri::builder()
         .scheme(origin.scheme.as_str())
         .authority(origin.authority())
@@ -40,15 +39,15 @@ pub(super) fn to_http2(mut request: Request<Body>, origin: &Origin) -> Request<B
 mod tests {
     use super::*;
 
-    fn request(fields: &[(&str, &str)]) -> Request<Body> {
+    fn request(fields: &[(&str, &str)]) -> Parts {
         let mut builder = Request::get("/a?b");
         for (name, value) in fields {
             builder = builder.header(*name, *value);
         }
-        builder.body(Body::Empty).unwrap()
+        builder.body(()).unwrap().into_parts().0
     }
 
-    fn lines(request: &Request<Body>) -> Vec<String> {
+    fn lines(request: &Request<()>) -> Vec<String> {
         request
             .headers()
             .iter()
@@ -60,7 +59,7 @@ mod tests {
     fn host_becomes_the_authority() {
         let origin = "https://example.com:8443".parse().unwrap();
         let adapted = to_http2(
-            request(&[("host", "example.com:8443"), ("a", "1"), ("b", "2")]),
+            &mut request(&[("host", "example.com:8443"), ("a", "1"), ("b", "2")]),
             &origin,
         );
         assert_eq!(adapted.uri(), "https://example.com:8443/a?b");

@@ -15,8 +15,6 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming as HyperBody;
-use tokio::sync::oneshot;
 
 use super::{
     connection::Lease,
@@ -30,6 +28,7 @@ use super::{
 };
 use crate::{
     http1::{self, BoxError, Spelling, request::Upgraded},
+    http2,
     message::trailers,
 };
 
@@ -86,7 +85,7 @@ pub struct Incoming {
 enum Source {
     Http1(Lease),
     Http2 {
-        body: HyperBody,
+        body: http2::Body,
         _held: Held,
     },
     /// It is over.
@@ -98,9 +97,11 @@ enum Source {
 // === impl Gate ===
 
 impl Gate {
-    pub fn open(&self) {
-        self.open.store(true, Ordering::Release);
+    /// Lets the body through; tells whether that is new.
+    pub fn open(&self) -> bool {
+        let new = !self.open.swap(true, Ordering::AcqRel);
         self.waiting.wake();
+        new
     }
 
     fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
@@ -121,14 +122,6 @@ impl RequestBody {
         match self {
             Self::Http1(body) => body.spelling().clone(),
             Self::Http2(_) => Spelling::default(),
-        }
-    }
-
-    /// Returns where the client's connection comes from once it has changed over to another protocol.
-    pub fn take_upgraded(&mut self) -> Option<oneshot::Receiver<Upgraded>> {
-        match self {
-            Self::Http1(body) => body.take_upgraded(),
-            Self::Http2(_) => None,
         }
     }
 }
@@ -283,7 +276,7 @@ impl Incoming {
         }
     }
 
-    pub(super) fn http2(body: HyperBody, held: Held, silence: Duration) -> Self {
+    pub(super) fn http2(body: http2::Body, held: Held, silence: Duration) -> Self {
         Self {
             source: Source::Http2 { body, _held: held },
             spelling: Spelling::default(),
@@ -352,7 +345,7 @@ impl HttpBody for Incoming {
             Source::Http1(lease) => lease.poll_frame(cx).map_err(Error::http1),
             Source::Http2 { body, .. } => Pin::new(body)
                 .poll_frame(cx)
-                .map_err(|error| Error::http(error, Sent::Maybe)),
+                .map_err(|error| Error::http2(error, Sent::Maybe)),
             Source::Ended | Source::Upgraded(_) => Poll::Ready(None),
         };
         match frame {

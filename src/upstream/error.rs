@@ -150,10 +150,12 @@ impl Error {
     }
 
     /// Sorts an error of the HTTP/2 library.
-    pub(super) fn http(error: hyper::Error, sent: Sent) -> Self {
-        let kind = if error.is_user() {
+    pub(super) fn http2(error: h2::Error, sent: Sent) -> Self {
+        let ours = error.is_reset() && !error.is_remote() && !error.is_library();
+        let kind = if ours {
+            // Nothing else of us ends a stream that somebody waits for.
             Kind::RequestBody
-        } else if error.is_parse() || error.is_parse_too_large() || h2_protocol(&error) {
+        } else if error.is_library() || error.reason() == Some(h2::Reason::PROTOCOL_ERROR) {
             Kind::Protocol
         } else {
             Kind::Incomplete
@@ -176,28 +178,16 @@ impl Error {
 
     /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7).
     pub fn refused_stream(&self) -> bool {
-        let Some(h2) = self.source.as_deref().and_then(|e| find::<h2::Error>(e)) else {
+        let Some(h2) = self
+            .source
+            .as_deref()
+            .and_then(|e| e.downcast_ref::<h2::Error>())
+        else {
             return false;
         };
         h2.reason() == Some(h2::Reason::REFUSED_STREAM)
             || (h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR))
     }
-}
-
-fn h2_protocol(error: &hyper::Error) -> bool {
-    find::<h2::Error>(error)
-        .is_some_and(|e| e.is_library() || e.reason() == Some(h2::Reason::PROTOCOL_ERROR))
-}
-
-fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 impl fmt::Display for Error {

@@ -3,9 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use hyper::client::conn::http2::SendRequest;
-
-use super::body::Body;
+use crate::http2::client::Sender;
 
 /// Bytes of an answer that an origin may send before they are read.
 pub(super) const STREAM_WINDOW: u32 = 512 * 1024;
@@ -22,14 +20,14 @@ pub(super) struct Connections(Mutex<Vec<Connection>>);
 
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<Body>,
+    sender: Sender,
     /// One reference is this; each stream has another.
     streams: Arc<()>,
 }
 
 /// A place on a connection.
 pub(super) struct Place {
-    pub sender: SendRequest<Body>,
+    pub sender: Sender,
     pub held: Held,
 }
 
@@ -45,17 +43,16 @@ impl Connections {
     /// Returns a place on an open connection, if one has room.
     pub(super) fn find(&self) -> Option<Place> {
         let mut connections = self.lock();
-        connections.retain(|connection| !connection.sender.is_closed());
-        let free = connections.iter().find(|c| c.streams() < STREAMS);
+        connections.retain_mut(|connection| !connection.sender.is_closed());
+        // Beyond what the upstream takes, a request would wait for the end of another.
+        let room = |c: &&Connection| c.streams() < STREAMS.min(c.sender.most_streams());
+        let free = connections.iter().find(room);
         free.map(Connection::place)
     }
 
-    /// Adds a connection and returns a place on it.
-    pub(super) fn add(&self, sender: SendRequest<Body>) -> Place {
-        let connection = Connection {
-            sender,
-            streams: Arc::default(),
-        };
+    /// Adds a connection, with what its streams hold, and returns a place on it.
+    pub(super) fn add(&self, sender: Sender, streams: Arc<()>) -> Place {
+        let connection = Connection { sender, streams };
         let place = connection.place();
         self.lock().push(connection);
         place
@@ -65,7 +62,7 @@ impl Connections {
     pub(super) fn sweep(&self) -> bool {
         let mut connections = self.lock();
         let mut first = true;
-        connections.retain(|connection| {
+        connections.retain_mut(|connection| {
             let keeps = !connection.sender.is_closed() && (first || connection.streams() > 0);
             first &= !keeps;
             keeps

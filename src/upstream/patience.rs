@@ -14,7 +14,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::Request;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::sleep;
 
@@ -45,29 +44,20 @@ struct End {
 // === impl Patience ===
 
 impl Patience {
-    /// Watches a request, if there is a limit.
-    pub(super) fn with(
-        request: Request<Body>,
-        limit: Option<Duration>,
-    ) -> (Request<Body>, Option<Self>) {
+    /// Watches a request's body, if there is a limit.
+    pub(super) fn with(body: Body, limit: Option<Duration>) -> (Body, Option<Self>) {
         let Some(limit) = limit else {
-            return (request, None);
+            return (body, None);
         };
         let end = Arc::<End>::default();
-        let request = request.map(|body| {
-            Body::Timed(Timed {
-                body: match body {
-                    // It comes back from a connection that did not take it.
-                    Body::Timed(mut timed) => std::mem::take(&mut timed.body),
-                    body => Box::new(body),
-                },
-                end: end.clone(),
-            })
+        let body = Body::Timed(Timed {
+            body: Box::new(body),
+            end: end.clone(),
         });
-        if request.body().is_end_stream() {
+        if body.is_end_stream() {
             end.reach();
         }
-        (request, Some(Self { limit, end }))
+        (body, Some(Self { limit, end }))
     }
 
     /// Waits for an answer; `None`: it took too long.
@@ -152,12 +142,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_counts_from_the_end_of_the_body() {
-        let request = Request::new(Body::Full(Bytes::from_static(b"all of it")));
-        let (mut request, patience) = Patience::with(request, Some(LIMIT));
+        let body = Body::Full(Bytes::from_static(b"all of it"));
+        let (mut body, patience) = Patience::with(body, Some(LIMIT));
         let began = Instant::now();
         let slow = async {
             sleep(Duration::from_secs(100)).await;
-            poll_fn(|cx| Pin::new(request.body_mut()).poll_frame(cx)).await;
+            poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
             std::future::pending::<()>().await;
         };
         assert!(Patience::bear(patience, slow).await.is_none());
@@ -166,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_body_it_counts_at_once() {
-        let (_request, patience) = Patience::with(Request::new(Body::Empty), Some(LIMIT));
+        let (_body, patience) = Patience::with(Body::Empty, Some(LIMIT));
         let began = Instant::now();
         let never = std::future::pending::<()>();
         assert!(Patience::bear(patience, never).await.is_none());

@@ -217,8 +217,9 @@ impl Peer {
             other => other?,
         };
         if is_http2 {
-            let sender = handshake::http2(io, &self.shared).await?;
-            return Ok(Fresh::Http2(self.http2.add(sender)));
+            let open = Arc::default();
+            let sender = handshake::http2(io, &self.shared, &open).await?;
+            return Ok(Fresh::Http2(self.http2.add(sender, open)));
         }
         if wants == Alpn::Http2 {
             self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);

@@ -2,20 +2,15 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::Poll,
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::CONTENT_LENGTH,
     request::Parts,
 };
 use http_body::Body as _;
-use hyper::client::conn::TrySendError;
 use tokio::time::sleep;
 
 use super::{
@@ -27,7 +22,7 @@ use super::{
     patience::Patience,
     peer::Peer,
 };
-use crate::http1::{Spelling, client};
+use crate::http1::{PLAIN, Spelling, client};
 
 /// A request on its way: its head as it is to be sent.
 pub struct Outgoing<'a> {
@@ -41,8 +36,8 @@ pub struct Outgoing<'a> {
 
 /// Hears informational answers (RFC 9110 §15.2).
 pub trait Hears: Send + Sync {
-    /// Takes one; tells whether more are wanted.
-    fn hear(&self, status: StatusCode, headers: &HeaderMap) -> bool;
+    /// Takes one, and how it was written; tells whether more are wanted.
+    fn hear(&self, status: StatusCode, headers: &HeaderMap, spelling: &Spelling) -> bool;
 }
 
 impl Peer {
@@ -73,7 +68,9 @@ impl Peer {
         // Counted from the end of the request: a client that sends slowly takes nothing away from it.
         let mut patience = None;
         let answer = poll_fn(|cx| {
-            let mut hear = |status, headers: &_| hears.is_none_or(|h| h.hear(status, headers));
+            let mut hear = |status, headers: &_, spelling: &_| {
+                hears.is_none_or(|h| h.hear(status, headers, spelling))
+            };
             if let Poll::Ready(answer) = connection.get().poll_head(cx, &mut hear) {
                 return Poll::Ready(answer.map_err(Error::http1));
             }
@@ -107,45 +104,38 @@ impl Peer {
         Ok(response)
     }
 
-    /// Sends over HTTP/2; the body comes back if nothing was sent.
+    /// Sends over HTTP/2; fields and body are untouched if nothing was sent.
     pub(super) async fn send_http2(
         &self,
         Place { mut sender, held }: Place,
         request: &mut Outgoing<'_>,
         body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        let flood = Arc::new(AtomicBool::new(false));
-        let (answer, patience) = {
-            let mut whole = Request::new(take(body));
-            whole.method_mut().clone_from(&request.head.method);
-            whole.uri_mut().clone_from(&request.head.uri);
-            *whole.headers_mut() = std::mem::take(&mut request.head.headers);
-            let mut whole = adapt::to_http2(whole, &self.origin);
-            if let Some(hears) = request.hears.cloned() {
-                let flood = flood.clone();
-                hyper::ext::on_informational(&mut whole, move |answer| {
-                    if !hears.hear(answer.status(), answer.headers()) {
-                        flood.store(true, Ordering::Relaxed);
-                    }
-                });
+        let ready = poll_fn(|cx| sender.poll_ready(cx)).await;
+        ready.map_err(|e| Error::http2(e, Sent::No))?;
+        let head = adapt::to_http2(request.head, &self.origin);
+        let (body, patience) = Patience::with(take(body), self.shared.limits.response_head);
+        let mut whole = Some((head, body));
+        let mut answer = None;
+        let failed = |e| Error::http2(e, Sent::Maybe);
+        let answer = poll_fn(|cx| {
+            if let Some((head, body)) = whole.take() {
+                answer = Some(sender.send(cx, head, body).map_err(failed)?);
             }
-            let (whole, patience) = Patience::with(whole, self.shared.limits.response_head);
-            (sender.try_send_request(whole), patience)
-        };
-        let mut answer = pin!(Patience::bear(patience, answer));
-        let answer = poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Pending if flood.load(Ordering::Relaxed) => {
-                Poll::Ready(Err(Error::invalid("informational answers without an end")))
-            }
-            answer => answer.map(|answer| answer.ok_or_else(Error::silent)),
+            let answer = answer.as_mut().expect("it was sent");
+            let mut hear = |status, headers: &_| {
+                let hears = request.hears.as_ref();
+                hears.is_none_or(|h| h.hear(status, headers, &PLAIN))
+            };
+            answer.poll(cx, &mut hear).map(|answered| match answered {
+                Some(answered) => answered.map_err(failed),
+                None => Err(Error::invalid("informational answers without an end")),
+            })
         });
-        match answer.await? {
-            Ok(response) => {
-                let silence = self.shared.limits.silence;
-                Ok(response.map(|body| Incoming::http2(body, held, silence)))
-            }
-            Err(failed) => Err(put_back(failed, request.head, body)),
-        }
+        let answered = Patience::bear(patience, answer).await;
+        let response = answered.unwrap_or_else(|| Err(Error::silent()))?;
+        let silence = self.shared.limits.silence;
+        Ok(response.map(|body| Incoming::http2(body, held, silence)))
     }
 }
 
@@ -160,22 +150,4 @@ fn say_empty(head: &mut Parts) {
 
 fn take(body: &mut Option<Body>) -> Body {
     body.take().expect("it was not sent, or it came back")
-}
-
-/// Says what a failed attempt was; fields and body come back if not a byte of the request was written.
-fn put_back(
-    mut failed: TrySendError<Request<Body>>,
-    head: &mut Parts,
-    body: &mut Option<Body>,
-) -> Error {
-    if let Some(request) = failed.take_message() {
-        let (parts, unsent) = request.into_parts();
-        head.headers = parts.headers;
-        *body = Some(unsent);
-    }
-    let sent = match body {
-        Some(_) => Sent::No,
-        None => Sent::Maybe,
-    };
-    Error::http(failed.into_error(), sent)
 }

@@ -7,38 +7,52 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{runtime::Handle, sync::oneshot, time::sleep};
+
+use crate::http2::{self, server::Informing};
 
 /// How long a client has to find the answer.
 const FOUND: Duration = Duration::from_millis(200);
 
 /// A request's body; the rest of it outlives it for a moment.
 #[derive(Debug)]
-pub struct Unread(Option<Incoming>);
+pub struct Unread(Option<http2::Body>);
 
 // === impl Unread ===
 
-impl From<Incoming> for Unread {
-    fn from(body: Incoming) -> Self {
+impl Unread {
+    /// Returns where informational answers to the request go to.
+    pub fn informing(&self) -> Option<Arc<Informing>> {
+        self.0.as_ref()?.informing()
+    }
+
+    /// Returns where the stream comes from once it has changed over to another protocol.
+    pub fn take_upgraded(&mut self) -> Option<oneshot::Receiver<http2::Tunnel>> {
+        self.0.as_mut()?.take_upgraded()
+    }
+}
+
+impl From<http2::Body> for Unread {
+    fn from(body: http2::Body) -> Self {
         Self(Some(body))
     }
 }
 
 impl Body for Unread {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         match &mut self.0 {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),

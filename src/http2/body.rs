@@ -1,0 +1,156 @@
+//! A body on its way in (RFC 9113 §8.1).
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{Error, Reason, RecvStream};
+use http::{HeaderMap, header::CONTENT_LENGTH};
+use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot;
+
+use super::{server::Informing, tunnel::Tunnel};
+
+/// The body of a request or of an answer.
+pub struct Body {
+    /// `None`: there is nothing to read.
+    stream: Option<RecvStream>,
+    /// Bytes still to come, where that is known.
+    remaining: Option<u64>,
+    /// Whether trailers come next, if anything.
+    read: bool,
+    asked: Option<Asked>,
+}
+
+/// What else belongs to a request.
+struct Asked {
+    informing: Arc<Informing>,
+    /// Where the stream comes from once it has changed over.
+    upgraded: Option<oneshot::Receiver<Tunnel>>,
+}
+
+// === impl Body ===
+
+impl Body {
+    /// The body behind a head with these fields.
+    pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+        let remaining = match declared(headers) {
+            None if stream.is_end_stream() => Some(0),
+            declared => declared,
+        };
+        Self {
+            stream: Some(stream),
+            remaining,
+            read: false,
+            asked: None,
+        }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            stream: None,
+            remaining: Some(0),
+            read: true,
+            asked: None,
+        }
+    }
+
+    /// The same, of a request that is answered with the other end of both.
+    pub(super) fn asked(
+        self,
+        informing: Arc<Informing>,
+        upgraded: Option<oneshot::Receiver<Tunnel>>,
+    ) -> Self {
+        let asked = Asked {
+            informing,
+            upgraded,
+        };
+        Self {
+            asked: Some(asked),
+            ..self
+        }
+    }
+
+    /// Returns where informational answers go to; `None`: it is no request.
+    pub fn informing(&self) -> Option<Arc<Informing>> {
+        self.asked.as_ref().map(|asked| asked.informing.clone())
+    }
+
+    /// Returns where the stream comes from once it has changed over; `None`: the request does not ask for that.
+    pub fn take_upgraded(&mut self) -> Option<oneshot::Receiver<Tunnel>> {
+        self.asked.as_mut()?.upgraded.take()
+    }
+
+    /// The stream has failed, or was ended before its end.
+    fn ended(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        // "Nothing more is wanted" may follow a whole message (RFC 9113 §8.1); half of one it does not make whole.
+        let whole = self.remaining.is_none_or(|bytes| bytes == 0);
+        match error.reason() {
+            Some(Reason::NO_ERROR) if whole => Poll::Ready(None),
+            _ => Poll::Ready(Some(Err(error))),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let Some(stream) = &mut this.stream else {
+            return Poll::Ready(None);
+        };
+        if !this.read {
+            match ready!(stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Whoever reads slowly does not ask for more. A stream that has failed says so next.
+                    drop(stream.flow_control().release_capacity(data.len()));
+                    if let Some(remaining) = &mut this.remaining {
+                        *remaining = remaining.saturating_sub(data.len() as u64);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return this.ended(error),
+                None => this.read = true,
+            }
+        }
+        match ready!(stream.poll_trailers(cx)) {
+            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+            Err(error) => this.ended(error),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.remaining
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("remaining", &self.remaining)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the length that a head declares, if it has one reading.
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let first = lines.next()?;
+    let digits = first.as_bytes().iter().all(u8::is_ascii_digit);
+    let length = first.to_str().ok()?.parse().ok()?;
+    (digits && lines.all(|line| line == first)).then_some(length)
+}
