@@ -152,12 +152,21 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
         }
     }
 
-    /// Begins an answer.
+    /// Begins an answer. One that comes before the end of the request says that the connection ends behind it, if it
+    /// does (RFC 9112 §9.6).
     pub fn answer(&self, answer: Answer<'_>) -> Answering {
+        // The body holds the other reference.
+        let is_read = Arc::strong_count(&self.0) > 1;
         let mut wire = self.lock();
         let wire = &mut *wire;
         wire.expects = false;
         wire.answering = true;
+        if !is_read {
+            wire.pass_over(&mut Context::from_waker(Waker::noop()));
+        }
+        // Whoever says yes may go on reading; whoever says anything else does not.
+        let may_end = is_read && answer.status.is_success();
+        wire.keep_alive &= may_end || wire.receiving.is_end();
         let asked = Asked {
             method: &wire.method,
             version: wire.version,
@@ -209,19 +218,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
         }
     }
 
-    /// Ends an exchange; tells whether another request may follow. What is left of the body is passed over if it is
-    /// there already and small.
+    /// Ends an exchange; tells whether another request may follow.
     pub fn finish(&self, cx: &mut Context<'_>) -> bool {
         let mut wire = self.lock();
         wire.abandon();
-        let mut passed = 0;
-        while wire.keep_alive && !wire.receiving.is_end() && passed < LEFT_OVER {
-            match wire.poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => passed += frame.data_ref().map_or(0, Bytes::len),
-                Poll::Ready(None) => {}
-                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
-            }
-        }
+        wire.pass_over(cx);
         wire.keep_alive && wire.receiving.is_end()
     }
 
@@ -330,6 +331,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         match self.out.poll_flush(&mut self.io, cx) {
             Poll::Ready(flushed) => flushed,
             Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Passes over what is left of a body that nobody reads, if it is there already and small.
+    fn pass_over(&mut self, cx: &mut Context<'_>) {
+        let mut passed = 0;
+        while self.keep_alive && !self.receiving.is_end() && passed < LEFT_OVER {
+            match self.poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => passed += frame.data_ref().map_or(0, Bytes::len),
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
+            }
         }
     }
 

@@ -13,14 +13,20 @@ use futures_util::stream;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
 
 use crate::support::{
     child::resident_kib,
     client::{Client, Connection, eventually},
     origin::{Body, empty, full, origin},
-    proxy::{Proxy, proxy},
-    tool, within,
+    proxy::{Proxy, bearer, proxy},
+    raw::raw,
+    tool,
+    wire::{Wire, field, status},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -278,6 +284,79 @@ async fn early_answers_are_heard() {
             drop(answer);
             client.get(&site.url("/echo")).await.expect(200);
         }
+    }
+}
+
+/// Who is still sending is told that the connection ends behind the answer (RFC 9112 §9.6), if it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_says_whether_the_connection_ends() {
+    let site = raw(HOST, |mut stream, heads| async move {
+        while let Some(head) = heads.read(&mut stream).await {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let mut body = vec![0; 4];
+            let answer = match path {
+                // Nothing of the body is read.
+                "/refused" => "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno".to_owned(),
+                // It begins before the body has ended, and says what it was.
+                "/echo" => {
+                    let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+                    stream.write_all(begun).await.unwrap();
+                    stream.flush().await.unwrap();
+                    stream.read_exact(&mut body).await.unwrap();
+                    String::from_utf8(body).unwrap()
+                }
+                _ => {
+                    stream.read_exact(&mut body).await.unwrap();
+                    "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno".to_owned()
+                }
+            };
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            let _ = stream.flush().await;
+        }
+    })
+    .await;
+    // Without a session, and with one that keeps the body.
+    for bound in [false, true] {
+        let path = if bound { "/*" } else { "/other" };
+        let bind = format!("{{ host = \"{HOST}\", path = \"{path}\" }}");
+        let proxy = proxy().raw(&site).env("T", "t1");
+        let proxy = proxy.config(bearer("app", &bind, "T")).start().await;
+        let post = |path: &str, length: usize| {
+            format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n")
+        };
+        let mut wire = Wire::https(&proxy.client(), HOST).await;
+        wire.send(post("/small", 4) + "body").await;
+        let (head, _) = wire.message().await;
+        assert_eq!(
+            (status(&head), field(&head, "connection")),
+            (403, None),
+            "{head}"
+        );
+        wire.send(post("/echo", 4)).await;
+        let head = wire.head().await;
+        assert_eq!(
+            (status(&head), field(&head, "connection")),
+            (200, None),
+            "{head}"
+        );
+        wire.send("body").await;
+        assert_eq!(wire.bytes(4).await, b"body");
+        wire.send(post("/refused", 50_000_000) + "only its beginning")
+            .await;
+        let (head, _) = wire.message().await;
+        let said = (status(&head), field(&head, "connection"));
+        assert_eq!(said, (401, Some("close")), "{head}");
+        assert_eq!(wire.rest().await, "");
+        // Ours, to a body that was never asked for.
+        let mut wire = Wire::https(&proxy.client(), HOST).await;
+        let expects = "POST /small HTTP/1.1\r\nHost: another.example\r\nExpect: 100-continue\r\n";
+        wire.send(format!("{expects}Content-Length: 4\r\n\r\n"))
+            .await;
+        let (head, _) = wire.message().await;
+        let said = (status(&head), field(&head, "connection"));
+        assert_eq!(said, (421, Some("close")), "{head}");
     }
 }
 
