@@ -20,6 +20,9 @@ use crate::{
     upstream::{Gate, Hears},
 };
 
+/// What a head counts beside its fields: about what it takes in memory on its way.
+const HEAD: usize = 256;
+
 /// What waits to be written before an answer over HTTP/1.1.
 #[derive(Debug, Default)]
 pub struct Interim {
@@ -93,7 +96,7 @@ pub fn want_body(gate: Option<&Arc<Gate>>, client: Option<&Informs>) {
 impl Hears for Informed {
     fn hear(&self, status: StatusCode, headers: &HeaderMap, spelling: &Spelling) -> bool {
         let size = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4);
-        let size = size.sum::<usize>() + 32;
+        let size = size.sum::<usize>() + HEAD;
         let bytes = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
         // More of them than anybody has a use for; or, over HTTP/2, the one that does not exist there (RFC 9113 §8.6).
         if bytes > self.limit || status == StatusCode::SWITCHING_PROTOCOLS {
@@ -134,7 +137,7 @@ mod tests {
             client: Some(Informs::Http1(activity.clone())),
             hides_cookies: true,
             gate: None,
-            limit: 600,
+            limit: 1500,
             bytes: AtomicUsize::new(0),
         };
         let mut headers = HeaderMap::new();
