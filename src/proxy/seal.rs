@@ -37,11 +37,7 @@ impl Exchange<'_> {
             Body::Full(bytes) => bytes,
             Body::Empty => &[],
             // It was not read whole: a part is never signed for all of it.
-            Body::Client(_)
-            | Body::Kept(_)
-            | Body::Again(_)
-            | Body::Timed(_)
-            | Body::Guarded(_) => {
+            Body::Client(_) | Body::Kept(_) | Body::Timed(_) | Body::Guarded(_) => {
                 return Err(Kind::BodyTooLarge.into());
             }
         };

@@ -69,7 +69,7 @@ impl Exchange<'_> {
     }
 
     /// Returns the body of another attempt, if a request that failed may be sent again although no rule asks for it.
-    pub(super) fn once_more(&self, failed: &upstream::Error, spare: &Spare) -> Option<Body> {
+    pub(super) fn once_more(&self, failed: &upstream::Error, spare: &mut Spare) -> Option<Body> {
         let repeats = failed.refused_stream() || self.may_repeat(failed, spare);
         repeats.then(|| spare.again()).flatten()
     }
@@ -180,11 +180,16 @@ impl Spare {
         }
     }
 
-    /// Returns the body once more, if all that was sent so far is kept; what is not sent yet goes with it.
-    pub(super) fn again(&self) -> Option<Body> {
+    /// Returns the body once more, if all that was sent so far is kept; what is not sent yet goes with it. It is kept
+    /// again.
+    pub(super) fn again(&mut self) -> Option<Body> {
         match self {
             Self::Empty => Some(Body::Empty),
-            Self::Kept(copy) => copy.again(),
+            Self::Kept(copy) => {
+                let (body, next) = copy.again()?;
+                *copy = next;
+                Some(body)
+            }
             // What is sent is made of it each time.
             Self::Whole(_) => Some(Body::Empty),
             Self::None => None,

@@ -64,7 +64,7 @@ impl Exchange<'_> {
         }
         let dead = holds.as_ref().err().map(Unusable::why);
         let mut current = holds.ok().flatten();
-        let (mut body, spare) = match arrived {
+        let (mut body, mut spare) = match arrived {
             Arrived::Whole(whole) => (Body::Empty, Spare::Whole(*whole)),
             Arrived::Coming(body)
                 if inject::has_body_place(recipe, &parts.headers)
@@ -102,7 +102,7 @@ impl Exchange<'_> {
             let response = match self.dispatch(&mut parts, body).await {
                 Ok(response) => response,
                 Err(failed) => {
-                    let again = (!repeated).then(|| self.once_more(&failed, &spare));
+                    let again = (!repeated).then(|| self.once_more(&failed, &mut spare));
                     let Some(again) = again.flatten() else {
                         return Err(failed.into());
                     };
@@ -165,7 +165,7 @@ impl Exchange<'_> {
             };
             let complete = spare.is_complete();
             let Some(again) = spare.again() else {
-                let why = "the session was refreshed, but the request's body was too large to keep";
+                let why = "the session was refreshed, but the request's body could not be kept";
                 if judged.says.fails() {
                     return Err(Kind::Uncured(why).into());
                 }

@@ -21,7 +21,7 @@ use super::{
     error::{Error, Kind, Sent},
     guarded::Guarded,
     http2::Held,
-    keep::{AgainBody, KeptBody},
+    keep::KeptBody,
     patience::Timed,
     silence::Silence,
     unread::Unread,
@@ -44,8 +44,6 @@ pub enum Body {
     Client(ClientBody),
     /// A client's, kept while it streams.
     Kept(KeptBody),
-    /// What was kept, then what the client has not sent yet.
-    Again(AgainBody),
     /// Any of them, whose end is waited for.
     Timed(Timed),
 }
@@ -228,7 +226,6 @@ impl HttpBody for Body {
             Self::Guarded(body) => Poll::Ready(body.next()),
             Self::Client(body) => body.poll_frame(cx),
             Self::Kept(body) => body.poll_frame(cx),
-            Self::Again(body) => body.poll_frame(cx),
             Self::Timed(body) => body.poll_frame(cx),
         }
     }
@@ -240,7 +237,6 @@ impl HttpBody for Body {
             Self::Guarded(body) => body.len() == 0,
             Self::Client(body) => body.is_end_stream(),
             Self::Kept(body) => body.is_end_stream(),
-            Self::Again(body) => body.is_end_stream(),
             Self::Timed(body) => body.is_end_stream(),
         }
     }
@@ -253,7 +249,6 @@ impl HttpBody for Body {
             Self::Guarded(body) => SizeHint::with_exact(body.len() as u64),
             Self::Client(body) => body.size_hint(),
             Self::Kept(body) => body.size_hint(),
-            Self::Again(body) => body.size_hint(),
             Self::Timed(body) => body.size_hint(),
         }
     }

@@ -44,17 +44,25 @@ struct Kept {
     complete: bool,
     /// Whether it was more than may be kept.
     over: bool,
-    /// What the client has not sent yet; taken away from the first attempt when there is a second one.
-    rest: Option<ClientBody>,
+    /// What has not been sent yet; taken away from the first attempt when there is a second one.
+    rest: Option<Rest>,
     /// The first attempt, while it waits for more.
     waiting: Option<Waker>,
 }
 
+/// Where what is kept comes from.
 #[derive(Debug)]
-pub struct AgainBody {
+enum Rest {
+    Client(ClientBody),
+    Again(AgainBody),
+}
+
+/// What was kept, and then what has not been sent yet.
+#[derive(Debug)]
+struct AgainBody {
     frames: VecDeque<Bytes>,
     bytes: u64,
-    rest: Option<ClientBody>,
+    rest: Option<Box<Rest>>,
     trailers: Option<HeaderMap>,
 }
 
@@ -87,20 +95,24 @@ impl Total {
 impl Keep {
     /// Makes a body that is kept while it streams, up to `limit` bytes, and its copy.
     pub fn body(inner: ClientBody, limit: usize, total: Arc<Total>) -> (Body, Arc<Self>) {
+        Self::of(Rest::Client(inner), limit, total)
+    }
+
+    fn of(rest: Rest, limit: usize, total: Arc<Total>) -> (Body, Arc<Self>) {
         let keep = Arc::new(Self {
             limit,
             total,
             state: Mutex::new(Kept {
-                rest: Some(inner),
+                rest: Some(rest),
                 ..Kept::default()
             }),
         });
         (Body::Kept(KeptBody(keep.clone())), keep)
     }
 
-    /// Returns the body once more, and only once, if all of it that was sent is kept. What the client has not sent yet
-    /// goes with it; the first attempt, if it still wants more, is told that there is none.
-    pub fn again(&self) -> Option<Body> {
+    /// Returns the body once more, and only once, if all of it that was sent is kept; it leaves a copy, too. What the
+    /// client has not sent yet goes with it; the first attempt, if it still wants more, is told that there is none.
+    pub fn again(&self) -> Option<(Body, Arc<Self>)> {
         let mut state = self.lock();
         if state.over {
             return None;
@@ -109,18 +121,19 @@ impl Keep {
         let bytes = state.bytes as u64;
         self.total.give_back(state.bytes);
         state.bytes = 0;
-        let body = Body::Again(AgainBody {
+        let rest = state.rest.take().filter(|_| !state.complete);
+        let again = AgainBody {
             frames: std::mem::take(&mut state.frames),
             bytes,
-            rest: state.rest.take().filter(|_| !state.complete),
+            rest: rest.map(Box::new),
             trailers: state.trailers.take(),
-        });
+        };
         let waiting = state.waiting.take();
         drop(state);
         if let Some(first) = waiting {
             first.wake();
         }
-        Some(body)
+        Some(Self::of(Rest::Again(again), self.limit, self.total.clone()))
     }
 
     /// Tells whether the whole body was sent.
@@ -176,13 +189,13 @@ impl Drop for Keep {
 impl KeptBody {
     pub(super) fn is_end_stream(&self) -> bool {
         let state = self.0.lock();
-        state.rest.as_ref().is_some_and(ClientBody::is_end_stream)
+        state.rest.as_ref().is_some_and(Rest::is_end_stream)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let state = self.0.lock();
         let rest = state.rest.as_ref();
-        rest.map_or_else(SizeHint::default, ClientBody::size_hint)
+        rest.map_or_else(SizeHint::default, Rest::size_hint)
     }
 
     pub(super) fn poll_frame(
@@ -208,17 +221,42 @@ impl KeptBody {
     }
 }
 
+// === impl Rest ===
+
+impl Rest {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Again(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Again(body) => body.size_hint(),
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self {
+            Self::Client(body) => body.poll_frame(cx),
+            Self::Again(body) => body.poll_frame(cx),
+        }
+    }
+}
+
 // === impl AgainBody ===
 
 impl AgainBody {
-    pub(super) fn is_end_stream(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         self.frames.is_empty()
             && self.trailers.is_none()
-            && self.rest.as_ref().is_none_or(ClientBody::is_end_stream)
+            && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
     }
 
     /// Returns the length of what is kept and what is still to come, where both are known.
-    pub(super) fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         let rest = match &self.rest {
             Some(rest) => rest.size_hint().exact(),
             None => self.trailers.is_none().then_some(0),
@@ -228,10 +266,7 @@ impl AgainBody {
         })
     }
 
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(data) = self.frames.pop_front() {
             self.bytes -= data.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(data))));

@@ -1,7 +1,7 @@
 //! Origins that end their HTTP/2 connections, or refuse single streams, as RFC 9113 allows them to.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -82,6 +82,57 @@ async fn is_whole(request: Request<RecvStream>) -> bool {
         got.extend_from_slice(&piece);
     }
     got == expected
+}
+
+/// A body that was sent again after `REFUSED_STREAM` is still there when the answer to it is a rejection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_outlives_a_refusal_and_a_rejection() {
+    let heard = Arc::<Mutex<Vec<(String, String)>>>::default();
+    let config = TRUSTED.issue(&[HOST], Valid::Now).server_config(&["h2"]);
+    let site = raw_with(HOST, config, {
+        let heard = heard.clone();
+        move |stream, _| {
+            let heard = heard.clone();
+            async move {
+                let mut connection = server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let heard = heard.clone();
+                    tokio::spawn(async move {
+                        let token = request.headers()["authorization"].to_str().unwrap();
+                        let (token, mut body) = (token.to_owned(), request.into_body());
+                        let mut got = String::new();
+                        while let Some(Ok(piece)) = body.data().await {
+                            got.push_str(&String::from_utf8_lossy(&piece));
+                        }
+                        let nth = {
+                            let mut heard = heard.lock().unwrap();
+                            heard.push((token, got));
+                            heard.len()
+                        };
+                        let status = match nth {
+                            1 | 3 => return respond.send_reset(Reason::REFUSED_STREAM),
+                            2 => 401,
+                            _ => 200,
+                        };
+                        let head = Response::builder().status(status).body(()).unwrap();
+                        respond.send_response(head, true).unwrap();
+                    });
+                }
+            }
+        }
+    })
+    .await;
+    let proxy = proxy().raw(&site).config(format!(
+        "[session.app]\nbind = [{{ host = \"{HOST}\" }}]\n\
+         [[session.app.inject]]\nheader = \"authorization\"\nvalue = \"Bearer {{{{ access_token }}}}\"\n\
+         [session.app.refresh]\nkind = \"command\"\ncommand = [\"sh\", \"print.sh\"]\n"
+    ));
+    let script = "echo x >> runs\necho t$(wc -l < runs)\n";
+    let proxy = proxy.file("print.sh", script).start().await;
+    let url = format!("https://{HOST}/a");
+    proxy.client().post(&url, "hello").await.expect(200);
+    let expected = ["t1", "t1", "t2", "t2"].map(|t| (format!("Bearer {t}"), "hello".to_owned()));
+    assert_eq!(*heard.lock().unwrap(), expected);
 }
 
 async fn facing(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>, Proxy) {
