@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
+    uri::PathAndQuery,
 };
 use httparse::Status;
 
@@ -136,7 +137,13 @@ pub(super) fn request(inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<Req
     }
     let head = inbox.split_to(length).freeze();
     let version = version(minor);
-    let uri = Uri::from_maybe_shared(slice(&head, target)).map_err(|_| Refused::Malformed)?;
+    let target = slice(&head, target);
+    let mut uri = Uri::from_maybe_shared(target.clone()).map_err(|_| Refused::Malformed)?;
+    if method == Method::OPTIONS && is_bare(&uri, &target) {
+        let mut parts = uri.into_parts();
+        parts.path_and_query = Some(PathAndQuery::from_static("*"));
+        uri = Uri::from_parts(parts).map_err(|_| Refused::Malformed)?;
+    }
     let (mut options, mut framing) = (Options::default(), Framing::default());
     let (mut expects, mut upgrades) = (false, false);
     let mut headers = HeaderMap::with_capacity(spans.len());
@@ -177,6 +184,15 @@ pub(super) fn request(inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<Req
         expects: expects && version == Version::HTTP_11,
         upgrades,
     }))
+}
+
+/// Tells whether a target is a URL without path and query. In an OPTIONS it means the server as a whole, for which the
+/// last proxy writes `*` (RFC 9112 §3.2.4); the type has a slash there.
+fn is_bare(uri: &Uri, target: &[u8]) -> bool {
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    target.len() == scheme.len() + "://".len() + authority.as_str().len()
 }
 
 /// Takes a response's head off the front of `inbox`; `None`: there is more to come.

@@ -9,6 +9,7 @@ use crate::support::{
     proxy::{Proxy, proxy},
     strict::Read,
     tool::{Way, find, succeed, through},
+    wire::{Wire, status},
 };
 
 /// Every printable character but those that end a target, and what is not ASCII.
@@ -164,5 +165,29 @@ async fn curl_changes_nothing() {
         };
         assert_eq!(path_of(with), path_of(without), "{http}");
         assert_eq!(path_of(without), path, "{http}");
+    }
+}
+
+/// OPTIONS for a URL with neither path nor query is about the server itself, and so the last proxy says (RFC 9112 §3.2.4).
+#[tokio::test(flavor = "multi_thread")]
+async fn options_for_the_server_itself() {
+    const PLAIN: &str = "plain.example.test";
+    let plain = origin(&[PLAIN]).start_plain().await;
+    let proxy = proxy().site(&plain).start().await;
+    let mut wire = Wire::proxy(&proxy.client()).await;
+    for (target, expected) in [
+        ("OPTIONS http://plain.example.test", "*"),
+        ("OPTIONS http://plain.example.test:80", "*"),
+        ("OPTIONS HTTP://PLAIN.example.test", "*"),
+        ("OPTIONS http://plain.example.test/", "/"),
+        ("OPTIONS http://plain.example.test?a", "/?a"),
+        ("OPTIONS http://plain.example.test/*", "/*"),
+        ("GET http://plain.example.test", "/"),
+    ] {
+        wire.send(format!("{target} HTTP/1.1\r\nHost: {PLAIN}\r\n\r\n"))
+            .await;
+        let (head, _) = wire.message().await;
+        assert_ne!(status(&head), 400, "{target}");
+        assert_eq!(plain.last().target, expected, "{target}");
     }
 }
