@@ -1,4 +1,5 @@
-//! Clients that ask and do not read: given up in time, with what they hold of the upstream; slow readers are not.
+//! Clients that ask and do not read, or have sent their end: given up in time, with what they hold of the upstream; slow
+//! readers are not.
 
 use std::{
     sync::{
@@ -13,13 +14,19 @@ use futures_util::stream;
 use http::Response;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
+};
 
 use crate::support::{
     client::eventually,
     frames::{END_HEADERS, END_STREAM, Frames, HEADERS, block, frame},
     origin::origin,
     proxy::proxy,
+    raw::{read_head, tcp},
     wire::{Wire, status},
+    within,
 };
 
 const HOST: &str = "app.example.test";
@@ -101,4 +108,39 @@ async fn answers_that_nobody_reads_are_given_up() {
     let gone = || (under_way.load(Ordering::SeqCst) == 0).then_some(());
     eventually("nothing is left", Duration::from_secs(20), gone).await;
     client.get(&site.url("/echo")).await.expect(200);
+}
+
+/// A client that has sent its end is taken for gone: a closed connection looks the same. Its request is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_sent_its_end_is_gone() {
+    let (asked, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (address, _site) = tcp({
+        let (asked, left) = (asked.clone(), left.clone());
+        move |mut socket| {
+            let (asked, left) = (asked.clone(), left.clone());
+            async move {
+                read_head(&mut socket).await;
+                asked.notify_one();
+                // Until the connection ends: nothing more is sent on it.
+                let _ = socket.read_to_end(&mut Vec::new()).await;
+                left.notify_one();
+            }
+        }
+    })
+    .await;
+    let plain = "plain.example.test:80";
+    let proxy = proxy().resolve(plain, address).start().await;
+    let get = format!("GET http://{plain}/ HTTP/1.1\r\nHost: {plain}\r\n\r\n");
+    let post =
+        format!("POST http://{plain}/ HTTP/1.1\r\nHost: {plain}\r\nContent-Length: 4\r\n\r\nbody");
+    for request in [get, post] {
+        let mut socket = proxy.client().socket().await;
+        socket.write_all(request.as_bytes()).await.unwrap();
+        within("the request", asked.notified()).await;
+        socket.shutdown().await.unwrap();
+        within("the end of the upstream's connection", left.notified()).await;
+        let mut got = Vec::new();
+        let _ = within("the end", socket.read_to_end(&mut got)).await;
+        assert!(got.is_empty(), "{}", String::from_utf8_lossy(&got));
+    }
 }
