@@ -20,6 +20,7 @@ mod span;
 mod spelling;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::{error::Error as StdError, io};
 

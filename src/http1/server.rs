@@ -11,18 +11,14 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Version};
-use http_body::Frame;
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    Bounds, Error, Refused,
+    Bounds, Error,
     answer::Asked,
-    decode::Decoder,
-    encode::{Encoder, Out},
-    fill::Inbox,
-    head::{self, Length},
-    request::Source,
+    encode::Encoder,
+    wire::{Wire, lock},
 };
 pub use super::{
     answer::{Answer, informational},
@@ -32,64 +28,37 @@ pub use super::{
 /// A connection from a client.
 pub struct Connection<S>(Arc<Mutex<Wire<S>>>);
 
-/// What the connection and a request's body share.
-struct Wire<S> {
-    io: S,
-    bounds: Bounds,
-    inbox: Inbox,
-    out: Out,
-    receiving: Decoder,
-    /// Whether the client waits for "100 Continue".
-    expects: bool,
-    /// Whether an answer is being written: then only who serves the connection writes, so that nobody else is woken
-    /// when there is room.
-    answering: bool,
-    /// Whether nobody is to read the rest of the body.
-    abandoned: bool,
-    method: Method,
-    version: Version,
-    keep_alive: bool,
-    /// Who serves the connection, while a body is read elsewhere.
-    server: Option<Waker>,
-    /// Who waits for more of the body.
-    reader: Option<Waker>,
+/// What a CONNECT is where requests are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConnect {
+    /// A request like any other.
+    Serve,
+    /// The end of what is served here: what follows its head is no request (RFC 9110 §9.3.6).
+    Stop,
 }
 
 /// An answer's body on its way.
 #[derive(Debug)]
 pub struct Answering(Encoder);
 
-/// How much of a request's body that nobody wanted is read for the sake of the connection.
-const LEFT_OVER: usize = 256 * 1024;
-
 // === impl Connection ===
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
-    pub fn new(io: S, bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(Wire {
-            io,
-            bounds,
-            inbox: Inbox::new(),
-            out: Out::default(),
-            receiving: Decoder::new(Length::Exact(0)),
-            expects: false,
-            answering: false,
-            abandoned: false,
-            method: Method::GET,
-            version: Version::HTTP_11,
-            keep_alive: true,
-            server: None,
-            reader: None,
-        })))
+    pub fn new(io: S, bounds: Bounds, on_connect: OnConnect) -> Self {
+        Self(Arc::new(Mutex::new(Wire::new(io, bounds, on_connect))))
     }
 
-    /// Reads the next request's head; `None`: the client has closed the connection.
+    /// Reads the next request's head; `None`: the client has closed the connection, or it [stops at a
+    /// CONNECT](Self::stops_at_connect).
     pub fn poll_request(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<http::Request<Body>>, Error>> {
         let mut wire = self.lock();
         loop {
+            if wire.stops_at_connect() {
+                return Poll::Ready(Ok(None));
+            }
             if let Some(head) = wire.head()? {
                 let body = Body::new(&head, || self.0.clone());
                 wire.begin(&head);
@@ -109,6 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
             }
             ready!(inbox.poll_some(io, cx))?;
         }
+    }
+
+    /// Tells whether what comes next is a CONNECT that is not served here.
+    pub fn stops_at_connect(&self) -> bool {
+        self.lock().stops_at_connect()
     }
 
     /// Tells whether a part of a head has come.
@@ -278,106 +252,5 @@ impl<S> Drop for Connection<S> {
 impl<S> fmt::Debug for Connection<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").finish_non_exhaustive()
-    }
-}
-
-fn lock<S>(wire: &Mutex<Wire<S>>) -> MutexGuard<'_, Wire<S>> {
-    wire.lock().expect("no panic while a connection is held")
-}
-
-// === impl Wire ===
-
-impl<S> Wire<S> {
-    /// Lets whoever reads the body know that the rest of it will not come.
-    fn abandon(&mut self) {
-        self.abandoned = true;
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Takes the next head, if all of it is there.
-    fn head(&mut self) -> Result<Option<head::Request>, Error> {
-        if self.inbox.bytes.is_empty() {
-            return Ok(None);
-        }
-        if self.inbox.may_hold_head()
-            && let Some(head) = head::request(&mut self.inbox.bytes, self.bounds)?
-        {
-            self.inbox.took_head();
-            return Ok(Some(head));
-        }
-        // Also while nothing looks like an end.
-        if self.inbox.bytes.len() > self.bounds.bytes {
-            return Err(Refused::TooLarge.into());
-        }
-        Ok(None)
-    }
-
-    fn begin(&mut self, head: &head::Request) {
-        self.method = head.method.clone();
-        self.version = head.version;
-        self.keep_alive = head.keep_alive;
-        self.receiving = Decoder::new(head.length);
-        self.expects = head.expects;
-        self.answering = false;
-        self.abandoned = false;
-    }
-
-    /// Writes what waits, as far as it goes.
-    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.out.poll_flush(&mut self.io, cx) {
-            Poll::Ready(flushed) => flushed,
-            Poll::Pending => Ok(()),
-        }
-    }
-
-    /// Passes over what is left of a body that nobody reads, if it is there already and small.
-    fn pass_over(&mut self, cx: &mut Context<'_>) {
-        let mut passed = 0;
-        while self.keep_alive && !self.receiving.is_end() && passed < LEFT_OVER {
-            match self.poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => passed += frame.data_ref().map_or(0, Bytes::len),
-                Poll::Ready(None) => {}
-                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
-            }
-        }
-    }
-
-    /// Reads what comes next of the request's body.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if std::mem::take(&mut self.expects) && self.out.has_room() {
-            let head = b"HTTP/1.1 100 Continue\r\n\r\n";
-            self.out.small().extend_from_slice(head);
-        }
-        if !self.answering {
-            self.flush(cx)?;
-        }
-        let polled = self.inbox.poll_frame(&mut self.io, cx, &mut self.receiving);
-        if self.receiving.is_end()
-            && let Some(server) = self.server.take()
-            && !server.will_wake(cx.waker())
-        {
-            server.wake();
-        }
-        polled
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Source for Mutex<Wire<S>> {
-    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut wire = lock(self);
-        if wire.abandoned {
-            return Poll::Ready(Some(Err(Error::Incomplete)));
-        }
-        let polled = wire.poll_frame(cx);
-        wire.reader = polled.is_pending().then(|| cx.waker().clone());
-        polled
-    }
-
-    fn is_end(&self) -> bool {
-        lock(self).receiving.is_end()
     }
 }

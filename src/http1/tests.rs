@@ -52,7 +52,7 @@ fn wire((room, held): (usize, Option<usize>)) -> (Client, Server) {
     };
     (
         Client::new(wrap(near), BOUNDS),
-        Server::new(wrap(far), BOUNDS),
+        Server::new(wrap(far), BOUNDS, server::OnConnect::Serve),
     )
 }
 

@@ -1,20 +1,21 @@
 //! A client connection from its first byte: which kind of client it is, CONNECT or SOCKS5, and the decision between a tunnel
 //! and interception.
 //!
-//! CONNECT heads are read here and not through an HTTP library's upgrade: that leaves a smaller connection behind.
+//! CONNECT heads are read here and not through an HTTP library's upgrade: that leaves a smaller connection behind. One may
+//! follow requests in absolute form: clients use a connection to a proxy for whatever comes next (RFC 9110 §9.3.6).
+
+mod head;
 
 use std::{io, sync::Arc};
 
 use bytes::{Buf, BytesMut};
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, VIA},
-};
+use http::header::VIA;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
 
+use self::head::{Connect, parse};
 use super::{
     Proxy, Unmatched,
     error::{Error, Kind},
@@ -32,9 +33,6 @@ use crate::{
     },
 };
 
-/// Fields of a CONNECT head.
-const FIELDS: usize = 64;
-
 /// Tells the client that its bytes go on to the target from here.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
@@ -50,13 +48,6 @@ pub struct Connection {
     pub arrival: Arrival,
 }
 
-/// A CONNECT request.
-#[derive(Debug)]
-struct Connect {
-    target: String,
-    headers: HeaderMap,
-}
-
 /// What becomes of a CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision {
@@ -69,8 +60,7 @@ enum Decision {
 
 impl Connection {
     /// Finds out what the connection is for.
-    pub async fn serve<S: Io + 'static>(mut self, mut io: S) -> Next {
-        let mut buffer = BytesMut::new();
+    async fn serve<S: Io + 'static>(mut self, mut io: S, mut buffer: BytesMut) -> Next {
         for _ in 0..TRIES {
             if !self.first_bytes(&mut io, &mut buffer).await? {
                 return Ok(None);
@@ -80,13 +70,7 @@ impl Connection {
             }
             if !buffer.starts_with(b"CONNECT ") {
                 let io = Chunked::with_prefix(io, buffer);
-                let reach = self.reach();
-                return Ok(Some(requests::serve_plain(
-                    self.proxy,
-                    self.client,
-                    reach,
-                    io,
-                )));
+                return Ok(Some(requests::serve_plain(self, io)));
             }
             let connect = match self.head(&mut io, &mut buffer).await {
                 Ok(Some(connect)) => connect,
@@ -137,8 +121,13 @@ impl Connection {
         Ok(None)
     }
 
+    /// Begins with a connection, or anew behind requests in absolute form; `buffer` is what was read of it already.
+    pub fn begin<S: Io + 'static>(self, io: S, buffer: BytesMut) -> Stage {
+        Stage::new(self.serve(io, buffer))
+    }
+
     /// Returns where the client may go that no session says anything about.
-    fn reach(&self) -> Reach {
+    pub fn reach(&self) -> Reach {
         self.proxy.world.load().clients.reach(&self.arrival)
     }
 
@@ -332,66 +321,4 @@ async fn linger<S: Io>(io: &mut S) {
 /// The client's connection failed: nothing more can be said to it.
 fn gone(error: io::Error) -> Error {
     Error::from(Kind::RequestBody).because(error)
-}
-
-/// Parses a CONNECT head; `None`: there is more to come.
-fn parse(buffer: &[u8]) -> Result<Option<(Connect, usize)>, Error> {
-    let bad = || Error::from(Kind::BadRequest("the CONNECT request is not valid HTTP"));
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    let httparse::Status::Complete(length) = request.parse(buffer).map_err(|e| bad().because(e))?
-    else {
-        return Ok(None);
-    };
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
-    for field in request.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| bad())?;
-        headers.append(
-            name,
-            HeaderValue::from_bytes(field.value).map_err(|_| bad())?,
-        );
-    }
-    // What follows the head is the tunnel's: a body would be read as the beginning of something else (RFC 9110 §9.3.6).
-    let body = headers
-        .get_all(CONTENT_LENGTH)
-        .iter()
-        .any(|length| length != "0");
-    if body || headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Kind::BadRequest("a CONNECT has no body").into());
-    }
-    if headers.get_all(HOST).iter().count() > 1 {
-        return Err(bad());
-    }
-    let target = request.path.ok_or_else(bad)?.to_owned();
-    Ok(Some((Connect { target, headers }, length)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_and_what_follows() {
-        let bytes = b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n\x16\x03";
-        let (connect, length) = parse(bytes).unwrap().unwrap();
-        assert_eq!(connect.target, "a:443");
-        assert_eq!(&bytes[length..], b"\x16\x03");
-        assert!(parse(b"CONNECT a:443 HTTP/1.1\r\nHo").unwrap().is_none());
-        assert!(parse(b"CONNECT a:443 HTTP/1.1\r\nHo st: x\r\n\r\n").is_err());
-        let with =
-            |fields: &str| parse(format!("CONNECT a:443 HTTP/1.1\r\n{fields}\r\n").as_bytes());
-        assert!(
-            with("Host: a:443\r\nContent-Length: 0\r\n")
-                .unwrap()
-                .is_some()
-        );
-        for fields in [
-            "Host: a:443\r\nHost: a:443\r\n",
-            "Content-Length: 3\r\n",
-            "Content-Length: 0\r\nContent-Length: 3\r\n",
-            "Transfer-Encoding: chunked\r\n",
-        ] {
-            assert!(with(fields).is_err(), "{fields}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     http1::{
         Bounds, Error, PLAIN, Refused,
-        server::{Answer, Body, Connection},
+        server::{Answer, Body, Connection, OnConnect},
     },
     upstream::{RequestBody, io::Io},
 };
@@ -32,19 +32,23 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// Serves a connection until the client leaves, or it is to end.
+/// What is left of a connection on which something else follows.
+type Left<S> = Option<(S, BytesMut)>;
+
+/// Serves a connection until the client leaves, it is to end, or a CONNECT follows.
 pub(super) fn serve<S: Io + 'static, A: Future<Output = Response<Counted>>>(
     io: S,
+    on_connect: OnConnect,
     proxy: Arc<Proxy>,
     activity: Arc<Activity>,
     answer: impl Fn(Request<RequestBody>, Busy) -> A,
-) -> impl Future<Output = Result<(), Error>> {
+) -> impl Future<Output = Result<Left<S>, Error>> {
     let bounds = Bounds {
         bytes: proxy.limits.head_bytes,
         fields: proxy.limits.fields,
     };
     // Here, so that what serves it has no room for the stream.
-    let connection = Connection::new(io, bounds);
+    let connection = Connection::new(io, bounds, on_connect);
     serve_all(connection, proxy, activity, answer)
 }
 
@@ -53,13 +57,14 @@ async fn serve_all<S: Io + 'static, A: Future<Output = Response<Counted>>>(
     proxy: Arc<Proxy>,
     activity: Arc<Activity>,
     answer: impl Fn(Request<RequestBody>, Busy) -> A,
-) -> Result<(), Error> {
+) -> Result<Left<S>, Error> {
     // Only an answer can say that it is the last one.
     let is_over = || activity.is_closing() || proxy.stop.draining.load(Ordering::Acquire);
     loop {
         let read = poll_fn(|cx| next(cx, &connection, &activity)).await;
         let mut request = match read {
             Ok(Some(request)) => request,
+            Ok(None) if connection.stops_at_connect() => return Ok(connection.into_parts()),
             Ok(None) => break,
             Err(Error::Head(refused)) => {
                 refuse(&connection, refused).await?;
@@ -104,17 +109,17 @@ async fn serve_all<S: Io + 'static, A: Future<Output = Response<Counted>>>(
                 // Nobody may be there to take it: then it ends here.
                 drop(upgrade.send((Box::new(io), read)));
             }
-            return Ok(());
+            return Ok(None);
         }
         if !poll_fn(|cx| Poll::Ready(connection.finish(cx))).await {
             break;
         }
     }
     end(&connection).await;
-    Ok(())
+    Ok(None)
 }
 
-/// Reads the next request; `None`: there is none, or none is wanted.
+/// Reads the next request; `None`: there is none, none is wanted, or it is a CONNECT.
 fn next<S: Io + 'static>(
     cx: &mut Context<'_>,
     connection: &Connection<S>,

@@ -44,6 +44,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::BytesMut;
 use http::HeaderMap;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -152,7 +153,7 @@ impl Proxy {
             client,
             arrival,
         };
-        if let Err(error) = stage::Stage::new(connection.serve(io)).run().await {
+        if let Err(error) = connection.begin(io, BytesMut::new()).run().await {
             match error.side() {
                 Side::Client => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "connection ended")

@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use tokio_rustls::server::TlsStream;
 
 use super::{
     Proxy, Stop,
     body::{Counted, ResponseBody},
+    connect::Connection,
     cork::Corked,
     error::{Error, Kind},
     http1,
@@ -23,10 +25,14 @@ use super::{
     timer::{Activity, Busy, Expired, Timer, Watched},
 };
 use crate::{
-    http1::BoxError,
+    http1::{BoxError, server::OnConnect},
     http2::{self, Multiplexed, Streams, server::Reply},
     origin::Origin,
-    upstream::{Peer, Reach, RequestBody, calm::Calm, io::Io},
+    upstream::{
+        Peer, Reach, RequestBody,
+        calm::Calm,
+        io::{Chunked, Io},
+    },
 };
 
 /// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
@@ -122,45 +128,62 @@ impl Who {
     }
 }
 
-/// Serves requests in absolute form, on a connection whose client may not be known yet.
-pub fn serve_plain<S: Io + 'static>(
-    proxy: Arc<Proxy>,
-    client: Option<Option<Arc<str>>>,
-    reach: Reach,
-    io: S,
-) -> Stage {
-    match client {
+/// Serves requests in absolute form, on a connection whose client may not be known yet; a CONNECT may follow.
+pub fn serve_plain<S: Io + 'static>(connection: Connection, io: Chunked<S>) -> Stage {
+    let (proxy, reach) = (connection.proxy.clone(), connection.reach());
+    let (who, activity) = match connection.client.clone() {
         Some(client) => {
-            let scope = Scope::new(proxy, client, None);
-            serve_http1(Scope { reach, ..scope }, io)
+            let scope = Scope::new(proxy.clone(), client, None);
+            let activity = scope.activity.clone();
+            (Who::Known(Arc::new(Scope { reach, ..scope })), activity)
         }
         None => {
             let activity = Activity::new();
             let who = Who::EachTells(proxy.clone(), reach, activity.clone());
-            http1(who, proxy, activity, io)
+            (who, activity)
         }
-    }
+    };
+    let then = |io: Chunked<S>, mut read: BytesMut| {
+        let (io, unread) = io.into_parts();
+        read.unsplit(unread);
+        connection.begin(io, read)
+    };
+    http1(who, proxy, activity, io, Some(Box::new(then)))
 }
 
 /// Serves HTTP/1.1 until the client leaves, is idle for too long, or the proxy stops.
 pub fn serve_http1<S: Io + 'static>(scope: Scope, io: S) -> Stage {
     let (proxy, activity) = (scope.proxy.clone(), scope.activity.clone());
-    http1(Who::Known(Arc::new(scope)), proxy, activity, io)
+    http1(Who::Known(Arc::new(scope)), proxy, activity, io, None)
 }
 
-fn http1<S: Io + 'static>(who: Who, proxy: Arc<Proxy>, activity: Arc<Activity>, io: S) -> Stage {
+/// What is done with a connection once a CONNECT follows, and with what was read of it.
+type Then<S> = Box<dyn FnOnce(S, BytesMut) -> Stage + Send>;
+
+fn http1<S: Io + 'static>(
+    who: Who,
+    proxy: Arc<Proxy>,
+    activity: Arc<Activity>,
+    io: S,
+    then: Option<Then<S>>,
+) -> Stage {
     let answer = move |request, busy| who.clone().answer(request, busy);
     let io = Watched::new(io, activity.clone());
-    let connection = http1::serve(io, proxy.clone(), activity.clone(), answer);
+    let on_connect = match then {
+        Some(_) => OnConnect::Stop,
+        None => OnConnect::Serve,
+    };
+    let connection = http1::serve(io, on_connect, proxy.clone(), activity.clone(), answer);
     let closing = activity.clone();
     let end = move |_: Pin<&mut _>| closing.close();
-    Stage::last(drive(
-        Box::pin(connection),
-        end,
-        Patience::Quiet,
-        activity,
-        proxy,
-    ))
+    let connection = Box::pin(connection);
+    let driven = drive(connection, end, Patience::Quiet, activity, proxy);
+    Stage::new(async {
+        let left = driven.await?.flatten();
+        Ok(left
+            .zip(then)
+            .map(|((io, read), then)| then(io.into_inner(), read)))
+    })
 }
 
 /// Serves HTTP/2 until the client leaves, is idle for too long, or the proxy stops.
@@ -189,13 +212,9 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
     let uncork = move |cx: &mut Context<'_>| io.uncork(cx);
     let connection = Multiplexed::new(connection, streams, uncork, end);
     let end = Multiplexed::graceful_shutdown;
-    Stage::last(drive(
-        Box::pin(connection),
-        end,
-        Patience::First,
-        activity,
-        proxy,
-    ))
+    let connection = Box::pin(connection);
+    let driven = drive(connection, end, Patience::First, activity, proxy);
+    Stage::last(async { driven.await.map(|_| ()) })
 }
 
 /// What is waited for before a connection is told that the proxy stops, for [`Stop::GRACE`] at most.
@@ -207,16 +226,17 @@ enum Patience {
     First,
 }
 
-/// Drives a connection with its clocks, and lets it end gracefully when the proxy drains.
-async fn drive<C, E>(
+/// Drives a connection with its clocks, and lets it end gracefully when the proxy drains. Returns what it ends with;
+/// `None`: its time was over.
+async fn drive<C, T, E>(
     mut connection: Pin<Box<C>>,
     end: impl FnOnce(Pin<&mut C>),
     patience: Patience,
     activity: Arc<Activity>,
     proxy: Arc<Proxy>,
-) -> Result<(), Error>
+) -> Result<Option<T>, Error>
 where
-    C: Future<Output = Result<(), E>>,
+    C: Future<Output = Result<T, E>>,
     E: Into<BoxError>,
 {
     let mut timer = Timer::new(activity.clone(), &proxy.limits);
@@ -226,7 +246,7 @@ where
         let mut registered = false;
         let ended = poll_fn(|cx| {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
+                return Poll::Ready(Some(result.map(Some)));
             }
             if !std::mem::replace(&mut registered, true) && drained.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
@@ -234,7 +254,7 @@ where
             match timer.poll(cx) {
                 // Half a head is no request: there is nothing to finish.
                 // What is not read in time holds the upstream's connection, too.
-                Poll::Ready(Expired::Head | Expired::Unread) => Poll::Ready(Some(Ok(()))),
+                Poll::Ready(Expired::Head | Expired::Unread) => Poll::Ready(Some(Ok(None))),
                 Poll::Ready(Expired::Idle) => Poll::Ready(None),
                 Poll::Pending if proxy.stop.draining.load(Ordering::Acquire) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
@@ -250,15 +270,15 @@ where
 }
 
 /// Lets a connection finish what is under way, and say goodbye.
-async fn end_gracefully<C, E>(
+async fn end_gracefully<C, T, E>(
     mut connection: Pin<Box<C>>,
     end: impl FnOnce(Pin<&mut C>),
     patience: Patience,
     activity: Arc<Activity>,
     proxy: Arc<Proxy>,
-) -> Result<(), Error>
+) -> Result<Option<T>, Error>
 where
-    C: Future<Output = Result<(), E>>,
+    C: Future<Output = Result<T, E>>,
     E: Into<BoxError>,
 {
     /// How long an idle connection has to say goodbye.
@@ -269,12 +289,12 @@ where
         let mut now = std::pin::pin!(proxy.stop.now.cancelled());
         let ended = poll_fn(|cx| {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
+                return Poll::Ready(Some(result.map(Some)));
             }
             let begun = patience == Patience::First && !activity.is_new();
             match begun || quiet.as_mut().poll(cx).is_ready() {
                 true => Poll::Ready(None),
-                false => now.as_mut().poll(cx).map(|()| Some(Ok(()))),
+                false => now.as_mut().poll(cx).map(|()| Some(Ok(None))),
             }
         });
         if let Some(result) = ended.await {
@@ -284,16 +304,16 @@ where
     end(connection.as_mut());
     if draining {
         tokio::select! {
-            result = connection => result.map_err(client_failed),
+            result = connection => result.map(Some).map_err(client_failed),
             // It has said nothing yet, and nothing is waited for.
-            () = activity.quiet(Stop::GRACE), if patience == Patience::Quiet => Ok(()),
-            () = proxy.stop.now.cancelled() => Ok(()),
+            () = activity.quiet(Stop::GRACE), if patience == Patience::Quiet => Ok(None),
+            () = proxy.stop.now.cancelled() => Ok(None),
         }
     } else {
-        tokio::time::timeout(GOODBYE, connection)
-            .await
-            .unwrap_or(Ok(()))
-            .map_err(client_failed)
+        match tokio::time::timeout(GOODBYE, connection).await {
+            Ok(result) => result.map(Some).map_err(client_failed),
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -181,6 +181,10 @@ impl<S> Watched<S> {
     pub fn new(io: S, activity: Arc<Activity>) -> Self {
         Self { io, activity }
     }
+
+    pub fn into_inner(self) -> S {
+        self.io
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {

@@ -38,6 +38,26 @@ fn as_client(mut client: Client, name: &str, password: &str) -> Client {
     client
 }
 
+/// A CONNECT behind requests in absolute form says itself whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_behind_requests_tells_its_client() {
+    let site = origin(&[HOST]).start().await;
+    let proxy = two_clients(&site).start().await;
+    let mut wire = Wire::proxy(&proxy.client()).await;
+    let alice = STANDARD.encode("alice:wonderland");
+    let alice = format!("Proxy-Authorization: Basic {alice}\r\n");
+    let nowhere = "GET http://nowhere.invalid/ HTTP/1.1\r\nHost: nowhere.invalid\r\n";
+    let connect = format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n");
+    for (head, expected) in [
+        (format!("{nowhere}{alice}\r\n"), 502),
+        (format!("{connect}\r\n"), 407),
+        (format!("{connect}{alice}\r\n"), 200),
+    ] {
+        wire.send(&head).await;
+        assert_eq!(status(&wire.message().await.0), expected, "{head}");
+    }
+}
+
 /// Two clients on one host: each gets the credential of its own session, in turns and on pooled connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_have_their_own_sessions() {

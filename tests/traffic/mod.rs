@@ -2,6 +2,7 @@
 
 mod bodies;
 mod drain;
+mod early;
 mod egress;
 mod events;
 mod expect;

@@ -3,11 +3,12 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    client::Client,
+    client::{Client, Parts},
     content::{Content, sha256},
     origin::origin,
     proxy::proxy,
-    raw::tcp,
+    raw::{read_head, tcp},
+    wire::{Wire, field, status},
     within,
 };
 
@@ -69,6 +70,79 @@ async fn tunnels_pass_any_bytes() {
     read.unwrap();
     back.reverse();
     assert_eq!(sha256(&back), sha256(&content));
+    echo.abort();
+}
+
+/// A connection to the proxy that has carried requests in absolute form may carry a CONNECT next (RFC 9110 §9.3.6):
+/// clients keep their connections for whatever comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_may_follow_requests() {
+    const PLAIN: &str = "plain.example.test";
+    let (plain, app) = (origin(&[PLAIN]), origin(&["app.example.test"]));
+    let (plain, app) = (plain.start_plain().await, app.bearer("t1").start().await);
+    let (address, echo) = tcp(|mut socket| async move {
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all).await;
+        all.reverse();
+        let _ = socket.write_all(&all).await;
+    })
+    .await;
+    let proxy = proxy()
+        .site(&plain)
+        .site(&app)
+        .resolve("raw.example.test:7777", address)
+        .bearer("app", "app.example.test", "t1")
+        .start()
+        .await;
+    let client = proxy.client();
+    let get = format!("GET http://{PLAIN}/echo HTTP/1.1\r\nHost: {PLAIN}\r\n\r\n");
+    let connect = |to: &str| format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n");
+    // One after another, all in one piece, and byte by byte; a tunnel, and what is intercepted.
+    for pieces in [1, 2, usize::MAX] {
+        let sent = format!("{get}{get}{}ping", connect("raw.example.test:7777"));
+        let mut socket = client.socket().await;
+        let size = match pieces {
+            1 => sent.len(),
+            2 => 2 * get.len() + 3,
+            _ => 1,
+        };
+        for piece in sent.as_bytes().chunks(size) {
+            socket.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for at in 0..3 {
+            let head = within("an answer", read_head(&mut socket)).await.unwrap();
+            assert_eq!(status(&head), 200, "{size}, {at}: {head}");
+            let length = field(&head, "content-length").map_or(0, |l| l.parse().unwrap());
+            socket.read_exact(&mut vec![0; length]).await.unwrap();
+        }
+        socket.shutdown().await.unwrap();
+        let mut got = String::new();
+        within("the echo", socket.read_to_string(&mut got))
+            .await
+            .unwrap();
+        assert_eq!(got, "gnip", "{size}");
+    }
+    let mut socket = client.socket().await;
+    socket.write_all(get.as_bytes()).await.unwrap();
+    let head = within("the answer", read_head(&mut socket)).await.unwrap();
+    let length = field(&head, "content-length").unwrap().parse().unwrap();
+    socket.read_exact(&mut vec![0; length]).await.unwrap();
+    let to = "app.example.test:443";
+    socket.write_all(connect(to).as_bytes()).await.unwrap();
+    let head = within("the answer", read_head(&mut socket)).await.unwrap();
+    assert_eq!(status(&head), 200, "{head}");
+    let parts = Parts {
+        connect: to.to_owned(),
+        sni: None,
+        tls: true,
+        h2: false,
+    };
+    let mut wire = Wire::new(Box::pin(client.tls(socket, &parts).await.unwrap()));
+    wire.send("GET /echo HTTP/1.1\r\nHost: app.example.test\r\n\r\n")
+        .await;
+    assert_eq!(status(&wire.head().await), 200);
+    assert_eq!(app.last().field("authorization"), Some("Bearer t1"));
     echo.abort();
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    super::{Error, PLAIN, client},
+    super::{Error, PLAIN, client, server},
     BOUNDS, Client, Server, answer, begin, empty, full, head, rest,
 };
 
@@ -20,7 +20,7 @@ async fn by_hand(sent: &[u8], reads: bool) -> String {
     let (mut near, far) = duplex(64 * 1024);
     near.write_all(sent).await.unwrap();
     near.flush().await.unwrap();
-    let server = Server::new(Box::new(far), BOUNDS);
+    let server = Server::new(Box::new(far), BOUNDS, server::OnConnect::Serve);
     let serving = tokio::spawn(async move {
         loop {
             let read = poll_fn(|cx| server.poll_request(cx)).await;
