@@ -15,7 +15,7 @@ use h2::{
     Ping, PingPong,
     client::{self, ResponseFuture, SendRequest},
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::oneshot,
@@ -133,15 +133,14 @@ impl Sender {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        if let Some(length) = body.size_hint().exact()
-            && (length > 0 || means_content(request.method()))
-        {
+        let ends = body.is_end_stream();
+        // That there is none says the end of the head.
+        if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
             let headers = request.headers_mut();
             headers
                 .entry(CONTENT_LENGTH)
                 .or_insert_with(|| length.into());
         }
-        let ends = body.is_end_stream();
         let (response, stream) = self.requests.send_request(request, ends)?;
         let mut answer = Answer {
             response,
@@ -169,11 +168,6 @@ impl Sender {
         }
         Ok(answer)
     }
-}
-
-/// Tells whether a request of this method has a meaning for a body, so that "none" is said (RFC 9110 §8.6).
-fn means_content(method: &Method) -> bool {
-    ![Method::GET, Method::HEAD, Method::DELETE, Method::CONNECT].contains(method)
 }
 
 // === impl Answer ===

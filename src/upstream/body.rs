@@ -243,8 +243,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            // Known to be empty by its end: with a size the HTTP/2 library would add a `Content-Length` that nobody has sent.
-            Self::Empty => SizeHint::default(),
+            Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Guarded(body) => SizeHint::with_exact(body.len() as u64),
             Self::Client(body) => body.size_hint(),
