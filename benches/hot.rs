@@ -234,7 +234,7 @@ fn rewriting(c: &mut Criterion) {
     let mut cx = Context::from_waker(Waker::noop());
     c.bench_function("rewrite a head", |b| {
         b.iter(|| {
-            let from = server::Connection::new(Canned(HEAD), bounds);
+            let from = server::Connection::new(Canned(HEAD), bounds, server::OnConnect::Serve);
             let Poll::Ready(Ok(Some(request))) = from.poll_request(&mut cx) else {
                 unreachable!("a whole head");
             };
@@ -264,7 +264,7 @@ fn rewriting(c: &mut Criterion) {
                 authority: "host0.example.com",
             };
             to.begin(head, Body::Empty);
-            assert!(to.poll_head(&mut cx, &mut |_, _| true).is_pending());
+            assert!(to.poll_head(&mut cx, &mut |_, _, _| true).is_pending());
             assert!(to.is_sent());
         });
     });
