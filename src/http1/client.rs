@@ -115,7 +115,11 @@ where
     ) -> Poll<Result<Response, Error>> {
         loop {
             self.send(cx)?;
-            while !self.inbox.bytes.is_empty() && self.inbox.may_hold_head() {
+            let is_http2 = is_http2(&self.inbox.bytes);
+            if is_http2 == Some(true) {
+                return Poll::Ready(Err(Error::Http2));
+            }
+            while is_http2.is_some() && !self.inbox.bytes.is_empty() && self.inbox.may_hold_head() {
                 let Some(head) = head::response(&mut self.inbox.bytes, self.bounds)? else {
                     break;
                 };
@@ -227,6 +231,17 @@ where
 impl<S, B> fmt::Debug for Connection<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+/// Tells whether an answer begins as HTTP/2 does, with SETTINGS (RFC 9113 §6.5); `None`: it may. No head of HTTP/1.1 has
+/// the zero of that frame's length.
+fn is_http2(bytes: &[u8]) -> Option<bool> {
+    const SETTINGS: u8 = 4;
+    match bytes {
+        [0, _, _, SETTINGS, _, stream @ ..] if stream.len() >= 4 => Some(stream[..4] == [0; 4]),
+        [0, ..] if bytes.len() < 9 => None,
+        _ => Some(false),
     }
 }
 

@@ -44,6 +44,9 @@ pub enum Error {
     Incomplete,
     #[error("the connection failed")]
     Io(#[from] io::Error),
+    /// An upstream that speaks HTTP/2 says so first, and makes nothing of what it is asked (RFC 9113 §3.4).
+    #[error("the upstream speaks HTTP/2")]
+    Http2,
     /// The body that was to be sent failed.
     #[error("the body that was to be sent failed")]
     Sending(#[source] BoxError),

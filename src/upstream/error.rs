@@ -137,6 +137,7 @@ impl Error {
     pub(super) fn http1(error: http1::Error) -> Self {
         let kind = match &error {
             http1::Error::Head(_) | http1::Error::Body(_) => Kind::Protocol,
+            http1::Error::Http2 => return Self::unsent(Kind::Protocol).because(error),
             http1::Error::Incomplete | http1::Error::Io(_) => Kind::Incomplete,
             http1::Error::Sending(_) => Kind::RequestBody,
         };
@@ -176,8 +177,17 @@ impl Error {
         self.reused
     }
 
-    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7).
+    /// Tells whether the upstream was spoken to in HTTP/1.1 and answered in HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        let http1 = self.source.as_deref().and_then(|e| e.downcast_ref());
+        matches!(http1, Some(http1::Error::Http2))
+    }
+
+    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7), or could not (§3.4).
     pub fn refused_stream(&self) -> bool {
+        if self.speaks_http2() {
+            return true;
+        }
         let Some(h2) = self
             .source
             .as_deref()

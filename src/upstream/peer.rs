@@ -102,6 +102,7 @@ impl Peer {
         body: &mut Option<Body>,
         wants: Alpn,
     ) -> Result<Response<Incoming>, Error> {
+        let mut told = false;
         loop {
             let wants = match self.speaks.load(Ordering::Relaxed) {
                 _ if self.origin.scheme == Scheme::Http => Alpn::Http1,
@@ -126,6 +127,13 @@ impl Peer {
             };
             match sent {
                 Ok(response) => return Ok(response),
+                // Once: an origin could select one protocol and speak the other for ever.
+                Err(error) if error.speaks_http2() && !std::mem::replace(&mut told, true) => {
+                    self.speaks.store(ONLY_HTTP2, Ordering::Relaxed);
+                    if self.origin.scheme == Scheme::Http || body.is_none() {
+                        return Err(error);
+                    }
+                }
                 Err(_) if reused && body.is_some() => {}
                 Err(error) => return Err(error.on_reused(reused)),
             }
@@ -253,7 +261,11 @@ impl Peer {
             Ok(Err(error)) => return Err(Error::tls(error)),
             Err(_) => return Err(Error::unsent(Kind::HandshakeTimeout)),
         };
-        let is_http2 = stream.alpn_protocol() == Some(b"h2");
+        let is_http2 = match stream.alpn_protocol() {
+            Some(protocol) => protocol == b"h2",
+            // It selects none, and has shown what it speaks.
+            None => self.speaks.load(Ordering::Relaxed) == ONLY_HTTP2,
+        };
         Ok((Filling(Stream::Tls(Box::new(stream))), is_http2))
     }
 

@@ -63,6 +63,7 @@ impl Peer {
             spelling,
             authority: &self.authority,
         };
+        let empty = body.as_ref().is_none_or(|b| b.is_end_stream());
         connection.get().begin(head, take(body));
         let limit = self.shared.limits.response_head;
         // Counted from the end of the request: a client that sends slowly takes nothing away from it.
@@ -84,6 +85,9 @@ impl Peer {
             Ok(answer) => answer,
             Err(error) => {
                 *body = connection.unsent();
+                if error.speaks_http2() && empty {
+                    *body = Some(Body::Empty);
+                }
                 return Err(match body {
                     Some(_) => error.on_unsent(),
                     None => error,

@@ -135,6 +135,50 @@ async fn a_body_outlives_a_refusal_and_a_rejection() {
     assert_eq!(*heard.lock().unwrap(), expected);
 }
 
+/// An origin that speaks HTTP/2 alone and selects no protocol in its handshake is understood by its first frame.
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_without_alpn_is_understood() {
+    let asked = Arc::<AtomicUsize>::default();
+    let config = TRUSTED.issue(&[HOST], Valid::Now).server_config(&[]);
+    let site = raw_with(HOST, config, {
+        let asked = asked.clone();
+        move |stream, _| {
+            let asked = asked.clone();
+            async move {
+                // It leaves at once when it is spoken to in HTTP/1.1.
+                let Ok(mut connection) = server::handshake(stream).await else {
+                    return;
+                };
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(async move {
+                        let status = if is_whole(request).await { 200 } else { 400 };
+                        let head = Response::builder().status(status).body(()).unwrap();
+                        respond.send_response(head, true).unwrap();
+                    });
+                }
+            }
+        }
+    })
+    .await;
+    for (nth, method) in ["GET", "POST", "PUT"].into_iter().enumerate() {
+        let proxy = proxy().raw(&site).bearer("app", HOST, "t1").start().await;
+        for h2 in [false, true] {
+            let client = proxy.client();
+            let client = if h2 { client.h2() } else { client };
+            let body = if method == "POST" {
+                full("hello")
+            } else {
+                empty()
+            };
+            let request = Request::builder().method(method);
+            let request = request.uri(format!("https://{HOST}/a")).body(body);
+            client.send(request.unwrap()).await.expect(200);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2 * (nth + 1), "{method}");
+    }
+}
+
 async fn facing(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>, Proxy) {
     let (site, asked) = site(does).await;
     let proxy = proxy()

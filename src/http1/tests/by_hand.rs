@@ -136,3 +136,32 @@ async fn lengths_that_lie_fail() {
     client.begin(request, full("abcdefg"));
     assert!(matches!(head(&mut client).await, Err(Error::Sending(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_speaks_http2_is_known_by_its_first_frame() {
+    for (said, known) in [
+        (&b"\0\0\x06\x04\0\0\0\0\0"[..], true),
+        (b"\0\0\x06\x07\0\0\0\0\0", false),
+        (b"\0\0\x06\x04\0\0\0\0\x01", false),
+        (b"\0\0", false),
+    ] {
+        let (near, mut far) = duplex(1);
+        let mut client = Client::new(Box::new(near), BOUNDS);
+        begin(&mut client, empty());
+        let says = async {
+            let mut asked = [0; 64];
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.rotate_left(1);
+                asked[63] = far.read_u8().await.unwrap();
+            }
+            far.write_all(said).await.unwrap();
+            drop(far);
+        };
+        let (answered, ()) = tokio::join!(head(&mut client), says);
+        let is_http2 = matches!(answered, Err(Error::Http2));
+        assert!(
+            answered.is_err() && is_http2 == known,
+            "{said:?}: {answered:?}"
+        );
+    }
+}
