@@ -143,18 +143,13 @@ async fn connect<S: Io>(
     head.extend_from_slice(b"\r\n");
     io.write_all(&head).await.map_err(failed)?;
     io.flush().await.map_err(failed)?;
-    // Byte by byte, so that nothing of what follows the head is taken.
-    let mut answer = Vec::with_capacity(256);
-    while !answer.ends_with(b"\r\n\r\n") {
-        if answer.len() == ANSWER {
-            return Err(Error::unsent(Kind::EgressRefused).because("its answer has no end"));
+    let status = loop {
+        let status = answer(&mut io).await?;
+        // RFC 9110 §15.2: any number of them may come before the answer.
+        if !matches!(status, Some(100 | 102..=199)) {
+            break status;
         }
-        answer.push(io.read_u8().await.map_err(failed)?);
-    }
-    let status = answer
-        .split(|b| *b == b' ')
-        .nth(1)
-        .and_then(|s| std::str::from_utf8(s).ok()?.parse::<u16>().ok());
+    };
     match status {
         Some(200..=299) => Ok(io),
         Some(status) => {
@@ -162,6 +157,20 @@ async fn connect<S: Io>(
         }
         None => Err(Error::unsent(Kind::EgressRefused).because("its answer is not HTTP")),
     }
+}
+
+/// Reads the head of an answer, byte by byte, so that nothing of what follows it is taken; returns its status.
+async fn answer<S: Io>(io: &mut S) -> Result<Option<u16>, Error> {
+    let failed = |e: std::io::Error| Error::unsent(Kind::EgressRefused).because(e);
+    let mut head = Vec::with_capacity(256);
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == ANSWER {
+            return Err(Error::unsent(Kind::EgressRefused).because("its answer has no end"));
+        }
+        head.push(io.read_u8().await.map_err(failed)?);
+    }
+    let status = head.split(|b| *b == b' ').nth(1);
+    Ok(status.and_then(|s| std::str::from_utf8(s).ok()?.parse().ok()))
 }
 
 /// Asks a SOCKS5 proxy for a connection (RFC 1928, RFC 1929); it resolves the name.

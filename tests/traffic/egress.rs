@@ -6,7 +6,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::{AsyncWriteExt as _, copy_bidirectional},
+    net::TcpStream,
+};
 
 use crate::support::{
     authority::{Authority, session},
@@ -154,6 +157,28 @@ async fn the_upstream_proxy_is_asked_for_a_tunnel() {
     );
 }
 
+/// Informational answers may come before the one to CONNECT (RFC 9110 §15.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_proxy_may_say_something_first() {
+    let site = origin(&[BOUND]).bearer("t1").start().await;
+    let to = site.address;
+    let (address, _task) = tcp(move |mut socket| async move {
+        read_head(&mut socket).await;
+        let says = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        socket.write_all(says).await.unwrap();
+        let mut origin = TcpStream::connect(to).await.unwrap();
+        let _ = copy_bidirectional(&mut socket, &mut origin).await;
+    })
+    .await;
+    let builder = inner("t1").env("all_proxy", &format!("http://{address}"));
+    let proxy = by(builder, "upstream_proxy = \"env\"").await;
+    proxy
+        .client()
+        .get(&format!("https://{BOUND}/echo"))
+        .await
+        .expect(200);
+}
+
 /// An upstream proxy that does not lead anywhere: 502 that says so, nothing sent, and the proxy goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_proxy_that_leads_nowhere() {
@@ -241,8 +266,8 @@ async fn a_way_that_leads_back_is_a_loop() {
     let (address, _task) = tcp(move |mut socket| {
         forwarded.fetch_add(1, Ordering::SeqCst);
         async move {
-            if let Ok(mut proxy) = tokio::net::TcpStream::connect(listen).await {
-                let _ = tokio::io::copy_bidirectional(&mut socket, &mut proxy).await;
+            if let Ok(mut proxy) = TcpStream::connect(listen).await {
+                let _ = copy_bidirectional(&mut socket, &mut proxy).await;
             }
         }
     })
