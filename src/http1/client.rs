@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING},
 };
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -267,6 +267,10 @@ fn write<B: Body>(request: Request<'_>, body: &B, out: &mut Vec<u8>) -> Length {
     for (name, value) in headers {
         if *name == TRANSFER_ENCODING {
             continue;
+        }
+        if *name == TE {
+            // It is for this hop, and says so (RFC 9110 §10.1.4).
+            out.extend_from_slice(b"connection: TE\r\n");
         }
         if crumbs && *name == COOKIE {
             if let Some(cookie) = cookie.take().flatten() {

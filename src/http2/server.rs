@@ -54,6 +54,8 @@ enum State<S> {
 pub struct Reply {
     respond: SendResponse<Bytes>,
     informing: Arc<Informing>,
+    /// What was asked: an answer to HEAD has no body.
+    method: Method,
     tunnel: Option<(RecvStream, oneshot::Sender<Tunnel>)>,
 }
 
@@ -149,6 +151,7 @@ impl Reply {
         let reply = Self {
             respond,
             informing,
+            method: head.method.clone(),
             tunnel,
         };
         (Request::from_parts(head, body), reply)
@@ -163,6 +166,7 @@ impl Reply {
         let Self {
             mut respond,
             informing,
+            method,
             tunnel,
         } = self;
         let answered = {
@@ -182,7 +186,8 @@ impl Reply {
             })
             .await
         };
-        let sent = answered.and_then(|response| respond_with(&mut respond, response, tunnel));
+        let sent =
+            answered.and_then(|response| respond_with(&mut respond, &method, response, tunnel));
         match sent {
             Ok(Some(pipe)) => pipe.await,
             Ok(None) => {}
@@ -198,6 +203,7 @@ impl Reply {
 /// Sends the head of an answer; returns what is left to be sent.
 fn respond_with<B>(
     respond: &mut SendResponse<Bytes>,
+    method: &Method,
     response: Response<B>,
     tunnel: Option<(RecvStream, oneshot::Sender<Tunnel>)>,
 ) -> Result<Option<Pipe<B>>, h2::Error>
@@ -224,6 +230,7 @@ where
             .entry(CONTENT_LENGTH)
             .or_insert_with(|| length.into());
     }
+    let ends = ends || *method == Method::HEAD;
     let stream = respond.send_response(head, ends)?;
     Ok((!ends).then(|| Pipe::new(stream, body)))
 }

@@ -227,6 +227,10 @@ impl<'s> Exchange<'s> {
             let name = proxy.upstream.mark(client, origin);
             parts.headers.append(VIA, via(parts.version, &name));
         }
+        if parts.version == Version::HTTP_10 && parts.headers.contains_key(EXPECT) {
+            // It is ignored (RFC 9110 §10.1.1), by whoever is asked for a body behind us, too.
+            hop::retain(&mut parts.headers, |name, _| *name != EXPECT);
+        }
         let expects = parts
             .headers
             .get(EXPECT)
@@ -352,6 +356,7 @@ impl<'s> Exchange<'s> {
         recipe: Option<&Recipe>,
         note: Option<&str>,
     ) -> Response<ResponseBody> {
+        let version = response.version();
         hop::strip(response.headers_mut());
         if self.websocket {
             upgrade::relay(self.proxy, self.on_upgrade, self.extended, &mut response);
@@ -364,7 +369,7 @@ impl<'s> Exchange<'s> {
             headers.append(respond::PROXY_STATUS.clone(), status::field(None, note));
         }
         if self.absolute {
-            headers.append(VIA, via(Version::HTTP_11, "staysigned"));
+            headers.append(VIA, via(version, "staysigned"));
         }
         response
     }

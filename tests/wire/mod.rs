@@ -4,6 +4,7 @@ mod answers;
 mod crowds;
 mod exchanges;
 mod floods;
+mod forwarded;
 mod held;
 mod hops;
 mod http2;
