@@ -183,7 +183,9 @@ impl Error {
         matches!(http1, Some(http1::Error::Http2))
     }
 
-    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7), or could not (§3.4).
+    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7), by its stream or by a last
+    /// stream before it, for whatever reason the connection ends (the library tells no other stream of a GOAWAY); or
+    /// could not (§3.4).
     pub fn refused_stream(&self) -> bool {
         if self.speaks_http2() {
             return true;
@@ -195,8 +197,7 @@ impl Error {
         else {
             return false;
         };
-        h2.reason() == Some(h2::Reason::REFUSED_STREAM)
-            || (h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR))
+        h2.reason() == Some(h2::Reason::REFUSED_STREAM) || h2.is_go_away() && h2.is_remote()
     }
 }
 

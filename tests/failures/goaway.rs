@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use h2::Reason;
 use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -42,6 +43,8 @@ enum Leaves {
     WithBoth,
     /// It names the first of them, and ends without an answer to it.
     Unanswered,
+    /// The same, and says that something went wrong.
+    InTrouble,
 }
 
 /// An origin whose first connection ends like this, and how often it was asked in all.
@@ -117,7 +120,12 @@ async fn answer(io: &mut Stream, stream: u32) -> std::io::Result<()> {
 
 async fn leave(mut io: Stream, leaves: Leaves, one: u32, other: u32) -> std::io::Result<()> {
     let (first, last) = (one.min(other), one.max(other));
-    let goodbye = |last: u32| frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat());
+    let reason = match leaves {
+        Leaves::InTrouble => Reason::INTERNAL_ERROR,
+        _ => Reason::NO_ERROR,
+    };
+    let reason = u32::from(reason).to_be_bytes();
+    let goodbye = |last: u32| frame(GOAWAY, 0, 0, &[last.to_be_bytes(), reason].concat());
     if leaves == Leaves::Announced {
         io.write_all(&goodbye(ALL)).await?;
         io.flush().await?;
@@ -132,7 +140,7 @@ async fn leave(mut io: Stream, leaves: Leaves, one: u32, other: u32) -> std::io:
     io.flush().await?;
     // What is to be done about it is done before the answer comes.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    if leaves == Leaves::Unanswered {
+    if matches!(leaves, Leaves::Unanswered | Leaves::InTrouble) {
         return io.shutdown().await;
     }
     answer(&mut io, first).await?;
@@ -189,9 +197,9 @@ async fn two(proxy: &Proxy, method: &str) -> Vec<u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_came_behind_the_last_stream_is_sent_again() {
-    use Leaves::{Announced, AtOnce, Unanswered, WithBoth};
+    use Leaves::{Announced, AtOnce, InTrouble, Unanswered, WithBoth};
     // The origin leaves, the method, what the client gets, and how often the origin was asked.
-    let cases: [(Leaves, &str, [u16; 2], usize); 7] = [
+    let cases: [(Leaves, &str, [u16; 2], usize); 8] = [
         (AtOnce, "GET", [200, 200], 4),
         (AtOnce, "POST", [200, 200], 4),
         (Announced, "GET", [200, 200], 4),
@@ -200,6 +208,7 @@ async fn what_came_behind_the_last_stream_is_sent_again() {
         (WithBoth, "POST", [200, 200], 3),
         // The first may have been done: never again by itself.
         (Unanswered, "POST", [200, 502], 4),
+        (InTrouble, "POST", [200, 502], 4),
     ];
     for (leaves, method, expected, times) in cases {
         let (_site, asked, proxy) = facing(leaves).await;
