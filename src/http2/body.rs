@@ -13,7 +13,7 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
-use super::{server::Informing, tunnel::Tunnel};
+use super::{client::Heard, server::Informing, tunnel::Tunnel};
 
 /// The body of a request or of an answer.
 pub struct Body {
@@ -24,6 +24,8 @@ pub struct Body {
     /// Whether trailers come next, if anything.
     read: bool,
     asked: Option<Asked>,
+    /// Of an answer: who counts its parts.
+    heard: Option<Arc<Heard>>,
 }
 
 /// What else belongs to a request.
@@ -47,6 +49,7 @@ impl Body {
             remaining,
             read: false,
             asked: None,
+            heard: None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Body {
             remaining: Some(0),
             read: true,
             asked: None,
+            heard: None,
         }
     }
 
@@ -73,6 +77,12 @@ impl Body {
             asked: Some(asked),
             ..self
         }
+    }
+
+    /// The same, of an answer whose parts are counted.
+    pub(super) fn heard_by(self, heard: Arc<Heard>) -> Self {
+        let heard = Some(heard);
+        Self { heard, ..self }
     }
 
     /// Returns where informational answers go to; `None`: it is no request.
@@ -111,6 +121,9 @@ impl http_body::Body for Body {
         if !this.read {
             match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) => {
+                    if let Some(heard) = &this.heard {
+                        heard.note();
+                    }
                     // Whoever reads slowly does not ask for more. A stream that has failed says so next.
                     drop(stream.flow_control().release_capacity(data.len()));
                     if let Some(remaining) = &mut this.remaining {

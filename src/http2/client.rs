@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -39,12 +42,14 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Sender {
     requests: SendRequest<Bytes>,
+    heard: Arc<Heard>,
     streams: Streams,
 }
 
 /// An answer that is waited for. If it is dropped, the request is taken back.
 pub struct Answer {
     response: ResponseFuture,
+    heard: Arc<Heard>,
     /// Ends the request's body, if that is still being sent.
     cancel: Option<oneshot::Sender<()>>,
 }
@@ -55,14 +60,27 @@ struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
     pings: PingPong,
     /// Whether an answer to a ping is waited for.
     pinged: bool,
+    heard: Arc<Heard>,
+    /// How often something was heard when that was last looked at, and at the last ping, and when that was.
+    before: u32,
+    last: Option<(u32, Instant)>,
     /// Whether streams are open: more than one holds it.
     open: Weak<()>,
     sleep: Pin<Box<Sleep>>,
 }
 
-/// How often an upstream with open streams is asked whether it is there, and how long it has to say so.
+/// Counts what is heard of an upstream: parts of answers, not what it says of the connection.
+#[derive(Debug, Default)]
+pub(super) struct Heard(AtomicU32);
+
+/// How long an upstream with open streams may be silent before it is asked whether it is there, and how long it has to
+/// say so.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
+
+/// How long it is not asked again if all it has said meanwhile is that it is there: servers of gRPC end a connection
+/// whose client asks more often.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// Bytes of a request's body that wait here for the upstream.
 const SEND_BUFFER: usize = 1024 * 1024;
@@ -90,15 +108,20 @@ where
         .enable_push(false)
         .handshake(io)
         .await?;
+    let heard = Arc::<Heard>::default();
     streams.add(Driver {
         pings: connection.ping_pong().expect("it is asked for once"),
         connection,
         pinged: false,
+        heard: heard.clone(),
+        before: 0,
+        last: None,
         open: Arc::downgrade(open),
         sleep: Box::pin(sleep(PING)),
     });
     Ok(Sender {
         requests,
+        heard,
         streams: streams.clone(),
     })
 }
@@ -144,6 +167,7 @@ impl Sender {
         let (response, stream) = self.requests.send_request(request, ends)?;
         let mut answer = Answer {
             response,
+            heard: self.heard.clone(),
             cancel: None,
         };
         if ends {
@@ -156,11 +180,13 @@ impl Sender {
             let mut cancelled = Some(cancelled);
             self.streams.spawn(poll_fn(move |cx| {
                 if let Some(asked) = &mut cancelled {
-                    match Pin::new(asked).poll(cx) {
-                        Poll::Ready(Ok(())) => pipe.cancel(),
-                        // The answer is there: the body goes on.
-                        Poll::Ready(Err(_)) => cancelled = None,
-                        Poll::Pending => {}
+                    let asked = Pin::new(asked).poll(cx);
+                    if let Poll::Ready(Ok(())) = asked {
+                        pipe.cancel();
+                    }
+                    // Without a word the answer is there: the body goes on.
+                    if asked.is_ready() {
+                        cancelled = None;
                     }
                 }
                 Pin::new(&mut pipe).poll(cx)
@@ -182,6 +208,7 @@ impl Answer {
     ) -> Poll<Option<Result<Response<Body>, h2::Error>>> {
         while let Poll::Ready(Some(head)) = self.response.poll_informational(cx) {
             let Ok(head) = head else { break };
+            self.heard.note();
             if !heard(head.status(), head.headers()) {
                 return Poll::Ready(None);
             }
@@ -190,8 +217,9 @@ impl Answer {
         let answered = answered.map(|response| {
             self.cancel = None;
             let (head, stream) = response.into_parts();
+            self.heard.note();
             let body = Body::new(stream, &head.headers);
-            Response::from_parts(head, body)
+            Response::from_parts(head, body.heard_by(self.heard.clone()))
         });
         Poll::Ready(Some(answered))
     }
@@ -203,6 +231,14 @@ impl Drop for Answer {
             // It may have been sent meanwhile.
             let _: Result<(), ()> = cancel.send(());
         }
+    }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    pub(super) fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -219,11 +255,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if self.pinged {
                 return Poll::Ready(());
             }
-            let busy = self.open.strong_count() > 1;
+            let (now, heard) = (Instant::now(), self.heard.0.load(Ordering::Relaxed));
+            let silent = std::mem::replace(&mut self.before, heard) == heard;
+            let asks = self.open.strong_count() > 1
+                && silent
+                && self
+                    .last
+                    .is_none_or(|(at, when)| at != heard || when + AGAIN <= now);
             // One that cannot be sent any more is no question: the connection itself says why.
-            self.pinged = busy && self.pings.send_ping(Ping::opaque()).is_ok();
+            self.pinged = asks && self.pings.send_ping(Ping::opaque()).is_ok();
+            if self.pinged {
+                self.last = Some((heard, now));
+            }
             let next = if self.pinged { PONG } else { PING };
-            self.sleep.as_mut().reset(Instant::now() + next);
+            self.sleep.as_mut().reset(now + next);
         }
         Poll::Pending
     }
@@ -248,5 +293,100 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::{BodyExt, Empty};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// An upstream written by hand: it answers one request, and sends a byte of its body each `every`; tells when it was
+    /// pinged, in seconds.
+    async fn upstream(mut io: DuplexStream, every: Option<Duration>, pongs: bool) -> Vec<u64> {
+        const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let (began, mut pings) = (Instant::now(), Vec::new());
+        io.write_all(SETTINGS).await.unwrap();
+        io.read_exact(&mut [0; 24]).await.unwrap();
+        let mut head = [0; 9];
+        loop {
+            let due = sleep(every.unwrap_or(Duration::from_secs(1_000_000)));
+            tokio::select! {
+                read = io.read_exact(&mut head[..1]) => if read.is_err() { return pings },
+                () = due => {
+                    io.write_all(&[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']).await.unwrap();
+                    continue;
+                }
+            }
+            io.read_exact(&mut head[1..]).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            io.read_exact(&mut payload).await.unwrap();
+            match (head[3], head[4]) {
+                // HEADERS: `:status: 200`.
+                (1, _) => io
+                    .write_all(&[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88])
+                    .await
+                    .unwrap(),
+                (6, 0) => {
+                    pings.push(began.elapsed().as_secs());
+                    if pongs {
+                        let pong = [&[0, 0, 8, 6, 1, 0, 0, 0, 0], &payload[..]].concat();
+                        io.write_all(&pong).await.unwrap();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads an answer for 25 minutes; returns how that ended, and the pings.
+    async fn read(every: Option<Duration>, pongs: bool) -> (bool, Vec<u64>) {
+        let (near, far) = duplex(64 * 1024);
+        let far = tokio::spawn(upstream(far, every, pongs));
+        let (streams, open) = (Streams::default(), Arc::new(()));
+        let config = Config {
+            stream_window: 65_535,
+            window: 65_535,
+            head_bytes: 4096,
+        };
+        let mut sender = handshake(near, config, &streams, &open).await.unwrap();
+        let driver = tokio::spawn(streams.run());
+        let _stream = open.clone();
+        let request = Request::get("https://origin.test/").body(()).unwrap();
+        let body = Empty::new().map_err(|never| -> BoxError { match never {} });
+        let mut request = Some((request, body));
+        let mut answer = None;
+        let answer = poll_fn(|cx| {
+            if let Some((request, body)) = request.take() {
+                answer = Some(sender.send(cx, request, body).unwrap());
+            }
+            answer.as_mut().unwrap().poll(cx, &mut |_, _| true)
+        });
+        let mut body = answer.await.unwrap().unwrap().into_body();
+        let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+        let ended = tokio::time::timeout(Duration::from_secs(1500), reading).await;
+        driver.abort();
+        drop((driver.await, body, sender));
+        (ended.is_ok(), far.await.unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_upstream_is_asked_and_not_too_often() {
+        // Servers of gRPC bear no more than one in five minutes when they say nothing else.
+        let (ended, pings) = read(None, true).await;
+        assert!(!ended && pings.len() <= 5, "{pings:?}");
+        assert!(pings[0] <= 60, "{pings:?}");
+        let apart = pings.windows(2).all(|pair| pair[1] - pair[0] >= 300);
+        assert!(apart && pings.len() >= 4, "{pings:?}");
+        // One that says something is there.
+        let (ended, pings) = read(Some(Duration::from_secs(10)), true).await;
+        assert_eq!((ended, pings.len()), (false, 0), "{pings:?}");
+        let (ended, pings) = read(None, false).await;
+        assert_eq!((ended, pings.len()), (true, 1), "it is gone: {pings:?}");
     }
 }
