@@ -128,7 +128,7 @@ pub fn read(oauth2: &Oauth2, terminal: &[String], received: Received<'_>) -> Ans
     }
     for said in json.iter().flat_map(codes) {
         let is = |list: &[&str]| list.contains(&said);
-        if terminal.iter().any(|code| code == said) || is(&OVER) {
+        if is_terminal(terminal, said) {
             return Answer::Terminal(said.to_owned());
         }
         if is(&SLOWER) {
@@ -146,6 +146,17 @@ pub fn read(oauth2: &Oauth2, terminal: &[String], received: Received<'_>) -> Ans
         200..=299 => Answer::NotAnAnswer(Why::NoToken),
         _ => Answer::NotAnAnswer(Why::Status(code)),
     }
+}
+
+/// Tells whether an answer says that what was spent is at its end, whoever asks. `terminal` are the configured codes.
+pub fn refuses(terminal: &[String], headers: &HeaderMap, body: &[u8]) -> bool {
+    let json = document(headers, body);
+    let mut codes = json.iter().flat_map(codes);
+    codes.any(|said| is_terminal(terminal, said))
+}
+
+fn is_terminal(terminal: &[String], said: &str) -> bool {
+    terminal.iter().any(|code| code == said) || OVER.contains(&said)
 }
 
 /// Returns the body as JSON; a form is read as an object of strings, as some servers answer with one.

@@ -120,6 +120,9 @@ pub enum Notice {
 // === impl Failure ===
 
 impl Failure {
+    /// The name of an end.
+    pub const TERMINAL: &str = "terminal";
+
     /// Returns the short name that `last_refresh.result` and the metrics use.
     pub fn name(&self) -> &'static str {
         match self {
@@ -127,7 +130,7 @@ impl Failure {
             Self::InDoubt { .. } => "in_doubt",
             Self::NotAnAnswer(_) => "not_an_answer",
             Self::Throttled { .. } => "throttled",
-            Self::Terminal(_) => "terminal",
+            Self::Terminal(_) => Self::TERMINAL,
             Self::Misconfigured(_) => "misconfigured",
             Self::Store(_) => "store",
         }

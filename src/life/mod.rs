@@ -25,6 +25,7 @@ pub use self::{
     event::{Effect, Event, Failure, Notice, Outcome, Reason},
     journal::{Doubt, Moment},
     state::{Attempt, Cause, Holding, State, What},
+    when::put_off,
 };
 use crate::grant::Generation;
 

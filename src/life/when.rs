@@ -23,6 +23,12 @@ const LONGEST_THROTTLE: Duration = Duration::from_secs(600);
 /// The shortest time between a renewal and the next: a server whose tokens are dead on arrival is not hammered.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
+/// Returns how long a server is left alone that named this time.
+pub fn put_off(until: SystemTime, now: Now) -> Duration {
+    let wait = until.duration_since(now.wall).unwrap_or_default();
+    wait.clamp(FIRST_RETRY, LONGEST_THROTTLE)
+}
+
 /// Returns when a failed refresh is tried again, its being in doubt left aside; `in_grace`: what it may have spent is
 /// taken once more.
 pub(super) fn retry(
@@ -33,10 +39,7 @@ pub(super) fn retry(
     now: Now,
 ) -> Moment {
     let wait = match failure {
-        Failure::Throttled { until, .. } => until
-            .duration_since(now.wall)
-            .unwrap_or_default()
-            .clamp(FIRST_RETRY, LONGEST_THROTTLE),
+        Failure::Throttled { until, .. } => put_off(*until, now),
         Failure::InDoubt { .. } if one_time => MINUTE,
         Failure::NotAnAnswer(_) if one_time && !in_grace && failures > 1 => MINUTE,
         Failure::InDoubt { .. }

@@ -1,7 +1,7 @@
 //! A request that captures look into (`capture.request`, `capture.mask`): what a client has in place of a session's
 //! values is exchanged for them, and a client's own refresh goes out under the session's rules.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -196,7 +196,8 @@ impl Exchange<'_> {
             request,
             body: Arc::new(body),
         };
-        let relayed = session.relay(relay).await.map_err(unanswered)?;
+        let relayed = session.relay(relay).await;
+        let relayed = relayed.map_err(|failure| unanswered(failure, &session))?;
 
         let fields = self.taken(&session, world, scope, &found.captures, &relayed);
         let taught = Taught {
@@ -305,17 +306,14 @@ fn answer(relayed: &Relayed) -> Response<ResponseBody> {
     response
 }
 
-/// When a client may come again with a token that is in doubt, at the latest.
-const LATER: Duration = Duration::from_secs(60);
-
 /// Sorts a refresh that was not answered.
-fn unanswered(failure: Failure) -> Error {
+fn unanswered(failure: Failure, session: &Session) -> Error {
     let kind = match &failure {
         Failure::Unsent(_) => Kind::Connect,
         Failure::InDoubt { .. } => Kind::ResponseTimeout,
         Failure::Store(_) => Kind::Store,
         Failure::Misconfigured(why) => Kind::Incompletely(why.clone()),
-        Failure::Throttled { .. } => Kind::Degraded(LATER),
+        Failure::Throttled { until, .. } => Kind::Degraded(session.left_until(*until)),
         Failure::NotAnAnswer(_) | Failure::Terminal(_) => Kind::Protocol,
     };
     Error::from(kind).because(failure.to_string())

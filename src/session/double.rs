@@ -358,6 +358,13 @@ impl Refresh for Double {
                     let body = serde_json::json!({ "error": error });
                     Ok(answered(http::StatusCode::BAD_REQUEST, body))
                 }
+                Outcome::Failed(Failure::Throttled { until, .. }) => {
+                    let wait = until.duration_since(at).unwrap_or_default();
+                    let mut answer = answered(http::StatusCode::SERVICE_UNAVAILABLE, "".into());
+                    let headers = &mut answer.headers;
+                    headers.insert(http::header::RETRY_AFTER, wait.as_secs().into());
+                    Ok(answer)
+                }
                 Outcome::Failed(failure) => Err(failure),
             }
         }

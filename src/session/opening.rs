@@ -91,6 +91,7 @@ impl Session {
             held_back: Default::default(),
             unsaved: None,
             late: None,
+            holds: Vec::new(),
             refreshed: None,
             planned: 0,
             last_error: None,

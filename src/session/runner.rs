@@ -12,6 +12,7 @@ use super::{
     history::{self, Event as HistoryEvent, Part, name},
     late::Late,
     lesson::Taught,
+    relay::hold::Hold,
 };
 use crate::{
     grant::Generation,
@@ -40,6 +41,8 @@ pub(super) struct Inner {
     pub(super) late: Option<Late>,
     /// How a call of ours ended, until that is stored.
     pub(super) unnoted: Option<Unnoted>,
+    /// Pauses of clients' own refreshes.
+    pub(super) holds: Vec<Hold>,
     /// When the last refresh ended, whichever process's it was.
     pub(super) refreshed: Option<Moment>,
     /// When the keeper looks next, in milliseconds since the epoch.

@@ -37,7 +37,7 @@ const MOST: usize = 64;
 const LONGEST: usize = 64 * 1024;
 
 /// Fields that were of that one answer alone.
-const OF_ITS_TIME: &[HeaderName] = &[
+pub(super) const OF_ITS_TIME: &[HeaderName] = &[
     header::AGE,
     header::CONNECTION,
     header::CONTENT_ENCODING,

@@ -2,6 +2,7 @@
 //! again, journal, call, store, publish), and its answer for all who asked at once.
 
 mod asking;
+pub(super) mod hold;
 pub(super) mod kept;
 mod refused;
 #[cfg(test)]
@@ -216,8 +217,11 @@ impl Session {
             overtaken: false,
             asked: None,
         };
-        match self.not_answered_just_now(&attempt) {
-            Some(failure) => Err(Err(failure)),
+        if let Some(failure) = self.not_answered_just_now(&attempt) {
+            return Err(Err(failure));
+        }
+        match self.held_off(relay, &token) {
+            Some(told) => Err(told),
             None => Ok(Spending {
                 token,
                 attempt,
@@ -272,7 +276,10 @@ impl Session {
                     return Ok(None);
                 }
             }
-            Err(failure) => *untold = self.refused(&failure, (*doubted, false), took).await,
+            Err(failure) => {
+                *untold = self.refused(&failure, (*doubted, false), took).await;
+                self.hold_off(relay, token, &answered, &failure);
+            }
         }
         Ok(Some(Relayed {
             status: answered.status,

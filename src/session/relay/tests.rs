@@ -1,3 +1,4 @@
+mod again;
 mod late;
 
 use std::time::Duration;
@@ -284,6 +285,7 @@ async fn a_refusal_after_a_doubt_leaves_the_doubt() {
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     let stored = bench.store.load(session.id()).await.unwrap().unwrap();
     assert!(stored.notes.attempt.is_some());
+    sleep(Duration::from_secs(60)).await;
     relayed(&session, "rt-0").await;
     let stored = bench.store.load(session.id()).await.unwrap().unwrap();
     assert_eq!(stored.notes.attempt, None);
