@@ -188,7 +188,14 @@ impl Kind {
                 413,
                 "http_request_error",
                 "the request's body is too large to put a credential into it",
-                Some("limits.whole_body says how large it may be"),
+                Some("limits.whole_body says how large it may be, unpacked too"),
+            ),
+            Self::KeptTooMuch => (
+                Proxy,
+                503,
+                "proxy_internal_error",
+                "there is no room to unpack the request's body",
+                Some("limits.replay_total says how much all bodies may take together"),
             ),
             Self::StillRejected => (
                 Upstream,

@@ -56,6 +56,8 @@ pub enum Kind {
     RequestBody,
     /// The body is larger than what may be read whole.
     BodyTooLarge,
+    /// The body is out of proportion unpacked, and the kept bodies leave no room for it.
+    KeptTooMuch,
     /// What signs the request cannot be made.
     Unsigned(String),
     /// The answer after a refresh was rejected too, and the rule says `again = "fail"`.

@@ -3,6 +3,8 @@
 //! Where nothing is, it goes on as it came, to the byte. Where something is, it goes on without its content coding, and
 //! with the length it has then; what was computed over the old bytes (`Content-MD5`, `Content-Digest`) is taken off.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::{
     message::{decode, hop},
-    upstream::{Body, ClientBody, RequestBody},
+    upstream::{Body, ClientBody, Loan, RequestBody},
 };
 
 static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -25,12 +27,17 @@ static DIGEST: HeaderName = HeaderName::from_static("digest");
 static REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
+/// Decoded bytes that need no room among the kept bodies.
+const FREE: usize = 64 * 1024;
+
 /// A body as the client sent it, and what it says.
 #[derive(Clone, Debug)]
 pub(super) struct Whole {
     raw: Bytes,
     /// `None`: `raw` is not encoded.
     decoded: Option<Bytes>,
+    /// What it is larger for being decoded counts among the kept bodies.
+    loan: Option<Arc<Loan>>,
 }
 
 /// A client's body: still to come, or read already.
@@ -59,21 +66,40 @@ impl Exchange<'_> {
         };
         let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::to_str);
         let Some(Ok(encoding)) = encoding else {
-            return Ok(Whole { raw, decoded: None });
+            return Ok(Whole {
+                raw,
+                decoded: None,
+                loan: None,
+            });
         };
+        // Ordinary JSON shrinks to a thirtieth: no ratio tells it from a bomb, and the room for both is bounded.
         let bounds = decode::Bounds {
             max: most,
-            ratio: limits.inspect_ratio,
+            ratio: usize::MAX,
         };
-        let decoded = match decode::decode(encoding, &raw, bounds) {
-            Ok(decoded) => Some(decoded.into()),
+        let decoded: Bytes = match decode::decode(encoding, &raw, bounds) {
+            Ok(decoded) => decoded.into(),
             Err(decode::Error::TooLarge | decode::Error::Ratio) => {
                 return Err(Kind::BodyTooLarge.into());
             }
             // In what cannot be read nothing is found.
-            Err(decode::Error::Coding | decode::Error::Damaged) => Some(Bytes::new()),
+            Err(decode::Error::Coding | decode::Error::Damaged) => Bytes::new(),
         };
-        Ok(Whole { raw, decoded })
+        let in_proportion = FREE.max(raw.len().saturating_mul(limits.inspect_ratio));
+        let loan = match decoded.len() > in_proportion {
+            true => Some(
+                self.proxy
+                    .kept
+                    .lend(decoded.len())
+                    .ok_or(Kind::KeptTooMuch)?,
+            ),
+            false => None,
+        };
+        Ok(Whole {
+            raw,
+            decoded: Some(decoded),
+            loan: loan.map(Arc::new),
+        })
     }
 }
 
@@ -91,6 +117,7 @@ impl Whole {
         Self {
             raw: new.into(),
             decoded: None,
+            loan: self.loan.clone(),
         }
     }
 

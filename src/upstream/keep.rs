@@ -35,6 +35,13 @@ pub struct Total {
     used: AtomicUsize,
 }
 
+/// Bytes that count among those of all kept bodies, until it is dropped.
+#[derive(Debug)]
+pub struct Loan {
+    total: Arc<Total>,
+    bytes: usize,
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     frames: VecDeque<Bytes>,
@@ -76,6 +83,12 @@ impl Total {
         })
     }
 
+    /// Counts what is held in another way than as a copy; `None`: there is no room for it.
+    pub fn lend(self: &Arc<Self>, bytes: usize) -> Option<Loan> {
+        let total = self.clone();
+        self.take(bytes).then_some(Loan { total, bytes })
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = used + bytes <= self.limit;
@@ -87,6 +100,14 @@ impl Total {
 
     fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+// === impl Loan ===
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.total.give_back(self.bytes);
     }
 }
 

@@ -47,7 +47,7 @@ pub use self::{
     body::{Body, ClientBody, Gate, Incoming, RequestBody},
     error::{Error, Kind, Sent},
     guarded::Guarded,
-    keep::{Keep, Total},
+    keep::{Keep, Loan, Total},
     mark::Marks,
     peer::Peer,
     reach::Reach,
