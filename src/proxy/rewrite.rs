@@ -23,14 +23,20 @@ impl Exchange<'_> {
         current: Option<&Current>,
         (attempt, applied): (Attempt, Applied),
     ) -> Result<(Body, Applied), Error> {
-        let Some(current) = current.filter(|_| applied != Applied::Presigned) else {
+        if applied == Applied::Presigned {
             return Ok((whole.send(&mut parts.headers, None), applied));
-        };
+        }
         let recipe = session.recipe();
-        let render = |template: &_| current.render(recipe, template);
         let opens = session
             .standins()
             .map(|standins| |text: &str| standins.opens(text));
+        let Some(current) = current else {
+            let new = opens
+                .as_ref()
+                .and_then(|opens| inject::empty_body(&parts.headers, whole.plain(), recipe, opens));
+            return Ok((whole.send(&mut parts.headers, new), applied));
+        };
+        let render = |template: &_| current.render(recipe, template);
         let new = inject::put_body(
             &parts.headers,
             whole.plain(),

@@ -23,7 +23,7 @@ use http::{
 };
 
 pub use self::{
-    body::{has_place as has_body_place, put as put_body},
+    body::{empty as empty_body, has_place as has_body_place, put as put_body},
     cookie::join as join_cookies,
 };
 use super::{

@@ -107,6 +107,31 @@ async fn stand_ins_turn_back_on_bound_origins_alone() {
     assert_eq!(find(&bench.api.recorder.everything(), &newest), None);
 }
 
+/// A dead session's requests go without it: what stands in for it goes nowhere, in fields and in bodies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_session_sends_no_stand_in() {
+    let bench = Bench::usual().await;
+    let client = bench.proxy.client();
+    let login = bench.login(&client).await;
+    // Somebody else spends its refresh token: to the server that is a theft.
+    bench.authority.with(|oauth| {
+        for token in oauth.issued.clone() {
+            let _ = oauth.redeem(&token, std::time::Instant::now());
+        }
+        oauth.revoke_all_access();
+    });
+    bench.api(&client, &login["access_token"]).await.expect(401);
+    let standin = login["access_token"].as_str().unwrap();
+    let body = format!("{{\"n\": 1.0, \"token\": \"{standin}\"}}");
+    let request = Request::post(bench.api.url("/echo"))
+        .header(header::AUTHORIZATION, format!("Bearer {standin}"))
+        .header(header::CONTENT_TYPE, "application/json");
+    client.send(request.body(full(body)).unwrap()).await;
+    let seen = bench.api.recorder.everything();
+    assert!(find(&seen, "{\"n\": 1.0, \"token\": \"\"}").is_some());
+    assert_eq!(find(&seen, standin), None);
+}
+
 /// Other fields of `request`: exchanged where a stand-in stands, at the capture's own place.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_fields_are_exchanged_where_they_stand() {

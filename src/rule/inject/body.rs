@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::{Attempt, Error, Ready, Value, held, turn};
 use crate::rule::{
     Mode, Place, Recipe,
-    body::{Media, splice},
+    body::{Edit, Media, splice},
     template::{self, Template},
 };
 
@@ -58,6 +58,33 @@ pub fn put(
         }
     }
     Ok(new)
+}
+
+/// Empties the values that stand for what a session no longer holds, and returns the body if there are any. Their
+/// names stay: a document without them may be another one.
+pub fn empty(
+    headers: &HeaderMap,
+    body: &[u8],
+    recipe: &Recipe,
+    standin: &dyn Fn(&str) -> bool,
+) -> Option<Vec<u8>> {
+    let media = Media::of(headers)?;
+    let mut edits = Vec::new();
+    for inject in &recipe.inject {
+        let Place::Body(spot) = &inject.place else {
+            continue;
+        };
+        let there = spot.find(media, body).into_iter();
+        let held = there.filter(|(_, text)| held::within(text, standin));
+        edits.extend(held.map(|(span, _)| Edit {
+            span,
+            with: spot.encode(""),
+        }));
+    }
+    if edits.is_empty() {
+        return None;
+    }
+    splice(body, edits)
 }
 
 #[cfg(test)]
