@@ -79,7 +79,8 @@ impl Session {
     ) {
         let stop = self.shared.stop.clone();
         let until = Instant::now() + LATE;
-        let in_grace = Instant::now() + self.grace_left_of(&attempt);
+        // So long the server may take what was sent: its grace began before the first answer came.
+        let in_grace = Instant::now() + self.definition.rules.grace.unwrap_or_default();
         loop {
             while self.has_late() {
                 let may = timeout_at(until, self.may_take_late(&mut lease));
@@ -95,10 +96,12 @@ impl Session {
                 }
             }
             let mut until = until;
-            if Instant::now() < in_grace && self.awaits_better(&calls, &attempt) {
-                until = in_grace;
-            } else {
-                self.let_go_of(lease.take());
+            if !calls.has_one() {
+                if Instant::now() < in_grace && self.awaits_better(&calls, &attempt) {
+                    until = in_grace;
+                } else {
+                    self.let_go_of(lease.take());
+                }
             }
             match stop.run_until_cancelled(calls.any(until)).await {
                 Some(Some(renewed)) => self.came_late(&attempt, renewed),
@@ -118,13 +121,6 @@ impl Session {
                 && attempt.spends.as_ref() == Some(&of.spent)
                 && calls.await_later_than(of.call)
         })
-    }
-
-    /// Returns for how long the server may take what a flight sent, if its grace has an end.
-    fn grace_left_of(&self, attempt: &Attempt) -> Duration {
-        let grace = self.definition.rules.grace.unwrap_or_default();
-        let age = attempt.started.age(self.now()).unwrap_or(grace);
-        grace.saturating_sub(age)
     }
 
     /// Waits until what came late may be taken, or nobody needs it any more: with the lease, or without it if nobody has
