@@ -36,6 +36,15 @@ pub struct Vain {
     hearsay: Option<Moment>,
 }
 
+// === impl Note ===
+
+impl Note {
+    /// Tells whether the refresh was forced by a rejection of this generation, and brought nothing newer.
+    pub fn rejects(&self, generation: Generation) -> bool {
+        self.generation > generation
+    }
+}
+
 // === impl Vain ===
 
 impl Vain {

@@ -31,8 +31,10 @@ pub enum Event {
         ended: Option<Reason>,
         vain: Option<Note>,
     },
-    /// This is held now, by a login, an import, a restore, or an answer that came late.
+    /// This is held now, by a login, an import or a restore.
     Imported(Holding),
+    /// This is held now, by an answer that came when its flight was over.
+    Late(Holding),
     /// The flight has the right to refresh: what it sends is sent from now on.
     Begun,
     /// The call of the flight ended.
@@ -46,7 +48,11 @@ pub enum Outcome {
     /// Another process was faster; what it stored has come as [`Event::Stored`].
     Superseded,
     /// Another process has found that this refresh token is at its end.
-    Ended(Reason),
+    Ended {
+        reason: Reason,
+        /// A request with what is held was rejected.
+        rejected: bool,
+    },
     /// The refresh token has moved, and this is held now; but what came with it was not accepted.
     Unverified(Holding, String),
     Failed(Failure),

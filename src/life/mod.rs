@@ -62,6 +62,8 @@ pub struct Life {
     failures: u32,
     /// Whether the held generation was rejected and not accepted since.
     rejected: bool,
+    /// Whether the end was told, and nothing since.
+    lost: bool,
     told: Told,
     /// Drawn with each generation: its refresh by `every` comes a little sooner, so that sessions do not ask in step.
     spread: u64,
@@ -104,8 +106,11 @@ impl Life {
             },
             None => State::settled(held),
         };
+        let ended = matches!(state, State::NeedsLogin { .. });
         Self {
-            rejected: matches!(state, State::NeedsLogin { .. }),
+            rejected: ended
+                && vain.is_some_and(|vain| vain.note.rejects(state.holding().generation)),
+            lost: ended,
             state,
             doubt,
             vain,
@@ -122,6 +127,11 @@ impl Life {
             spread: chance,
             ..self
         }
+    }
+
+    /// As it was opened, where an end was told of what was held before.
+    pub fn recovering(self) -> Self {
+        Self { lost: true, ..self }
     }
 
     /// Returns what requests may be sent with now.
@@ -197,7 +207,12 @@ impl Life {
             Event::Reachable => self.reachable(now, rules, &mut effects),
             Event::Accepted(seen) => self.accepted(seen, &mut effects),
             Event::Changed(held) => self.changed(held, &mut effects),
-            Event::Imported(held) => self.imported(held, &mut effects),
+            Event::Imported(held) => {
+                // What was vain before says nothing of it.
+                self.vain = None;
+                self.imported(held, &mut effects);
+            }
+            Event::Late(held) => self.imported(held, &mut effects),
             Event::Stored {
                 held,
                 doubt,
@@ -246,6 +261,16 @@ impl Life {
             effects.push(Effect::Journal);
         }
         effects.push(Effect::Refresh(attempt));
+    }
+
+    fn tell_needs_login(&mut self, effects: &mut Vec<Effect>) {
+        self.lost = true;
+        effects.push(Effect::Tell(Notice::NeedsLogin));
+    }
+
+    fn tell_recovered(&mut self, effects: &mut Vec<Effect>) {
+        self.lost = false;
+        effects.push(Effect::Tell(Notice::Recovered));
     }
 
     /// Takes what is held now into the state, whatever that is.

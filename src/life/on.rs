@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{
-    Cause, Doubt, Effect, Failure, Holding, Life, Notice, Now, Reason, Rules, State, What,
+    Cause, Doubt, Effect, Failure, Holding, Life, Now, Reason, Rules, State, What,
     cooldown::{Note, Vain},
     when,
 };
@@ -206,24 +206,29 @@ impl Life {
             State::NeedsLogin { .. } if newer && ended.is_none() => self.imported(held, effects),
             _ => self.changed(held, effects),
         }
+        let generation = self.state.holding().generation;
+        let rejected = vain.is_some_and(|vain| vain.note.rejects(generation));
+        // What requests have shown here not to be vain may still be noted in the store.
+        let newest = self.accepted;
+        let vain = vain.filter(|vain| newest.is_none_or(|newest| newest < vain.note.generation));
         if matches!(self.state, State::Refreshing { .. }) {
             // The flight finds out the rest by itself.
             self.doubt = self.doubt.or(doubt);
+            if ended.is_some() {
+                // It ends with that, and stores what is remembered here.
+                self.vain = vain.or(self.vain);
+            }
             return;
         }
         self.doubt = doubt;
-        // What requests have shown here not to be vain may still be noted in the store.
-        self.vain = vain.filter(|vain| {
-            self.accepted
-                .is_none_or(|newest| newest < vain.note.generation)
-        });
+        self.vain = vain;
         if let (Some(reason), None) = (ended, self.ended()) {
-            self.rejected = true;
+            self.rejected |= rejected;
             self.state = State::NeedsLogin {
                 stale: self.state.holding().clone(),
                 reason,
             };
-            effects.push(Effect::Tell(Notice::NeedsLogin));
+            self.tell_needs_login(effects);
         }
     }
 
@@ -240,7 +245,7 @@ impl Life {
             self.rejected = false;
             effects.push(Effect::Persist);
             if self.state.holding().what == What::Whole {
-                effects.push(Effect::Tell(Notice::Recovered));
+                self.tell_recovered(effects);
             }
         }
     }
@@ -255,6 +260,6 @@ impl Life {
             stale: held.clone(),
             reason: Reason::Expired,
         };
-        effects.push(Effect::Tell(Notice::NeedsLogin));
+        self.tell_needs_login(effects);
     }
 }

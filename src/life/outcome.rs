@@ -35,16 +35,17 @@ impl Life {
                 };
                 self.failed(failure, &attempt, now, rules, effects);
             }
-            Outcome::Ended(_) if superseded => {
+            Outcome::Ended { .. } if superseded => {
                 self.superseded(stale, &attempt, now, rules, effects)
             }
             // What another process was told is not what is asked for.
-            Outcome::Ended(_) if attempt.asked.is_some() && stale.renewable => {
+            Outcome::Ended { .. } if attempt.asked.is_some() && stale.renewable => {
                 self.start(Cause::Asked, now, rules, effects);
             }
-            Outcome::Ended(reason) => {
+            Outcome::Ended { reason, rejected } => {
+                self.rejected |= rejected;
                 self.state = State::NeedsLogin { stale, reason };
-                effects.push(Effect::Tell(Notice::NeedsLogin));
+                self.tell_needs_login(effects);
             }
             Outcome::Failed(_) if superseded => {
                 self.superseded(stale, &attempt, now, rules, effects)
@@ -94,13 +95,13 @@ impl Life {
             };
             self.forced(generation, now, rules);
         }
-        let recovered = self.failures > 0;
+        let recovered = self.failures > 0 || self.lost;
         self.doubt = None;
         self.hold(held.clone());
         self.settle(held);
         effects.push(Effect::Tell(Notice::Succeeded));
         if recovered {
-            effects.push(Effect::Tell(Notice::Recovered));
+            self.tell_recovered(effects);
         }
     }
 
@@ -137,7 +138,7 @@ impl Life {
                 self.state = State::NeedsLogin { stale, reason };
                 effects.push(Effect::Tell(Notice::Failed(failure)));
                 effects.push(Effect::Persist);
-                effects.push(Effect::Tell(Notice::NeedsLogin));
+                self.tell_needs_login(effects);
                 return;
             }
             Failure::InDoubt { answered, .. } if one_time => {

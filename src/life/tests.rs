@@ -320,7 +320,11 @@ fn an_end_keeps_an_access_token_that_still_works() {
 fn new_material_heals_an_end_and_cookies_do_not_revive_a_dead_token() {
     let rules = rules();
     let reason = Reason::Terminal("invalid_grant".into());
-    let life = Life::open(held(1), None, Some(reason), None);
+    let (life, _) = Life::open(held(1), None, Some(reason), None).on(
+        Event::Rejected(Generation(1)),
+        now(0),
+        &rules,
+    );
     let cookies = Holding {
         generation: Generation(2),
         ..held(1)

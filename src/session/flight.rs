@@ -238,7 +238,7 @@ impl Session {
                 Some(why) => Event::Outcome(Outcome::Unverified(held, why)),
                 None if in_flight => Event::Outcome(Outcome::Renewed(held)),
                 // The answer came when the flight was over.
-                None => Event::Imported(held),
+                None => Event::Late(held),
             });
             if ok {
                 inner.last_error = None;

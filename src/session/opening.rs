@@ -149,6 +149,7 @@ impl Session {
 
     async fn begin(&self) -> Result<(), store::Error> {
         let stored = self.store.load(&self.id).await?.unwrap_or_default();
+        let ended = stored.notes.needs_login.is_some();
         let stored = self.sow(stored).await?;
         let now = self.shared.env.wall();
         {
@@ -166,6 +167,8 @@ impl Session {
                 vain,
             );
             let life = life.spread(self.shared.env.random());
+            // Another secret has healed it.
+            let life = if ended { life.recovering() } else { life };
             let mut inner = self.inner();
             inner.life = life;
             inner.ready = view.ready;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     Session, Status,
-    held::Held,
+    held::{ACCESS_TOKEN, Held, REFRESH_TOKEN},
     history::{format, name},
     lesson::{Taught, is_field},
     write::{TRIES, contended},
@@ -24,7 +24,7 @@ use crate::{
 /// Material for a session: imported, or put in by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Material {
-    /// Fields of the grant; those that are not named stay.
+    /// Fields of the grant; those that are not named stay, but for an access token that another refresh token brought.
     pub fields: BTreeMap<String, Secret>,
     /// When the token ends, if that is known.
     pub expires_at: Option<SystemTime>,
@@ -88,6 +88,11 @@ impl Session {
         let replace = |held: &Held| {
             let mut grant = Grant::clone(&held.grant);
             if !fields.is_empty() {
+                let names = |field| fields.contains_key(field);
+                if names(REFRESH_TOKEN) && !names(ACCESS_TOKEN) {
+                    // It is not this one's: it may be of another account.
+                    grant.fields.remove(ACCESS_TOKEN);
+                }
                 grant.fields.extend(fields.clone());
                 grant.expires_at = expires_at;
             }

@@ -84,8 +84,13 @@ impl Session {
         if attempt.number > 1 || attempt.cause == Cause::Asked || attempt.spends.is_none() {
             return None;
         }
-        if let Some(reason) = &self.inner().held.notes.needs_login {
-            return Some(Outcome::Ended(Reason::stored(reason)));
+        let held = self.inner().held.clone();
+        if let Some(reason) = &held.notes.needs_login {
+            let vain = held.notes.vain;
+            return Some(Outcome::Ended {
+                reason: Reason::stored(reason),
+                rejected: vain.is_some_and(|note| note.rejects(held.generation)),
+            });
         }
         self.not_answered_just_now(attempt).map(Outcome::Failed)
     }

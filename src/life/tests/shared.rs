@@ -79,7 +79,12 @@ fn who_asks_gets_more_than_what_was_there_before() {
 /// Another process was told that the token is at its end; a person wants to see that.
 #[test]
 fn who_asks_gets_a_refresh_of_their_own_after_anothers_end() {
-    let ended = || Event::Outcome(Outcome::Ended(Reason::Terminal("invalid_grant".into())));
+    let ended = || {
+        Event::Outcome(Outcome::Ended {
+            reason: Reason::Terminal("invalid_grant".into()),
+            rejected: false,
+        })
+    };
     let (life, rules) = fresh();
     let (life, _) = life.on(Event::Rejected(Generation(1)), now(0), &rules);
     let (over, _) = life.clone().on(ended(), now(1), &rules);

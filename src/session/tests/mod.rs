@@ -3,6 +3,7 @@
 mod cooldown;
 mod doubt;
 mod figures;
+mod healed;
 mod heartbeat;
 mod history;
 mod late;
