@@ -318,8 +318,11 @@ mod tests {
             tokio::select! {
                 read = io.read_exact(&mut head[..1]) => if read.is_err() { return pings },
                 () = due => {
-                    io.write_all(&[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']).await.unwrap();
-                    continue;
+                    // Whoever reads may be done in this very moment.
+                    match io.write_all(&[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']).await {
+                        Ok(()) => continue,
+                        Err(_) => return pings,
+                    }
                 }
             }
             io.read_exact(&mut head[1..]).await.unwrap();
