@@ -84,6 +84,8 @@ impl Session {
         let (now, rules) = (self.now(), &self.definition.rules);
         let mut inner = self.inner();
         let (wait, request) = match failure {
+            // For how long is the server's to say.
+            Failure::Throttled { .. } if !answered.headers.contains_key(RETRY_AFTER) => return,
             Failure::Throttled { until, .. } => {
                 let doubt = doubt(&inner.held.notes, inner.held.token.as_deref());
                 let wait = match doubt {
