@@ -85,14 +85,16 @@ fn before_the_journal(calls: &[String]) -> bool {
     injected.is_some_and(|injected| injected < journal)
 }
 
-/// Whether nothing was written behind what could not be synced before all of the log was brought into the database.
+/// Whether no transaction but one that had begun was written behind what could not be synced, before all of the log was
+/// brought into the database.
 fn is_mended(calls: &[String]) -> bool {
-    let torn =
-        |call: &&[String]| call[0].contains("(INJECTED)") && call[0].starts_with("fdatasync(");
-    let pairs = calls.windows(2).filter(torn);
-    pairs
-        .map(|pair| &pair[1])
-        .all(|next| next.starts_with("fsync("))
+    const BEGUN: usize = 8;
+    let torn = |(_, call): &(usize, &String)| {
+        call.contains("(INJECTED)") && call.starts_with("fdatasync(")
+    };
+    let torn = calls.iter().enumerate().filter(torn);
+    torn.map(|(at, _)| calls[at + 1..].iter().take(BEGUN))
+        .all(|mut next| next.len() == 0 || next.any(|call| call.starts_with("fsync(")))
 }
 
 /// The right to refresh is a file too: that it cannot be opened, locked or written is no loss either.
