@@ -85,16 +85,28 @@ fn before_the_journal(calls: &[String]) -> bool {
     injected.is_some_and(|injected| injected < journal)
 }
 
-/// Whether no transaction but one that had begun was written behind what could not be synced, before all of the log was
-/// brought into the database.
+/// Whether nothing was called durable behind what could not be synced, before all of the log was brought into the
+/// database: the next sync is the one with which that begins, and the database is written right behind it. What nobody
+/// was promised may be written before (`src/store/sqlite/writer.rs`).
 fn is_mended(calls: &[String]) -> bool {
-    const BEGUN: usize = 8;
-    let torn = |(_, call): &(usize, &String)| {
-        call.contains("(INJECTED)") && call.starts_with("fdatasync(")
-    };
-    let torn = calls.iter().enumerate().filter(torn);
-    torn.map(|(at, _)| calls[at + 1..].iter().take(BEGUN))
-        .all(|mut next| next.len() == 0 || next.any(|call| call.starts_with("fsync(")))
+    let is_sync = |call: &&String| call.starts_with("fsync(") || call.starts_with("fdatasync(");
+    let torn =
+        |call: &&[String]| call[0].contains("(INJECTED)") && call[0].starts_with("fdatasync(");
+    let behind = (0..calls.len()).map(|at| &calls[at..]).filter(torn);
+    let mut behind = behind.map(|calls| calls[1..].iter().skip_while(|call| !is_sync(call)));
+    behind.all(|mut calls| {
+        let (Some(sync), Some(next)) = (calls.next(), calls.next()) else {
+            return true;
+        };
+        let (log, written) = (file_of(sync), file_of(next));
+        sync.starts_with("fsync(") && next.starts_with("pwrite64(") && log != written
+    })
+}
+
+/// The descriptor that a call is about.
+fn file_of(call: &str) -> &str {
+    let arguments = call.split_once('(').map_or("", |(_, arguments)| arguments);
+    arguments.split([',', ')']).next().unwrap_or_default()
 }
 
 /// The right to refresh is a file too: that it cannot be opened, locked or written is no loss either.
