@@ -15,6 +15,9 @@ use super::{
 };
 use crate::secret::Secret;
 
+/// How long readers of the log are waited for before it is left to be overwritten in time.
+const READERS: Duration = Duration::from_millis(250);
+
 /// What replaces the key.
 #[derive(Clone, Debug)]
 pub enum NewKey {
@@ -126,10 +129,16 @@ impl Database {
     /// Takes what the old key opens out of the log. Whoever still reads it keeps it; it is overwritten in time.
     fn truncate_log(&self) {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let done = self
-            .connection
-            .query_row(sql, (), |row| row.get::<_, i64>(0));
-        if let Err(error) = done {
+        let truncate = || {
+            // Readers are waited for with the lock held: nobody else writes meanwhile.
+            self.connection.busy_timeout(READERS)?;
+            let done = self
+                .connection
+                .query_row(sql, (), |row| row.get::<_, i64>(0));
+            self.connection.busy_timeout(self.busy)?;
+            done
+        };
+        if let Err(error) = truncate() {
             tracing::warn!(%error, "the store's log was not emptied");
         }
     }

@@ -47,7 +47,7 @@ pub(super) struct Database {
     full: bool,
     courtesy: Courtesy,
     /// How long another process's transaction is waited for.
-    busy: Duration,
+    pub(super) busy: Duration,
 }
 
 /// A transaction that did not come about.
