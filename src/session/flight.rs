@@ -198,6 +198,7 @@ impl Session {
                     token: token.clone(),
                     generation: attempt.generation,
                     started: attempt.started.wall,
+                    call: notes.calls,
                 });
             }
         })

@@ -168,6 +168,12 @@ impl Held {
         }
     }
 
+    /// Tells whether the token that is held was never about to be sent before the call with this number.
+    pub(super) fn is_first_sent_by(&self, call: u64) -> bool {
+        let attempt = self.notes.attempt.as_ref();
+        attempt.is_some_and(|first| Some(&first.token) == self.token.as_ref() && first.call == call)
+    }
+
     /// Calls `with` with what the session's templates see.
     pub(super) fn scope<T>(
         &self,

@@ -248,12 +248,14 @@ impl Session {
     }
 
     /// Returns what came late, if it is worth more than what is held, and than what a call with this number would bring:
-    /// within the grace, that saves what an answer cannot to a call that is not the one right before.
+    /// within the grace, that saves what an answer cannot to a call that is not the one right before. The first call
+    /// with a token brings nothing that is worth more: the server has replaced it by what came late.
     pub(super) fn late_answer(&self, number: u64) -> Option<Late> {
         let inner = self.inner();
         let late = inner.late.as_ref()?;
         let is_worth_more = inner.is_worth_having(late)
             && (late.renewed.of.number + 1 >= number
+                || inner.held.is_first_sent_by(number)
                 || self.is_in_grace(&inner.held) != Some(true));
         is_worth_more.then(|| late.clone())
     }

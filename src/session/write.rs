@@ -197,6 +197,7 @@ impl Session {
             token,
             generation,
             started: doubt.since(),
+            call: 0,
         });
         let how = if ended.is_some() || attempt.is_some() {
             Durability::Synced

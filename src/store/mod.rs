@@ -102,6 +102,8 @@ pub struct Attempt {
     /// The generation that is being spent.
     pub generation: Generation,
     pub started: SystemTime,
+    /// The number of the first call that was about to send it; 0: not known.
+    pub call: u64,
 }
 
 /// "The answer to this call brought the refresh token with this hash."

@@ -102,6 +102,8 @@ struct AttemptRecord<'a> {
     token: Cow<'a, str>,
     generation: u64,
     started: Time,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    call: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,6 +232,7 @@ impl Record for Notes {
                 token: attempt.token.as_str().into(),
                 generation: attempt.generation.0,
                 started: attempt.started.into(),
+                call: attempt.call,
             }),
             calls: *calls,
             came_of: came_of.as_ref().map(|came_of| CameOfRecord {
@@ -269,6 +272,7 @@ impl Record for Notes {
                 token: attempt.token.into_owned(),
                 generation: Generation(attempt.generation),
                 started: attempt.started.into_system()?,
+                call: attempt.call,
             }),
         };
         let vain = match vain {

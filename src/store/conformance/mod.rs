@@ -96,6 +96,7 @@ pub(in crate::store) fn notes() -> Notes {
             token: "abc".into(),
             generation: Generation(3),
             started: at(1_700_000_000_001),
+            call: 5,
         }),
         calls: 7,
         came_of: Some(CameOf {

@@ -136,6 +136,39 @@ async fn what_an_earlier_call_brought_is_not_spent_at_once() {
     assert!(!bench.authority.is_revoked());
 }
 
+/// The answer to a later call comes while what an earlier one brought is about to be sent for the first time: it is not,
+/// however many calls came behind (life 565794).
+#[tokio::test(start_paused = true)]
+async fn what_a_later_call_brought_is_taken_before_the_first_use() {
+    for by_client in [true, false] {
+        let bench = Bench::new();
+        let (_sessions, session) = started(&bench, recipe(true)).await;
+        let began = Instant::now();
+        let secs = Duration::from_secs;
+        let throttled = Failure::Throttled {
+            until: bench.env.wall() + secs(15),
+            why: "429".to_owned(),
+        };
+        for fault in [Fault::Late(secs(4)), Fault::Late(secs(20))] {
+            bench.authority.then(fault);
+        }
+        bench.authority.then(Fault::Say(throttled));
+        let told = relayed(&session, &standin(&session)).await;
+        assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
+        sleep_until(began + secs(22)).await;
+        assert_eq!(stored_token(&bench, &session).await, "rt-2");
+        bench.authority.then(Fault::SlowConnect(secs(3)));
+        if by_client {
+            relayed(&session, &standin(&session)).await;
+        } else {
+            session.refresh_now().await.unwrap();
+        }
+        sleep(secs(60)).await;
+        assert!(!bench.authority.is_revoked(), "by a client: {by_client}");
+        assert_eq!(session.status().state, "fresh");
+    }
+}
+
 /// A client's refresh is sent again within the grace of its token's first use, by whichever process that was (life 362370).
 #[tokio::test(start_paused = true)]
 async fn the_grace_is_counted_from_the_first_use() {
