@@ -86,7 +86,7 @@ impl Total {
     /// Counts what is held in another way than as a copy; `None`: there is no room for it.
     pub fn lend(self: &Arc<Self>, bytes: usize) -> Option<Loan> {
         let total = self.clone();
-        self.take(bytes).then_some(Loan { total, bytes })
+        self.take(bytes).then(|| Loan { total, bytes })
     }
 
     fn take(&self, bytes: usize) -> bool {

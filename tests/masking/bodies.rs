@@ -49,13 +49,17 @@ fn taking(site: Builder) -> (Builder, Got) {
 }
 
 async fn bench(inject: &str, secret: &str) -> (Origin, Proxy, Client, Got) {
+    bench_within("", inject, secret).await
+}
+
+async fn bench_within(limits: &str, inject: &str, secret: &str) -> (Origin, Proxy, Client, Got) {
     let (site, got) = taking(origin::origin(&["app.example.test"]));
     let site = site.start().await;
     let proxy = proxy()
         .site(&site)
         .env("TOKEN", secret)
         .config(format!(
-            "[session.app]\nbind = [{{ host = \"app.example.test\", path = \"/in\" }}]\n\
+            "{limits}[session.app]\nbind = [{{ host = \"app.example.test\", path = \"/in\" }}]\n\
              secrets = {{ token = \"env:TOKEN\" }}\n{inject}\n[session.app.refresh]\nkind = \"none\"\n"
         ))
         .start()
@@ -73,6 +77,14 @@ fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Rows of JSON, which shrink to a twentieth.
+fn rows(token: &str) -> String {
+    let rows: String = (0..4000)
+        .map(|n| format!(",{{\"id\":{n},\"name\":\"a row\",\"state\":\"open\",\"tags\":[]}}"))
+        .collect();
+    format!("{{\"auth\":{{\"token\":\"{token}\"}},\"rows\":[0{rows}]}}")
 }
 
 /// Without a length: chunked.
@@ -186,16 +198,11 @@ async fn encoded_bodies_are_read() {
         assert!(headers.contains_key("content-md5"));
     }
 
-    // Rows of JSON shrink to a twentieth.
-    let rows: String = (0..4000)
-        .map(|n| format!(",{{\"id\":{n},\"name\":\"a row\",\"state\":\"open\",\"tags\":[]}}"))
-        .collect();
-    let plain = |token: &str| format!("{{\"auth\":{{\"token\":\"{token}\"}},\"rows\":[0{rows}]}}");
-    let packed = gzip(&plain("x"));
-    assert!(plain("x").len() > 15 * packed.len());
+    let packed = gzip(&rows("x"));
+    assert!(rows("x").len() > 15 * packed.len());
     send("gzip", packed).await.expect(200);
     let (_, body) = got.lock().unwrap().pop().unwrap();
-    assert_eq!(body, plain(&secret));
+    assert_eq!(body, rows(&secret));
 
     let bomb = gzip(&format!(
         "{{\"auth\":{{\"token\":\"{}\"}}}}",
@@ -204,6 +211,36 @@ async fn encoded_bodies_are_read() {
     let refused = send("gzip", bomb).await.expect(413);
     assert!(refused.text().contains("whole_body"), "{}", refused.text());
     assert!(got.lock().unwrap().is_empty());
+}
+
+/// What is out of proportion unpacked needs room among the kept bodies, and gives it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_so_much_room_for_packed_bodies() {
+    let secret = canary("room");
+    let send = async |client: &Client, site: &Origin, rest: &str| -> Answer {
+        let packed = gzip(&format!("{}{rest}", rows("x")));
+        let mut request = post(&site.url("/in"), JSON, full(packed));
+        let gzip = http::HeaderValue::from_static("gzip");
+        request.headers_mut().insert("content-encoding", gzip);
+        client.send(request).await
+    };
+    let limits = "[limits]\nreplay_total = \"400 KiB\"\n";
+    let (site, _proxy, client, got) = bench_within(limits, INJECT, &secret).await;
+    assert!(rows("x").len() > 200 * 1024);
+    for _ in 0..3 {
+        send(&client, &site, "").await.expect(200);
+        assert_eq!(got.lock().unwrap().pop().unwrap().1, rows(&secret));
+        let refused = send(&client, &site, &" ".repeat(400 * 1024)).await;
+        let status = refused.field("proxy-status").unwrap_or_default().to_owned();
+        assert!(status.contains("error=proxy_internal_error"), "{status}");
+        let refused = refused.expect(503);
+        assert!(
+            refused.text().contains("limits.replay_total"),
+            "{}",
+            refused.text()
+        );
+        assert!(got.lock().unwrap().is_empty(), "nothing of it was sent");
+    }
 }
 
 /// A body that is too large to be read is refused, with a length and without; and nothing of it was sent.
