@@ -29,6 +29,16 @@ pub struct Prefix {
     pub whole: bool,
 }
 
+// === impl Bounds ===
+
+impl Bounds {
+    /// So many bytes, in whatever proportion: ordinary JSON shrinks to a thirtieth, and no ratio tells it from a bomb.
+    pub fn up_to(max: usize) -> Self {
+        let ratio = usize::MAX;
+        Self { max, ratio }
+    }
+}
+
 /// Why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

@@ -194,7 +194,7 @@ impl Kind {
                 Proxy,
                 503,
                 "proxy_internal_error",
-                "there is no room to unpack the request's body",
+                "there is no room to unpack a body",
                 Some("limits.replay_total says how much all bodies may take together"),
             ),
             Self::StillRejected => (

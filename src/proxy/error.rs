@@ -56,7 +56,7 @@ pub enum Kind {
     RequestBody,
     /// The body is larger than what may be read whole.
     BodyTooLarge,
-    /// The body is out of proportion unpacked, and the kept bodies leave no room for it.
+    /// A body is out of proportion unpacked, and the kept bodies leave no room for it.
     KeptTooMuch,
     /// What signs the request cannot be made.
     Unsigned(String),

@@ -120,13 +120,7 @@ pub(super) async fn captured(
     let (head, body) = response.into_parts();
     let limit = if wants_body { limits.token_answer } else { 0 };
     let peeked = inspect::peek(body, limit, wait(limits, captures)).await?;
-    let fields = take(
-        &head.headers,
-        &peeked,
-        captures,
-        limits.token_answer,
-        limits.inspect_ratio,
-    );
+    let fields = take(&head.headers, &peeked, captures, limits.token_answer);
     let response = Response::from_parts(head, peeked.into_body());
     Ok(Judged {
         response,
@@ -200,13 +194,7 @@ async fn look(
         Err(_) => Says::Nothing,
     };
     let fields = if head.status.is_success() {
-        take(
-            &head.headers,
-            &peeked,
-            captures,
-            limits.token_answer,
-            limits.inspect_ratio,
-        )
+        take(&head.headers, &peeked, captures, limits.token_answer)
     } else {
         vec![Vec::new(); captures.len()]
     };
@@ -235,18 +223,12 @@ fn take(
     peeked: &Peeked,
     captures: &[Captured<'_>],
     max: usize,
-    ratio: usize,
 ) -> Vec<Vec<(String, Secret)>> {
+    // Forgotten before anything else happens: as many of them are held as there are threads.
+    let bounds = decode::Bounds::up_to(max);
     let decoded = peeked
         .complete
-        .then(|| {
-            decode::decode(
-                encoding(headers),
-                &peeked.bytes,
-                decode::Bounds { max, ratio },
-            )
-            .ok()
-        })
+        .then(|| decode::decode(encoding(headers), &peeked.bytes, bounds).ok())
         .flatten()
         .unwrap_or_default();
     let each = captures.iter().map(|captured| {

@@ -2,7 +2,6 @@
 //!
 //! What cannot be read, or not to its end within `limits.token_answer`, is not passed on at all.
 
-use bytes::Bytes;
 use http::{Response, StatusCode, header::CONTENT_LENGTH};
 
 use super::{
@@ -51,16 +50,14 @@ impl Exchange<'_> {
             .await?
             .ok_or_else(|| unmasked("it is larger than limits.token_answer"))?;
         let encoding = judge::encoding(&head.headers);
-        let bounds = decode::Bounds {
-            max: limits.token_answer,
-            ratio: limits.inspect_ratio,
-        };
+        let bounds = decode::Bounds::up_to(limits.token_answer);
         let mut plain = if raw.is_empty() {
             Vec::new()
         } else {
             decode::decode(encoding, &raw, bounds)
                 .map_err(|error| Error::from(Kind::Unmasked).because(error))?
         };
+        let room = self.room(raw.len(), plain.len())?;
         let mut changed = false;
         for captured in captures.iter().filter(|captured| captured.capture.mask) {
             let granted = head.status.is_success() && !plain.is_empty();
@@ -89,9 +86,10 @@ impl Exchange<'_> {
         }
         hop::retain(&mut head.headers, |name, _| !is_of_the_bytes(name));
         head.headers.insert(CONTENT_LENGTH, plain.len().into());
-        Ok(Response::from_parts(
-            head,
-            ResponseBody::Whole(Bytes::from(plain)),
-        ))
+        let plain = match room {
+            Some(room) => room.on(plain),
+            None => plain.into(),
+        };
+        Ok(Response::from_parts(head, ResponseBody::Whole(plain)))
     }
 }

@@ -72,11 +72,7 @@ impl Exchange<'_> {
                 loan: None,
             });
         };
-        // Ordinary JSON shrinks to a thirtieth: no ratio tells it from a bomb, and the room for both is bounded.
-        let bounds = decode::Bounds {
-            max: most,
-            ratio: usize::MAX,
-        };
+        let bounds = decode::Bounds::up_to(most);
         let decoded: Bytes = match decode::decode(encoding, &raw, bounds) {
             Ok(decoded) => decoded.into(),
             Err(decode::Error::TooLarge | decode::Error::Ratio) => {
@@ -85,21 +81,23 @@ impl Exchange<'_> {
             // In what cannot be read nothing is found.
             Err(decode::Error::Coding | decode::Error::Damaged) => Bytes::new(),
         };
-        let in_proportion = FREE.max(raw.len().saturating_mul(limits.inspect_ratio));
-        let loan = match decoded.len() > in_proportion {
-            true => Some(
-                self.proxy
-                    .kept
-                    .lend(decoded.len())
-                    .ok_or(Kind::KeptTooMuch)?,
-            ),
-            false => None,
-        };
+        let loan = self.room(raw.len(), decoded.len())?;
         Ok(Whole {
             raw,
             decoded: Some(decoded),
             loan: loan.map(Arc::new),
         })
+    }
+
+    /// Has what was decoded count among the kept bodies if it is out of proportion to what was sent: so many bytes on the
+    /// wire take a bounded multiple of them, and beyond that a fixed sum in all. `None`: it is in proportion.
+    pub(super) fn room(&self, encoded: usize, decoded: usize) -> Result<Option<Loan>, Error> {
+        let ratio = self.proxy.limits.inspect_ratio;
+        if decoded <= FREE.max(encoded.saturating_mul(ratio)) {
+            return Ok(None);
+        }
+        let loan = self.proxy.kept.lend(decoded).ok_or(Kind::KeptTooMuch)?;
+        Ok(Some(loan))
     }
 }
 

@@ -42,6 +42,12 @@ pub struct Loan {
     bytes: usize,
 }
 
+/// Bytes and the room for them.
+struct Lent {
+    bytes: Vec<u8>,
+    _loan: Loan,
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     frames: VecDeque<Bytes>,
@@ -104,6 +110,19 @@ impl Total {
 }
 
 // === impl Loan ===
+
+impl Loan {
+    /// Counts for as long as these bytes are held.
+    pub fn on(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent { bytes, _loan: self })
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 impl Drop for Loan {
     fn drop(&mut self) {

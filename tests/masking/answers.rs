@@ -129,3 +129,63 @@ async fn an_answer_that_cannot_be_masked_is_not_passed_on() {
         "{statuses:?}"
     );
 }
+
+/// An answer may be as large as `limits.token_answer`, however well it was compressed: what it says is kept and masked.
+/// What is out of proportion needs room among the kept bodies.
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_answers_are_masked() {
+    let answer = |suffix: &str| {
+        let rows = ",{\"id\":1,\"name\":\"a row\",\"state\":\"open\"}".repeat(8000);
+        let tokens =
+            format!("\"access_token\":\"Access{suffix}\",\"refresh_token\":\"Refresh{suffix}\"");
+        let text = format!("{{{tokens},\"expires_in\":600,\"rows\":[0{rows}]}}");
+        let packed = gzip(&text);
+        assert!(text.len() > 300_000 && text.len() > 30 * packed.len());
+        Fault::Raw {
+            content_type: "application/json",
+            encoding: Some("gzip"),
+            body: packed.into(),
+        }
+    };
+    let bench = |limits: &'static str| {
+        Bench::new(Authority::new(Policy::lifetime(600.0)), move |proxy| {
+            proxy.config(format!("{limits}{SESSION}"))
+        })
+    };
+    let ample = bench("").await;
+    let client = ample.proxy.client();
+    let asked = async |suffix: &str, form: &str| -> Value {
+        ample.authority.fail_with([answer(suffix)]);
+        let got = ample.ask(&client, form).await.expect(200);
+        let [access, refresh] = ["Access", "Refresh"].map(|kind| format!("{kind}{suffix}"));
+        assert_none(
+            "an answer",
+            &got.body,
+            &[("one", &access), ("other", &refresh)],
+        );
+        got.json()
+    };
+    let login = asked("OfTheLoginWithManyLetters001", "grant_type=password").await;
+    let token = login["refresh_token"].as_str().unwrap();
+    let form = format!("grant_type=refresh_token&refresh_token={token}");
+    let renewed = asked("OfTheRefreshWithManyLetters2", &form).await;
+    let attempts = ample.authority.attempts();
+    let sent = &attempts.last().unwrap().form["refresh_token"];
+    assert_eq!(sent, "RefreshOfTheLoginWithManyLetters001");
+    ample.api(&client, &renewed["access_token"]).await;
+    let seen = ample.api.seen();
+    let sent = seen.first().and_then(|seen| seen.field("authorization"));
+    assert_eq!(sent, Some("Bearer AccessOfTheRefreshWithManyLetters2"));
+
+    let scant = bench("[limits]\nreplay_total = \"100 KiB\"\n").await;
+    scant
+        .authority
+        .fail_with([answer("OfAnotherWithManyLetters0003")]);
+    let client = scant.proxy.client();
+    let refused = scant.ask(&client, "grant_type=password").await.expect(503);
+    assert!(
+        refused.text().contains("replay_total"),
+        "{}",
+        refused.text()
+    );
+}

@@ -140,11 +140,7 @@ impl Http {
         };
         let encoding = head.headers.get(CONTENT_ENCODING);
         let encoding = encoding.and_then(|value| value.to_str().ok()).unwrap_or("");
-        let bounds = decode::Bounds {
-            max: most,
-            ratio: self.limits.inspect_ratio,
-        };
-        let body = decode::decode(encoding, &body, bounds)
+        let body = decode::decode(encoding, &body, decode::Bounds::up_to(most))
             .map_err(|error| Failure::NotAnAnswer(error.to_string()))?;
         Ok(Answered {
             status: head.status,
