@@ -124,11 +124,29 @@ impl Doubt {
         Some(self.since.after(room).at(now))
     }
 
+    /// Returns the doubt as a flight with the token begins. Where a journal alone tells of an earlier use, and the grace
+    /// of that is over, this flight's token is the first to arrive, or all is lost already: so its own grace counts, for
+    /// everybody.
+    pub fn begun(self, flight: Moment, now: Now, grace: Option<Duration>) -> Self {
+        let is_over = !self.in_grace(now, grace.or(Some(SOON)));
+        if self.hearsay && is_over {
+            return Self::new(flight);
+        }
+        self
+    }
+
+    /// Returns the newer of two that are known of one token.
+    pub(super) fn newer(self, other: Self) -> Self {
+        if other.since.wall > self.since.wall {
+            return other;
+        }
+        self
+    }
+
     /// Counts a call that was not answered and returns the wait before the next of the same flight, if there is one.
     ///
     /// A flight that began after the grace is the first whose token can have arrived, or all is lost already: so its
-    /// own grace counts. One that was answered with an error is not repeated quickly after the first grace, but by the
-    /// first flight that knows of the token's use from a journal alone: that may not have been sent at all.
+    /// own grace counts. One that was answered with an error is not repeated quickly after the first grace.
     pub fn unanswered(
         self,
         flight: Moment,
@@ -141,7 +159,7 @@ impl Doubt {
             since: self.since,
             flight,
             calls: calls + 1,
-            hearsay: self.hearsay && (self.calls == 0 || flight == self.flight),
+            hearsay: false,
         };
         let began = Now {
             wall: flight.wall,
@@ -149,7 +167,7 @@ impl Doubt {
             chance: 0,
         };
         let first = flight == self.since || self.in_grace(began, grace.or(Some(SOON)));
-        if answered && !first && !doubt.hearsay {
+        if answered && !first {
             return (doubt, None);
         }
         let since = if first { self.since } else { flight };
@@ -250,6 +268,7 @@ mod tests {
             let mut doubt = Doubt::journalled(at(0).wall, ended);
             let mut waits = Vec::new();
             for flight in [40_000, 100_000] {
+                doubt = doubt.begun(at(flight), now(flight), grace);
                 for call in 0..5 {
                     let (next, wait) =
                         doubt.unanswered(at(flight), true, now(flight + call), grace);

@@ -107,11 +107,13 @@ impl Life {
     }
 
     /// The time that a flight waited for the right to refresh is none of its token's in doubt.
-    pub(super) fn begun(&mut self, now: Now) {
+    pub(super) fn begun(&mut self, now: Now, rules: &Rules) {
         if let State::Refreshing { attempt, .. } = &mut self.state
             && attempt.number == 1
         {
             attempt.started = now.moment();
+            let doubt = self.doubt.take();
+            self.doubt = doubt.map(|doubt| doubt.begun(attempt.started, now, rules.grace));
         }
     }
 
@@ -213,7 +215,11 @@ impl Life {
         let vain = vain.filter(|vain| newest.is_none_or(|newest| newest < vain.note.generation));
         if matches!(self.state, State::Refreshing { .. }) {
             // The flight finds out the rest by itself.
-            self.doubt = self.doubt.or(doubt);
+            let newest = self
+                .doubt
+                .zip(doubt)
+                .map(|(ours, theirs)| ours.newer(theirs));
+            self.doubt = newest.or(self.doubt).or(doubt);
             if ended.is_some() {
                 // It ends with that, and stores what is remembered here.
                 self.vain = vain.or(self.vain);

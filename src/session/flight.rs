@@ -16,7 +16,7 @@ use super::{
     write::doubt,
 };
 use crate::{
-    life::{Attempt, Cause, Effect, Event, Failure, Outcome, State, What},
+    life::{Attempt, Cause, Doubt, Effect, Event, Failure, Outcome, State, What},
     store::{self, Durability, Lease, Witness},
 };
 
@@ -50,10 +50,12 @@ impl Session {
                 Ok(lease) => self.call(lease, &attempt, &mut calls).await,
                 Err(failure) => self.report(Outcome::Failed(failure.clone())),
             };
-            match next {
-                Some(next) => attempt = next,
-                None => break,
+            let Some(next) = next else { break };
+            if next.spends != attempt.spends {
+                // An answer to a call with the token before may be worth more than what is held, and comes beside.
+                self.leave(std::mem::take(&mut calls), attempt, None);
             }
+            attempt = next;
         }
         if lease.is_ok()
             && let Err(error) = self.settle().await
@@ -191,14 +193,20 @@ impl Session {
             return Ok(attempt.number.into());
         };
         self.store.writable().await.map_err(failed)?;
+        let (now, grace) = (self.now(), self.definition.rules.grace);
         self.note(Durability::Synced, |notes| {
             notes.calls += 1;
-            if doubt(notes, Some(token)).is_none() {
+            let known = doubt(notes, Some(token));
+            let doubt = known.map_or(Doubt::new(attempt.started), |known| {
+                known.begun(attempt.started, now, grace)
+            });
+            if known.is_none_or(|known| known.since() != doubt.since()) {
+                let before = notes.attempt.as_ref().filter(|_| known.is_some());
                 notes.attempt = Some(store::Attempt {
                     token: token.clone(),
                     generation: attempt.generation,
-                    started: attempt.started.wall,
-                    call: notes.calls,
+                    started: doubt.since(),
+                    call: before.map_or(notes.calls, |before| before.call),
                 });
             }
         })

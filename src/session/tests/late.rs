@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until, timeout};
+
 use super::super::{
     bench::{Bench, bearer},
     double::{Authority, Fault},
 };
 use super::*;
-use crate::store::Store;
+use crate::{life::Failure, store::Store};
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_kept_while_the_store_is_locked() {
@@ -42,27 +44,32 @@ async fn a_late_answer_is_kept_while_the_store_is_locked() {
     assert_eq!(session.status().state, "fresh");
 }
 
-/// The grace runs from the first call of any process, as the journal has it: behind its end an answer that is at hand
-/// is worth more than to send the token once more.
+/// The grace runs from the first call of any process, as the journal has it, unless nobody knows whether that was sent:
+/// behind its end an answer that is at hand is worth more than to send the token once more.
 #[tokio::test(start_paused = true)]
 async fn the_grace_is_counted_from_the_journal() {
-    for (since_the_first, calls) in [(20.0, 2), (0.5, 3)] {
+    for (lives, since_then, calls) in [(12.0, 60.0, 2), (0.2, 0.5, 3), (0.2, 20.0, 3)] {
         let bench = Bench::new();
         let (sessions, session) = bench.open(bearer()).await;
-        bench.authority.then(Fault::Hang);
-        let crashed = tokio::time::timeout(Duration::from_millis(200), session.current());
-        assert!(crashed.await.is_err());
+        for _ in 0..5 {
+            bench.authority.then(Fault::Hang);
+        }
+        let asks = timeout(Duration::from_secs_f64(lives), session.current());
+        let (asked, ()) = tokio::join!(asks, pass(lives));
+        assert!(!matches!(asked, Ok(Ok(_))), "it was not answered");
         session.crash();
         drop((sessions, session));
-        pass(since_the_first).await;
+        bench.authority.forget_faults();
+        let before = bench.authority.calls();
+        pass(since_then).await;
 
         let (_sessions, session) = bench.open(bearer()).await;
         // Given up after a third of the grace, it is answered during the next call.
         bench.authority.then(Fault::Late(Duration::from_secs(4)));
         bench.authority.then(Fault::Hang);
         let current = session.current().await.unwrap();
-        let by_this = bench.authority.calls() - 1;
-        assert_eq!(by_this, calls, "{since_the_first}");
+        let by_this = bench.authority.calls() - before;
+        assert_eq!(by_this, calls, "{since_then}");
         assert_eq!(injected(&current), format!("Bearer at-{}", calls - 1));
         pass(7400.0).await;
         assert!(!bench.authority.is_revoked());
@@ -86,12 +93,12 @@ async fn what_is_stored_while_it_connects_is_not_sent_again() {
     let bench = Bench::new();
     let (_sessions, session) = bench.open(bearer()).await;
     session.current().await.unwrap();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     late_by(&bench, 30);
     let _ = session.refresh_now().await;
     bench.authority.forget_faults();
     let calls = bench.authority.calls();
-    tokio::time::sleep_until(began + Duration::from_secs(28)).await;
+    sleep_until(began + Duration::from_secs(28)).await;
     let slow = Fault::SlowConnect(Duration::from_secs(3));
     bench.authority.then(slow);
     let _ = session.refresh_now().await;
@@ -116,12 +123,12 @@ async fn a_late_answer_does_not_wait_for_who_has_the_right() {
     let peer = bench.peer();
     let (_a, one) = bench.open(bearer()).await;
     one.current().await.unwrap();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     late_by(&bench, 30);
     let _ = one.refresh_now().await;
     bench.authority.forget_faults();
     let calls = bench.authority.calls();
-    tokio::time::sleep_until(began + Duration::from_secs(29)).await;
+    sleep_until(began + Duration::from_secs(29)).await;
     let (_b, two) = peer.open(bearer()).await;
     bench.authority.then(Fault::Hang);
     let _ = two.refresh_now().await;
@@ -181,7 +188,7 @@ async fn an_answer_to_what_is_held_is_worth_more() {
     let bench = Bench::new();
     let (_sessions, session) = bench.open(bearer()).await;
     session.current().await.unwrap();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let secs = Duration::from_secs;
     // The first call overtakes the second on the way to the server: what it brought is good, and what that did is not.
     for fault in [
@@ -194,12 +201,12 @@ async fn an_answer_to_what_is_held_is_worth_more() {
     let _ = session.refresh_now().await;
     assert_eq!(stored_token(&bench, &session).await, "rt-3");
     // Under way with that when the second answer comes.
-    tokio::time::sleep_until(began + secs(23)).await;
+    sleep_until(began + secs(23)).await;
     for fault in [Fault::Late(secs(6)), Fault::Hang, Fault::Hang] {
         bench.authority.then(fault);
     }
     let _ = session.refresh_now().await;
-    tokio::time::sleep_until(began + secs(40)).await;
+    sleep_until(began + secs(40)).await;
     assert_eq!(stored_token(&bench, &session).await, "rt-4");
     pass(7400.0).await;
     assert!(!bench.authority.is_revoked());
@@ -230,4 +237,38 @@ async fn what_was_built_on_is_not_replaced() {
     let restored = session.inner().held.clone();
     assert_eq!(restored.token, held.token);
     assert!(!restored.gives_way_to(3, Some(&spent)));
+}
+
+/// Another process stores what an earlier call brought, and the flight goes on with that: the answer to its own call
+/// before, which is worth more, comes while it connects (life 870672).
+#[tokio::test(start_paused = true)]
+async fn what_the_flight_has_asked_for_before_is_taken() {
+    let bench = Bench::new();
+    let (_sessions, one) = bench.open(bearer()).await;
+    one.current().await.unwrap();
+    let began = Instant::now();
+    let secs = Duration::from_secs_f64;
+    bench.authority.then(Fault::Late(secs(10.2)));
+    let html = Failure::NotAnAnswer("HTML".to_owned());
+    bench.authority.then(Fault::Say(html));
+    let _ = one.refresh_now().await;
+    sleep_until(began + secs(4.0)).await;
+    for fault in [
+        Fault::Late(secs(9.0)),
+        Fault::Hang,
+        Fault::SlowConnect(secs(3.0)),
+    ] {
+        bench.authority.then(fault);
+    }
+    let (_others, two) = bench.peer().open(bearer()).await;
+    let (_, ()) = tokio::join!(two.refresh_now(), async {
+        sleep_until(began + secs(10.8)).await;
+        assert_eq!(stored_token(&bench, &two).await, "rt-2");
+        let _ = two.refresh_now().await;
+    });
+    sleep_until(began + secs(20.0)).await;
+    assert_eq!(stored_token(&bench, &two).await, "rt-3");
+    pass(7400.0).await;
+    assert!(!bench.authority.is_revoked());
+    assert_eq!(two.status().state, "fresh");
 }

@@ -192,6 +192,37 @@ async fn the_grace_is_counted_from_the_first_use() {
     assert_eq!(bench.authority.calls() - before, 8, "five, and three more");
 }
 
+/// A process died before it sent the token whose use it had noted, and the grace of that is over: the first call that is
+/// known of counts from then on (life 729878).
+#[tokio::test(start_paused = true)]
+async fn the_grace_begins_anew_where_only_a_journal_tells() {
+    let secs = Duration::from_secs;
+    let mut authority = Authority::new();
+    authority.grace = secs(30);
+    let bench = Bench::of(authority);
+    let mut recipe = recipe(true);
+    recipe.refresh.kind = RefreshKind::None;
+    recipe.refresh.grace = Some(secs(30));
+    let (sessions, session) = bench.open(recipe.clone()).await;
+    relayed(&session, "rt-0").await;
+    let presented = standin(&session);
+    bench.authority.then(Fault::SlowConnect(secs(9)));
+    let calls = bench.authority.calls();
+    let relay = session.relay(asks(&session, &presented));
+    assert!(timeout(secs(1), relay).await.is_err());
+    session.crash();
+    drop((sessions, session));
+    sleep(secs(31)).await;
+    assert_eq!(bench.authority.calls(), calls, "it was not sent");
+    let (_sessions, session) = bench.open(recipe).await;
+    bench.authority.then(Fault::Silence);
+    let told = session.relay(asks(&session, &presented)).await;
+    assert!(matches!(told, Err(Failure::InDoubt { .. })), "{told:?}");
+    sleep(secs(5)).await;
+    assert_eq!(token(&relayed(&session, &presented).await), "at-3");
+    assert!(!bench.authority.is_revoked());
+}
+
 /// A process is suspended with a client's call on its way, and another one refreshes: what the client is told is known
 /// (lives 40252 and 295848).
 #[tokio::test(start_paused = true)]
