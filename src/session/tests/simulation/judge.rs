@@ -14,6 +14,9 @@ const GIVEN_UP: Duration = Duration::from_secs(10);
 /// For so long what clocks and disks have upset may show.
 const AFTERSHOCK: Duration = Duration::from_secs(30);
 
+/// What is said of a loss that nothing excuses.
+pub(super) const LOST: &str = "the session was lost, though its server forgives as much";
+
 /// One call, as it is judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
@@ -127,13 +130,21 @@ impl World {
                 };
                 newer.then(|| (number, text()))
             });
-        inner.reuses = newer.collect();
+        let newer: Vec<_> = newer.collect();
+        inner.reuses.extend(newer);
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
+    /// Tells whether the session was lost without an excuse.
+    pub(super) fn is_lost(&self) -> bool {
+        let survives = self.server.rules.survives();
+        let excused = self.gone_wrong() > survives || self.unsavable || self.was_shaken();
+        self.server.revoked && !excused
+    }
+
     /// Returns how often it had gone wrong with the token that was taken for a stolen one, and with its parent: once
     /// for each call, and once more for one that arrived twice and whose answer was lost. What the server has not acted
     /// on costs nothing where it counts uses, and time where it measures that.

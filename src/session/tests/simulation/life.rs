@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Random,
     fate::{Fate, fate},
+    judge::LOST,
     process::{Answer, Process, Seen, TROUBLED, request},
     refresher::capture,
     server::{Rules, Server},
@@ -49,13 +50,16 @@ struct Weather {
 pub(super) struct Life {
     seed: u64,
     random: Random,
+    /// Somebody who signs in again, in one life of four.
+    pub(super) person: Option<Random>,
     weather: Weather,
-    world: Arc<World>,
-    env: Env,
+    pub(super) world: Arc<World>,
+    pub(super) env: Env,
     store: Memory,
-    recipe: Arc<Recipe>,
-    processes: Vec<Option<Process>>,
-    handles: Vec<Memory>,
+    pub(super) recipe: Arc<Recipe>,
+    pub(super) processes: Vec<Option<Process>>,
+    /// Of the two processes, and of commands.
+    pub(super) handles: Vec<Memory>,
     seen: Arc<Seen>,
     voided: Instant,
 }
@@ -91,10 +95,12 @@ impl Life {
         Self {
             seed,
             random,
+            // Not of the same numbers: what else happens stays as it is without.
+            person: matches!(seed % 8, 0 | 3).then_some(Random(!seed)),
             weather,
             world: Arc::new(world),
             env,
-            handles: vec![store.peer(), store.peer()],
+            handles: vec![store.peer(), store.peer(), store.peer()],
             store,
             recipe: Arc::new(recipe),
             processes: vec![None, None],
@@ -122,6 +128,7 @@ impl Life {
         while began.elapsed() < WEATHER {
             sleep(self.random.millis(1000, 8000)).await;
             self.something_happens().await;
+            self.somebody_may_sign_in().await;
         }
         self.calm().await;
         self.judge().await
@@ -349,10 +356,7 @@ impl Life {
             }
         }
         let inner = self.world.inner();
-        let revoked = inner.server.revoked;
-        let survives = inner.server.rules.survives();
-        let excused = inner.gone_wrong() > survives || inner.unsavable || inner.was_shaken();
-        let lost = revoked && !excused;
+        let lost = inner.is_lost();
         let reuse = inner
             .reuses
             .iter()
@@ -360,9 +364,7 @@ impl Life {
             .map(|(_, reuse)| reuse.clone());
         let wrong = inner.wrong.clone().or(reuse);
         drop(inner);
-        let lost =
-            lost.then(|| "the session was lost, though its server forgives as much".to_owned());
-        match wrong.or(lost) {
+        match wrong.or(lost.then(|| LOST.to_owned())) {
             Some(wrong) => Err(format!("seed {}: {wrong}\n{}", self.seed, self.world.log())),
             None => Ok(self.world.log()),
         }

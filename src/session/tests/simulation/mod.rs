@@ -9,6 +9,7 @@ mod fate;
 mod jar;
 mod judge;
 mod life;
+mod person;
 mod process;
 mod refresher;
 mod server;

@@ -30,6 +30,9 @@ use crate::{
 /// For so long after trouble a client may see a rejection: the backoff, and what the cooldown adds.
 pub(super) const TROUBLED: Duration = Duration::from_secs(100);
 
+/// The number of a command beside the two processes.
+pub(super) const COMMAND: usize = 2;
+
 /// What clients saw.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -63,6 +66,10 @@ impl Process {
         let make =
             move |_: &Arc<Recipe>, _: &SessionId| -> Arc<dyn Refresh> { Arc::<Wire>::clone(&wire) };
         let shared = Sessions::shared(env.clone(), Limits::default(), None);
+        if number == COMMAND {
+            // It keeps nothing fresh.
+            shared.stop.cancel();
+        }
         let fuse = Arc::clone(&shared.fuse);
         let recipes = [Arc::clone(recipe)];
         let sessions =

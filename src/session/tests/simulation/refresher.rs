@@ -8,7 +8,10 @@ use std::{
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::{Random, wire::World};
+use super::{
+    Random,
+    wire::{World, number},
+};
 use crate::{
     auth,
     life::Failure,
@@ -96,6 +99,11 @@ impl Refresher {
     async fn ask(&self) -> Option<String> {
         let Self { world, session, .. } = self;
         if !session.is_own(&self.token).await.unwrap_or(true) {
+            let signed_in = world.inner().signed_in;
+            if number(&self.token, "rt-") < signed_in {
+                // It was of an earlier login, and is given what was put in.
+                return Some(format!("rt-{signed_in}"));
+            }
             self.wrong(format!("{} is not known any more", self.token));
             return None;
         }

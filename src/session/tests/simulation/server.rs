@@ -48,6 +48,8 @@ pub(super) struct Server {
     current: Option<(usize, u32)>,
     refreshed: Duration,
     pub(super) revoked: bool,
+    /// The first token of the last login: it ended what there was before.
+    pub(super) login: usize,
     /// Until when each access token is good.
     access: Vec<Duration>,
 }
@@ -108,13 +110,14 @@ impl Server {
             current: None,
             refreshed: Duration::ZERO,
             revoked: false,
+            login: 0,
             access: Vec::new(),
         }
     }
 
     /// Redeems a refresh token; `None`: `invalid_grant`.
     pub(super) fn redeem(&mut self, number: usize, now: Duration) -> Option<Pair> {
-        if self.revoked {
+        if self.revoked || number < self.login {
             return None;
         }
         let refresh = match self.rules {
@@ -135,11 +138,28 @@ impl Server {
         };
         self.tokens[number].spent.get_or_insert(now);
         self.refreshed = now;
+        Some(self.pair(refresh, now))
+    }
+
+    fn pair(&mut self, refresh: usize, now: Duration) -> Pair {
         self.access.push(now + self.lifetime);
-        Some(Pair {
+        Pair {
             access: self.access.len() - 1,
             refresh,
-        })
+        }
+    }
+
+    /// Begins a session anew.
+    pub(super) fn sign_in(&mut self, now: Duration) -> Pair {
+        self.login = self.tokens.len();
+        (self.revoked, self.current, self.refreshed) = (false, None, now);
+        self.tokens.push(Token {
+            parent: None,
+            issued: now,
+            spent: None,
+        });
+        self.active = self.login;
+        self.pair(self.active, now)
     }
 
     /// Tells whether a refresh token would be redeemed.

@@ -61,7 +61,9 @@ pub(super) struct Inner {
     /// Reuses that must not have happened, if what this call brought was not lost by a crash.
     pub(super) reuses: Vec<(usize, String)>,
     /// Processes that hear nothing.
-    pub(super) suspended: [bool; 2],
+    pub(super) suspended: [bool; 3],
+    /// The refresh token of the last login, once it is stored.
+    pub(super) signed_in: usize,
     /// Clients ask for nothing more.
     pub(super) over: bool,
     log: Vec<String>,
@@ -98,7 +100,8 @@ impl World {
                 unsavable: false,
                 wrong: None,
                 reuses: Vec::new(),
-                suspended: [false; 2],
+                suspended: [false; 3],
+                signed_in: 0,
                 over: false,
                 log: Vec::new(),
             }),
@@ -267,6 +270,9 @@ impl Wire {
             return Outcome::Failed(Failure::Unsent("it may not be sent".to_owned()));
         }
         let call = world.begin(process, number(token, "rt-"));
+        if number(token, "rt-") < world.inner().signed_in {
+            world.wrong(format!("call {call} spends {token}, of an earlier login"));
+        }
         let fate = world.inner().calls[call].fate;
         world.note(|| format!("process {process}: call {call} with {token}: {fate:?}"));
         let outcome = self.call(call).await;
