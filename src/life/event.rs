@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use super::{Attempt, Cause, Doubt, Holding, cooldown::Note};
+use super::{Attempt, Doubt, Holding, cooldown::Note};
 use crate::grant::Generation;
 
 /// What happened.
@@ -113,7 +113,6 @@ pub enum Effect {
 /// News for the log, the history and those who asked to be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    Started(Cause),
     Succeeded,
     Failed(Failure),
     Degraded,

@@ -256,7 +256,6 @@ impl Life {
             stale,
             attempt: attempt.clone(),
         };
-        effects.push(Effect::Tell(Notice::Started(cause)));
         if attempt.spends.is_some() {
             effects.push(Effect::Journal);
         }

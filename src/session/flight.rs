@@ -103,6 +103,7 @@ impl Session {
             let (took, right) = (began.elapsed(), lease.witness());
             return self.renewed(renewed, attempt, took, &right).await;
         }
+        let mut told = attempt.number > 1;
         let (answer, took) = loop {
             let number = match self.prepare(lease, attempt).await {
                 Ok(number) => number,
@@ -110,6 +111,10 @@ impl Session {
             };
             if let Some(late) = self.late_answer(number) {
                 return self.make_ours(late).await;
+            }
+            // Most flights that another process's journal sets off end before this, with what that one brought.
+            if !std::mem::replace(&mut told, true) {
+                self.tell_started(attempt.cause);
             }
             let began = Instant::now();
             let permit = self.permit(lease, attempt, number);

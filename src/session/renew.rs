@@ -217,6 +217,18 @@ impl Session {
         merged
     }
 
+    /// Tells of a refresh that is about to be sent.
+    pub(super) fn tell_started(&self, cause: Cause) {
+        let why = match cause {
+            Cause::Background => "ahead of expiry",
+            Cause::Needed => "a request waits",
+            Cause::Rejected => "a request was rejected",
+            Cause::Asked => "asked for",
+        };
+        let asked = self.inner().asked.clone();
+        self.record_of(name::STARTED, why.to_owned(), asked);
+    }
+
     /// Tells of a credential that has come into use.
     pub(super) fn tell_renewed(&self, before: Generation, after: Generation, took: Duration) {
         let millis = took.as_millis();

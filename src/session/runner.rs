@@ -17,7 +17,7 @@ use super::{
 use crate::{
     grant::Generation,
     jar::Key,
-    life::{self, Attempt, Cause, Effect, Event, Holding, Life, Moment, Notice, Now},
+    life::{self, Attempt, Effect, Event, Holding, Life, Moment, Notice, Now},
     rule::inject::Ready,
     store::Lease,
 };
@@ -98,7 +98,7 @@ impl Session {
         let effects = {
             let mut inner = self.inner();
             let effects = self.step(&mut inner, event);
-            let starts = |effect: &Effect| matches!(effect, Effect::Tell(Notice::Started(_)));
+            let starts = |effect: &Effect| matches!(effect, Effect::Refresh(_));
             if effects.iter().any(starts) {
                 inner.asked = part;
             }
@@ -240,17 +240,7 @@ impl Session {
 
     fn tell(&self, notice: Notice) {
         match notice {
-            Notice::Started(cause) => {
-                let why = match cause {
-                    Cause::Background => "ahead of expiry",
-                    Cause::Needed => "a request waits",
-                    Cause::Rejected => "a request was rejected",
-                    Cause::Asked => "asked for",
-                };
-                let asked = self.inner().asked.clone();
-                self.record_of(name::STARTED, why.to_owned(), asked);
-            }
-            // The flight records it with its time.
+            // The flight records it with its time, and its own beginning when it sends something.
             Notice::Succeeded => {}
             Notice::Failed(failure) => {
                 let text = failure.to_string();

@@ -102,3 +102,49 @@ async fn the_history_says_whose_answer_rotated_a_cookie() {
     let whose = (Some("bob".to_owned()), request, None);
     assert_eq!(last(&session, name::ROTATED), whose);
 }
+
+/// Another process's journal is looked into at once, since that process may have died; while it lives, nothing is begun.
+#[tokio::test(start_paused = true)]
+async fn the_history_of_one_process_has_no_refresh_of_another() {
+    let bench = Bench::new();
+    let (_a, one) = bench.open(bearer()).await;
+    let (_b, two) = bench.peer().open(bearer()).await;
+    one.current().await.unwrap();
+    pass(0.2).await;
+    for round in 1..=5 {
+        bench.authority.then(Fault::Late(Duration::from_secs(2)));
+        one.refresh_now().await.unwrap();
+        pass(0.2).await;
+        assert_eq!(two.generation(), one.generation());
+        assert_eq!(count(&one, name::STARTED), 1 + round);
+        assert_eq!(count(&one, name::SUCCEEDED), 1 + round);
+        assert_eq!(bench.authority.calls(), 1 + round);
+    }
+    let told = format!("{:?}", two.history());
+    assert_eq!(count(&two, name::STARTED), 0, "{told}");
+
+    // One that is needed, and that another one is faster with, did not begin here either.
+    bench.authority.void();
+    bench.authority.then(Fault::Late(Duration::from_secs(2)));
+    let seen = one.generation();
+    let (first, second) = tokio::join!(one.reject(seen, about()), async {
+        pass(0.01).await;
+        two.reject(seen, about()).await
+    });
+    for verdict in [first, second] {
+        assert!(matches!(verdict, super::super::Verdict::Again(_)));
+    }
+    assert_eq!(bench.authority.calls(), 7);
+    assert_eq!(count(&two, name::STARTED), 0);
+
+    // Nor one that a full disk keeps from being sent; that it was not started is said.
+    let crate::store::Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    store.rough().fill(true);
+    let before = count(&one, name::STARTED);
+    let _ = tokio::time::timeout(Duration::from_secs(1), one.refresh_now()).await;
+    assert_eq!(count(&one, name::FAILED), 1);
+    assert_eq!(count(&one, name::STARTED), before);
+}
