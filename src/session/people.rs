@@ -11,6 +11,7 @@ use super::{
     held::{ACCESS_TOKEN, Held, REFRESH_TOKEN},
     history::{format, name},
     lesson::{Taught, is_field},
+    relay::kept,
     write::{TRIES, contended},
 };
 use crate::{
@@ -45,6 +46,8 @@ pub struct Restored {
 pub struct Before {
     pub generation: u64,
     pub obtained_at: Option<String>,
+    /// What is to be expected of it, if that is not good: its refresh token was spent before.
+    pub warning: Option<String>,
 }
 
 // === impl Session ===
@@ -122,20 +125,69 @@ impl Session {
             return Ok(None);
         };
         let jar = self.definition.jar(&previous);
-        self.replace(|_| (previous.grant.clone(), jar.clone()))
-            .await?;
+        let token = self
+            .definition
+            .fingerprint(&self.store, &self.id, &previous.grant);
+        let mut spent = false;
+        self.replace(|held| {
+            let mut grant = previous.grant.clone();
+            let token = token.as_deref();
+            if let Some(token) = token.filter(|token| self.was_spent(held, &grant, token)) {
+                spent = true;
+                // Who goes back and forth is told again.
+                kept::spend(&mut grant, token);
+            }
+            (grant, jar.clone())
+        })
+        .await?;
         let from = previous.generation;
-        self.record(name::RESTORED, format!("as it was at generation {from}"));
+        let of_token = if spent {
+            "; its refresh token was spent before"
+        } else {
+            ""
+        };
+        let detail = format!("as it was at generation {from}{of_token}");
+        self.record(name::RESTORED, detail);
         Ok(Some(Restored {
             status: self.status(),
             restored: Before {
                 generation: from.0,
                 obtained_at: previous.grant.obtained_at.map(format),
+                warning: spent.then(|| self.spent_before()),
             },
         }))
     }
 
-    async fn replace(&self, make: impl Fn(&Held) -> (Grant, Jar)) -> Result<(), store::Error> {
+    /// Tells whether an earlier grant's refresh token is known to have been sent, and the server to make something of
+    /// that when it is sent again.
+    fn was_spent(&self, held: &Held, earlier: &Grant, token: &str) -> bool {
+        if held.token.as_deref() == Some(token) {
+            return false;
+        }
+        let last = held.notes.came_of.as_ref();
+        if last.is_some_and(|last| last.spent == token) {
+            // Without an end of its grace the server takes it, and answers with what came of it.
+            return self.definition.rules.grace.is_some();
+        }
+        kept::was_spent(&held.grant, token) || kept::was_spent(earlier, token)
+    }
+
+    /// Says what a refresh token that was spent before means.
+    fn spent_before(&self) -> String {
+        let client = self.id.client.as_ref();
+        let client = client.map_or_else(String::new, |client| format!(" --client {client}"));
+        let (name, hint) = (&self.id.name, self.hint());
+        format!(
+            "the refresh token that this brings back was spent before: when it is sent again, the server is likely to \
+             refuse it, and may end the whole session; `staysigned restore {name}{client}` takes this back, `{hint}` \
+             begins anew"
+        )
+    }
+
+    async fn replace(
+        &self,
+        mut make: impl FnMut(&Held) -> (Grant, Jar),
+    ) -> Result<(), store::Error> {
         // No flight of another process may journal or store meanwhile what this would write over.
         let _lease = self.leased().await?;
         let _writing = self.writing.lock().await;

@@ -172,3 +172,49 @@ async fn looking_renews_nothing() {
     );
     assert_eq!(authority.attempts().len(), 1);
 }
+
+/// What comes back may hold a token that was spent: it comes back all the same, and the person is told what that means.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_says_when_the_refresh_token_was_spent() {
+    for running in [false, true] {
+        let (authority, origin, pair) = logged_in("api.example", Policy::lifetime(3600.0)).await;
+        let mut proxy = holding(&origin, &pair, session("api", "api.example", "")).prepare();
+        if running {
+            proxy.start().await;
+        }
+        said(&proxy, &["refresh", "api"]).good();
+        let back = said(&proxy, &["restore", "api"]);
+        assert_eq!(back.code, 0, "{}", back.err);
+        assert!(back.out.starts_with("back to generation "), "{}", back.out);
+        for word in [
+            "warning:",
+            "spent",
+            "refuse",
+            "end the whole session",
+            "staysigned restore api",
+            "staysigned import api",
+        ] {
+            assert!(back.err.contains(word), "no {word:?} in: {}", back.err);
+        }
+        assert!(!back.err.contains(&pair.refresh), "{}", back.err);
+        // The one after it was not: there is nothing to say.
+        let forth = said(&proxy, &["restore", "api", "--json"]).json();
+        assert_eq!(forth["restored"]["warning"], Value::Null, "{forth}");
+        // Back once more, as a program asks: the same is known of it.
+        let back = said(&proxy, &["restore", "api", "--json"]).json();
+        let warning = back["restored"]["warning"].as_str().unwrap_or_default();
+        assert!(warning.contains("spent"), "{back}");
+        assert_eq!(authority.with(|oauth| oauth.counts.refused), 0);
+    }
+}
+
+/// A server that always takes the token before the newest loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_says_nothing_of_a_token_that_is_always_taken() {
+    let more = "grace = \"unlimited\"";
+    let (_authority, origin, pair) = logged_in("api.example", Policy::lifetime(3600.0)).await;
+    let proxy = holding(&origin, &pair, session("api", "api.example", more)).prepare();
+    said(&proxy, &["refresh", "api"]).good();
+    let back = said(&proxy, &["restore", "api", "--json"]).json();
+    assert_eq!(back["restored"]["warning"], Value::Null, "{back}");
+}

@@ -85,8 +85,8 @@ async function act(button, session, action) {
   if (action === "restore" && !confirm(`Go back to what ${session.name} held before?`)) return;
   button.disabled = true;
   try {
-    await ask(`${path(session)}/${action}`, "POST");
-    tell(null);
+    const { restored } = await (await ask(`${path(session)}/${action}`, "POST")).json();
+    tell(restored?.warning ? { message: restored.warning } : null);
   } catch (error) {
     tell(error);
   }

@@ -10,6 +10,7 @@ use crate::{
         command::status,
         context::Context,
         error::Error,
+        output::{self, Paint},
         reach::{Reach, Which},
         table,
     },
@@ -27,6 +28,9 @@ pub(in crate::cli) fn run(context: Context, args: Args) -> Result<u8, Error> {
 fn shown(status: &Value) -> String {
     let before = &status["restored"];
     let generation = &before["generation"];
+    if let Some(warning) = before["warning"].as_str() {
+        output::note(format_args!("{} {warning}", Paint::Warn("warning:")));
+    }
     let obtained = match before["obtained_at"].as_str() {
         Some(at) => format!(", obtained {}", table::when(Some(at), SystemTime::now())),
         None => String::new(),

@@ -99,7 +99,7 @@ pub(in crate::session) fn spend(grant: &mut Grant, fingerprint: &str) {
 }
 
 /// Tells whether a refresh token was spent before, by its fingerprint.
-pub(super) fn was_spent(grant: &Grant, fingerprint: &str) -> bool {
+pub(in crate::session) fn was_spent(grant: &Grant, fingerprint: &str) -> bool {
     let known = grant.field(SPENT);
     known.is_some_and(|text| text.expose().split(' ').any(|one| one == fingerprint))
 }
