@@ -13,6 +13,7 @@ mod refresh;
 mod rejected;
 mod replay;
 mod rotating;
+mod serial;
 mod sigv4;
 mod user_agent;
 
