@@ -292,6 +292,13 @@ impl Kind {
                 "what the answer taught could not be stored",
                 Some("see the proxy's log: is the disk full or read-only?"),
             ),
+            Self::Unread => (
+                Proxy,
+                503,
+                "proxy_internal_error",
+                "the session's store cannot be read",
+                Some("see the proxy's log, then try again"),
+            ),
             Self::Draining => (
                 Proxy,
                 503,

@@ -6,7 +6,7 @@ use super::answer::Side;
 use crate::{
     message::target,
     origin::Origin,
-    session::{Busy, Paced, Unusable},
+    session::{NoTurn, Paced, Unusable},
     upstream,
 };
 
@@ -76,6 +76,8 @@ pub enum Kind {
     Unmasked,
     /// What was learnt could not be stored.
     Store,
+    /// What the session holds, or whose turn it is, is not known.
+    Unread,
     Draining,
     Internal,
 }
@@ -176,9 +178,13 @@ impl From<Unusable> for Error {
     }
 }
 
-impl From<Busy> for Error {
-    fn from(busy: Busy) -> Self {
-        Self::from(Kind::Busy).because(busy)
+impl From<NoTurn> for Error {
+    fn from(none: NoTurn) -> Self {
+        let kind = match &none {
+            NoTurn::Busy => Kind::Busy,
+            NoTurn::Unknown(_) => Kind::Unread,
+        };
+        Self::from(kind).because(none)
     }
 }
 

@@ -96,7 +96,7 @@ impl Exchange<'_> {
             let presented = present(captured.capture, &session, media, whole.plain());
             if let Some((token, _)) = &presented.token {
                 let own = session.is_own(token.expose()).await;
-                if own.map_err(|error| Error::from(Kind::Store).because(error))? {
+                if own.map_err(|error| Error::from(Kind::Unread).because(error))? {
                     let answer =
                         self.relay(world, scope, found, parts, &whole, captured, presented);
                     return answer.await.map(Received::Answered);

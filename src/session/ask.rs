@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    About, Busy, Counters, Current, Session, Turn, Unusable, Verdict,
+    About, Counters, Current, NoTurn, Session, Turn, Unusable, Verdict,
     history::{Part, name},
     runner::{Inner, millis},
 };
@@ -134,39 +134,35 @@ impl Session {
     /// Waits for this request's turn, at most `limits.serial_wait`; at once in a parallel session. Turns are given in
     /// the order in which they were asked for, and to the processes on one store in turn; who no longer waits has left
     /// the queue. Every request begins here.
-    pub async fn turn(&self) -> Result<Turn, Busy> {
+    pub async fn turn(&self) -> Result<Turn, NoTurn> {
         Counters::add(&self.counters.requests);
         self.wait_for_turn().await
     }
 
     /// As [`turn`](Self::turn), for a request of our own.
-    pub(super) async fn wait_for_turn(&self) -> Result<Turn, Busy> {
+    pub(super) async fn wait_for_turn(&self) -> Result<Turn, NoTurn> {
         let Some(turns) = &self.turns else {
             return Ok(Turn::default());
         };
         let turn = async {
             let permit = Arc::clone(turns).acquire_owned().await.ok();
-            let among_processes = async {
-                let mut turn = self.store.turn(&self.id).await?;
-                if turn.is_new() {
-                    // Another process may have had the turn before: what it learnt is sent, and nothing older.
-                    self.open().await?;
-                    self.take_up(false).await?;
-                    turn.has_read();
-                }
-                Ok::<_, store::Error>(turn)
-            };
-            let among_processes = among_processes.await;
-            if let Err(error) = &among_processes {
-                tracing::warn!(session = %self.id, %error, "other processes do not wait for this request");
+            let mut among_processes = self.store.turn(&self.id).await?;
+            if among_processes.is_new() {
+                // Another process may have had the turn before: what it learnt is sent, and nothing older.
+                self.open().await?;
+                self.take_up(false).await?;
+                among_processes.has_read();
             }
-            Turn {
-                _among_processes: among_processes.ok(),
+            Ok::<_, store::Error>(Turn {
+                _among_processes: Some(among_processes),
                 _permit: permit,
-            }
+            })
         };
-        let turn = timeout(self.shared.limits.serial_wait, turn).await;
-        turn.map_err(|_| Busy)
+        match timeout(self.shared.limits.serial_wait, turn).await {
+            // An older value than another process has learnt would end the session: nothing is sent.
+            Ok(turn) => turn.map_err(NoTurn::Unknown),
+            Err(_) => Err(NoTurn::Busy),
+        }
     }
 
     /// Reports that a request sent with generation `seen` was rejected; waits for the one refresh.

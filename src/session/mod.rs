@@ -196,10 +196,16 @@ pub struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The session's queue did not move for `limits.serial_wait`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("another request of this session takes too long")]
-pub struct Busy;
+/// Why a request of a serial session does not get its turn.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTurn {
+    /// The session's queue did not move for `limits.serial_wait`.
+    #[error("another request of this session takes too long")]
+    Busy,
+    /// The store does not say whose turn it is, or what the one before has learnt.
+    #[error("whether another process sends is not known")]
+    Unknown(#[source] store::Error),
+}
 
 // === impl Unusable ===
 

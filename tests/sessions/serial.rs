@@ -1,10 +1,12 @@
-//! Turns of a serial session that do not come: a request that hangs at the origin, a client that leaves.
+//! Turns of a serial session that do not come: a request that hangs at the origin, a client that leaves, a store that
+//! cannot say whose turn it is.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 
 use crate::support::{
+    beside::beside,
     client::{Answer, Client, eventually},
     origin::{Builder, Origin},
     proxy::{Proxy, proxy},
@@ -22,6 +24,10 @@ const WAIT: Duration = Duration::from_secs(10);
 /// What a request is told whose turn does not come.
 const BUSY: &str = "staysigned; error=connection_limit_reached; \
                     details=\"another request of this serial session takes too long\"";
+
+/// What it is told where that cannot be known.
+const UNREAD: &str =
+    "staysigned; error=proxy_internal_error; details=\"the session's store cannot be read\"";
 
 struct World {
     rotating: Rotating,
@@ -135,4 +141,36 @@ async fn who_waits_too_long(h2: bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_too_long_is_told_and_leaves_the_queue() {
     tokio::join!(who_waits_too_long(false), who_waits_too_long(true));
+}
+
+/// "Owned by one process at a time": a process that cannot have the turn sends nothing, whatever keeps it from that. An
+/// older value than the other one has learnt would end the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_turn_nothing_is_sent() {
+    let world = World::new().await;
+    let first = world.proxy.client();
+    first.get(&world.site.url("/one")).await.expect(200);
+    let (_second, other) = beside(&world.proxy).await;
+    let locks = world.proxy.path().join("staysigned.db.locks");
+    let aside = world.proxy.path().join("aside");
+    std::fs::rename(&locks, &aside).unwrap();
+    // No lock can be had in what is no folder.
+    std::fs::write(&locks, "").unwrap();
+    for client in [other.clone(), other.clone().h2()] {
+        let answer = within("an answer", client.get(&world.site.url("/two"))).await;
+        let answer = answer.expect(503);
+        assert_eq!(answer.field("proxy-status"), Some(UNREAD));
+        assert!(answer.text().contains("hint"), "{}", answer.text());
+    }
+    assert_eq!(world.seen(), ["/one"]);
+    std::fs::remove_file(&locks).unwrap();
+    std::fs::rename(&aside, &locks).unwrap();
+    for client in [other, first] {
+        client.get(&world.site.url("/three")).await.expect(200);
+    }
+    assert_eq!(world.seen(), ["/one", "/three", "/three"]);
+    world.rotating.with(|state| {
+        let harm = (state.ended, state.rejected, state.behind);
+        assert_eq!(harm, (false, 0, 0));
+    });
 }

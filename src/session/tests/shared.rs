@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::super::{
-    Verdict,
+    NoTurn, Verdict,
     bench::{Bench, bearer, cookies},
     double::{Authority, Fault},
     history::name,
@@ -227,4 +227,35 @@ async fn a_login_that_is_overtaken_while_it_is_verified_takes_nothings_place() {
         ok: Expect::default(),
     });
     overtaken(authority, verified, login()).await;
+}
+
+/// The turn is had, but not what the process before has learnt meanwhile: with an older value nothing is sent.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_cannot_be_read_is_none() {
+    let bench = Bench::new();
+    let Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    let mut recipe = cookies(&["sid"]);
+    recipe.concurrency = crate::rule::Concurrency::Serial;
+    let (_a, one) = bench.open(recipe.clone()).await;
+    let (_b, two) = bench.peer().open(recipe).await;
+    for session in [&one, &two] {
+        let turn = session.turn().await.unwrap();
+        answer(session, session.generation(), false, &["sid=1"]).await;
+        drop(turn);
+    }
+    let turn = one.turn().await.unwrap();
+    answer(&one, one.generation(), false, &["sid=2"]).await;
+    drop(turn);
+    store.rough().lock(true);
+    let none = two.turn().await.expect_err("the store cannot be read");
+    assert!(matches!(none, NoTurn::Unknown(_)), "{none:?}");
+    // It had no turn, and holds nobody up.
+    store.rough().lock(false);
+    let turn = two.turn().await.unwrap();
+    assert_eq!(sent(&two, &bench), "sid=2");
+    drop(turn);
+    one.turn().await.unwrap();
 }
