@@ -233,9 +233,9 @@ impl Refresh for Double {
             let fault = fault.or(away.map(|away| Fault::Say(away.failure())));
             let token = spend.grant.field("refresh_token");
             let token = token.map(|token| token.expose().clone());
-            let reset = || {
+            let broken = |why: &str| {
                 Outcome::Failed(Failure::InDoubt {
-                    why: "reset".to_owned(),
+                    why: why.to_owned(),
                     answered: false,
                 })
             };
@@ -249,10 +249,10 @@ impl Refresh for Double {
             let answer = match fault {
                 Some(Fault::Say(failure)) => return Outcome::Failed(failure),
                 Some(Fault::Hang) => std::future::pending().await,
-                Some(Fault::LoseRequest) => return reset(),
+                Some(Fault::LoseRequest) => return broken("reset"),
                 Some(Fault::LoseAnswer) => {
                     let _ = authority.redeem(token.as_deref());
-                    return reset();
+                    return broken("reset");
                 }
                 Some(Fault::Silence) => {
                     let _ = authority.redeem(token.as_deref());
@@ -363,6 +363,13 @@ impl Refresh for Double {
                     let mut answer = answered(http::StatusCode::SERVICE_UNAVAILABLE, "".into());
                     let headers = &mut answer.headers;
                     headers.insert(http::header::RETRY_AFTER, wait.as_secs().into());
+                    Ok(answer)
+                }
+                Outcome::Failed(Failure::NotAnAnswer(page)) => {
+                    let mut answer = answered(http::StatusCode::OK, "".into());
+                    answer.body = format!("<html>{page}</html>").into_bytes();
+                    let kind = http::HeaderValue::from_static("text/html");
+                    answer.headers.insert(http::header::CONTENT_TYPE, kind);
                     Ok(answer)
                 }
                 Outcome::Failed(failure) => Err(failure),

@@ -167,6 +167,45 @@ answer = { scope = { json = "/scope" } }
     assert_eq!(ask(refresh).await, hash(refresh));
 }
 
+/// A portal stands before the token endpoint: a client gets its page, and within the pause the same one again, without a
+/// call; behind it the refresh goes through. What is to be masked, and is no JSON, is not passed on, as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_place_of_an_answer_is_told_again() {
+    for (masks, status, kind) in [(false, 200, "text/html"), (true, 502, "text/plain")] {
+        let grace = "grace = \"0s\"\nahead = \"1s\"";
+        let mut config = SESSION.replace("ahead = \"1s\"", grace);
+        if !masks {
+            config = config.replace("mask = true\n", "");
+        }
+        let authority = Authority::new(Policy::lifetime(600.0).without_grace());
+        let bench = Bench::new(authority, |proxy| proxy.config(config)).await;
+        let client = bench.proxy.client();
+        let login = bench.login(&client).await;
+        let before = bench.authority.attempts().len();
+        bench.authority.fail_with([Fault::Html]);
+        for _ in 0..5 {
+            let page = bench.refresh(&client, &login["refresh_token"]).await;
+            let page = page.expect(status);
+            assert_eq!(page.text().contains("<html>"), !masks, "{}", page.text());
+            let of = page.field("content-type").unwrap();
+            assert!(of.starts_with(kind), "{of}");
+        }
+        assert_eq!(bench.authority.attempts().len(), before + 1);
+        // What is held serves meanwhile, and a person can have it tried at once.
+        bench.api(&client, &login["access_token"]).await.expect(200);
+        let tried = bench.proxy.cli(&["refresh", "app"]);
+        assert!(tried.status.success(), "{tried:?}");
+        let renewed = bench.refresh(&client, &login["refresh_token"]).await;
+        let renewed = renewed.expect(200).json();
+        bench
+            .api(&client, &renewed["access_token"])
+            .await
+            .expect(200);
+        let counts = bench.authority.with(|oauth| oauth.counts);
+        assert_eq!((counts.refused, counts.families_revoked), (0, 0));
+    }
+}
+
 /// Eight at once cause one refresh; who asks again with what was spent is told the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_share_one_refresh() {

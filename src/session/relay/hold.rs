@@ -1,5 +1,5 @@
-//! Pauses of clients' own refreshes: what the server has refused, or put off, is not sent again at once. Who asks
-//! meanwhile is told what the server said. Anything new that is held ends a pause.
+//! Pauses of clients' own refreshes: what the server has refused, put off, or answered with something else (a portal's
+//! page), is not sent again at once. Who asks meanwhile is told what was said. Anything new that is held ends a pause.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -14,7 +14,7 @@ use http::{
 use super::{Relay, Relayed, kept};
 use crate::{
     auth::token,
-    life::{Failure, Moment, Now, State, put_off},
+    life::{Doubt, Failure, Moment, Now, Rules, State, put_off},
     secret::Secret,
     session::{Session, held::Held, refresh::Answered, runner::Inner, write::doubt},
 };
@@ -27,6 +27,9 @@ const LONGEST: usize = 64 * 1024;
 
 /// The pause of a token in doubt that is put off while the server's grace lasts: behind that it would be lost.
 const IN_GRACE: Duration = Duration::from_secs(1);
+
+/// The pause behind an answer that is none, once the grace of what it may have spent is over: as for our own refreshes.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A pause of what one answer was about.
 #[derive(Clone, Debug)]
@@ -99,9 +102,13 @@ impl Session {
                 let of_token = token::refuses(terminal, &answered.headers, &answered.body);
                 (rules.cooldown, (!of_token).then(|| sum(relay, token)))
             }
+            // Whether the token was spent is not known: nobody sends it again at once.
+            Failure::NotAnAnswer(_) => {
+                let doubt = doubt(&inner.held.notes, inner.held.token.as_deref());
+                (until_next(doubt, now, rules), None)
+            }
             Failure::Unsent(_)
             | Failure::InDoubt { .. }
-            | Failure::NotAnAnswer(_)
             | Failure::Misconfigured(_)
             | Failure::Store(_) => return,
         };
@@ -160,8 +167,29 @@ impl Session {
                 let why = why.clone();
                 (until > now.wall).then(|| Err(Failure::Throttled { until, why }))
             }
+            // Ours has met a page: a client's goes there no sooner than the next of ours would.
+            State::Degraded {
+                failure: Failure::NotAnAnswer(why),
+                retry,
+                ..
+            } => {
+                let (until, why) = (retry.at(now), why.clone());
+                (until > now.wall).then(|| Err(Failure::Throttled { until, why }))
+            }
             _ => None,
         }
+    }
+}
+
+/// Returns how long a token is left alone that was answered with something else: while its grace lasts half as long as it
+/// has been in doubt, at least a second, so that it is tried again in time; then a minute.
+fn until_next(doubt: Option<Doubt>, now: Now, rules: &Rules) -> Duration {
+    match doubt {
+        Some(doubt) if doubt.in_grace(now, rules.grace) => {
+            let age = now.wall.duration_since(doubt.since()).unwrap_or_default();
+            (age / 2).clamp(IN_GRACE, MINUTE)
+        }
+        Some(_) | None => MINUTE,
     }
 }
 
@@ -185,5 +213,85 @@ fn refusal() -> Relayed {
         headers: HeaderMap::from_iter(headers),
         body: br#"{"error":"invalid_grant"}"#.to_vec(),
         spent: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{asks, recipe, standin, started},
+        *,
+    };
+    use crate::{
+        rule::RefreshKind,
+        session::{
+            bench::Bench,
+            double::{Authority, Away, Fault},
+            tests::pass,
+        },
+    };
+
+    /// A portal answers with its page: who asked gets it, and who asks within the pause gets it again.
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_told_again_and_the_token_left_alone() {
+        // Whether the server takes a spent token again decides how soon it is tried: a few times at once, or once a minute.
+        for (grace, most) in [
+            (Some(Duration::ZERO), 10),
+            (Some(Duration::from_secs(10)), 18),
+            (None, 24),
+        ] {
+            for coalesce in [false, true] {
+                let bench = Bench::new();
+                let mut recipe = recipe(coalesce);
+                recipe.refresh.grace = grace;
+                recipe.refresh.kind = RefreshKind::None;
+                let (_sessions, session) = bench.open(recipe).await;
+                session.relay(asks(&session, "rt-0")).await.unwrap();
+                let presented = standin(&session);
+                let before = bench.authority.calls();
+                *bench.authority.away.lock().unwrap() = Some(Away::Portal);
+                for _ in 0..600 {
+                    let told = session.relay(asks(&session, &presented)).await.unwrap();
+                    assert_eq!(told.status, StatusCode::OK);
+                    assert_eq!(told.headers[CONTENT_TYPE], "text/html");
+                    assert_eq!(told.body, b"<html>no JSON</html>");
+                    pass(1.0).await;
+                }
+                let sent = bench.authority.calls() - before;
+                assert!((9..=most).contains(&sent), "{grace:?}: {sent}");
+                // The portal is gone: within the minute a refresh goes through.
+                *bench.authority.away.lock().unwrap() = None;
+                pass(60.0).await;
+                let told = session.relay(asks(&session, &presented)).await.unwrap();
+                assert_ne!(
+                    told.headers.get(CONTENT_TYPE).map(|t| t.as_bytes()),
+                    Some(&b"text/html"[..])
+                );
+                assert_eq!(bench.authority.calls() - before, sent + 1);
+                assert!(!bench.authority.is_revoked());
+            }
+        }
+    }
+
+    /// Our own refresh has met the portal: a client's does not go there sooner than ours would.
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_we_were_told_puts_clients_off_too() {
+        let mut authority = Authority::new();
+        authority.grace = Duration::ZERO;
+        let bench = Bench::of(authority);
+        let mut recipe = recipe(true);
+        recipe.refresh.grace = Some(Duration::ZERO);
+        let (_sessions, session) = started(&bench, recipe).await;
+        let presented = standin(&session);
+        let portal = || Fault::Say(Failure::NotAnAnswer("a page".to_owned()));
+        for _ in 0..2 {
+            bench.authority.then(portal());
+            let _ = session.refresh_now().await;
+            pass(2.0).await;
+        }
+        let calls = bench.authority.calls();
+        let asked = session.relay(asks(&session, &presented)).await;
+        assert!(matches!(asked, Err(Failure::Throttled { .. })), "{asked:?}");
+        assert_eq!(bench.authority.calls(), calls);
     }
 }
