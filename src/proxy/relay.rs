@@ -40,6 +40,9 @@ use crate::{
 /// The field that a refresh spends (RFC 6749 §6).
 const REFRESH_TOKEN: &str = "refresh_token";
 
+/// What a client is told that mixes up its tokens.
+const MISPLACED: &str = "one of the session's tokens stands where another one belongs";
+
 /// What came of looking into a request.
 pub(super) enum Received {
     /// It goes on like any other.
@@ -93,7 +96,7 @@ impl Exchange<'_> {
             let session = world
                 .sessions
                 .session(captured.recipe, scope.client.as_ref());
-            let presented = present(captured.capture, &session, media, whole.plain());
+            let presented = present(captured.capture, &session, media, whole.plain())?;
             if let Some((token, _)) = &presented.token {
                 let own = session.is_own(token.expose()).await;
                 if own.map_err(|error| Error::from(Kind::Unread).because(error))? {
@@ -254,14 +257,20 @@ fn whole_capture(captured: &Captured<'_>, all: &[Captured<'_>]) -> Capture {
     whole
 }
 
-/// Finds what the client has put where a capture's fields stand.
-fn present(capture: &Capture, session: &Session, media: Option<Media>, body: &Bytes) -> Presented {
+/// Finds what the client has put where a capture's fields stand. A stand-in that stands for something else opens nothing
+/// there, and goes nowhere.
+fn present(
+    capture: &Capture,
+    session: &Session,
+    media: Option<Media>,
+    body: &Bytes,
+) -> Result<Presented, Error> {
     let mut presented = Presented {
         token: None,
         spans: Vec::new(),
         others: Vec::new(),
     };
-    let held = session.ready();
+    let (held, standins) = (session.ready(), session.standins());
     for (field, spot) in &capture.request {
         // Without a media type that says so, servers read what they expect.
         let expected = match spot {
@@ -269,6 +278,10 @@ fn present(capture: &Capture, session: &Session, media: Option<Media>, body: &By
             Spot::Form(_) => Media::Form,
         };
         let there = spot.find(media.unwrap_or(expected), body);
+        let misplaced = |text: &str| standins.is_some_and(|s| s.is_of_another(field, text));
+        if there.iter().any(|(_, text)| misplaced(text)) {
+            return Err(Kind::BadRequest(MISPLACED).into());
+        }
         if field == REFRESH_TOKEN {
             // Of a repeated key most parsers read the last.
             let last = there.last();
@@ -278,18 +291,18 @@ fn present(capture: &Capture, session: &Session, media: Option<Media>, body: &By
                 .extend(there.into_iter().map(|(span, _)| span));
             continue;
         }
+        let Some(standins) = standins else { continue };
         let value = held.as_ref().and_then(|held| held.grant.field(field));
-        let (Some(value), Some(standins)) = (value, session.standins()) else {
-            continue;
-        };
+        // Of what is not held nothing is left.
+        let value = value.map_or("", |value| value.expose());
         let ours = there.into_iter();
         let ours = ours.filter(|(_, text)| standins.maker().recognises(field, text));
         presented.others.extend(ours.map(|(span, _)| Edit {
             span,
-            with: spot.encode(value.expose()),
+            with: spot.encode(value),
         }));
     }
-    presented
+    Ok(presented)
 }
 
 /// Returns the answer to a refresh as one to the client's request.

@@ -41,6 +41,13 @@ impl Standins {
         let mut fields = self.fields.iter().filter(|field| *field != REFRESH_TOKEN);
         fields.any(|field| self.maker.recognises(field, text))
     }
+
+    /// Tells whether a text stands in for another field than the one in whose place it is.
+    pub fn is_of_another(&self, field: &str, text: &str) -> bool {
+        let mut others = self.fields.iter().filter(|other| *other != field);
+        !self.maker.recognises(field, text)
+            && others.any(|other| self.maker.recognises(other, text))
+    }
 }
 
 impl Session {

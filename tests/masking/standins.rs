@@ -163,8 +163,78 @@ answer = { scope = { json = "/scope" } }
     assert_eq!(ask(standin).await, hash(&real[1]));
     // Any other value is the client's own.
     assert_eq!(ask("own").await, hash("own"));
-    let refresh = login["refresh_token"].as_str().unwrap();
-    assert_eq!(ask(refresh).await, hash(refresh));
+}
+
+/// A stand-in of another field in a capture's place, and one of a session that was ended, go nowhere: they could be of use
+/// to nobody but to whoever collects them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stand_in_in_the_wrong_place_never_leaves() {
+    let authority = Authority::new(Policy::lifetime(600.0));
+    let more = r#"
+[[session.app.capture]]
+match = { host = "auth.example.test", path = "/upload/introspect", methods = ["POST"] }
+request = { access_token = { json = "/token" } }
+answer = { scope = { json = "/scope" } }
+"#;
+    let config = format!("{SESSION}{more}");
+    let bench = Bench::new(authority, |proxy| proxy.config(config)).await;
+    for client in [bench.proxy.client(), bench.proxy.client().h2()] {
+        let login = bench.login(&client).await;
+        let [access, refresh] =
+            ["access_token", "refresh_token"].map(|name| login[name].as_str().unwrap());
+        let introspect = format!("{{\"token\": \"{refresh}\"}}");
+        let twice = format!("grant_type=refresh_token&refresh_token={access}&refresh_token=own");
+        let alone = format!("grant_type=refresh_token&refresh_token={access}");
+        for (path, kind, body) in [
+            ("/token", FORM, &alone),
+            ("/token", FORM, &twice),
+            ("/upload/introspect", "application/json", &introspect),
+        ] {
+            let before = bench.auth.seen().len();
+            let request = Request::post(bench.auth.url(path)).header(header::CONTENT_TYPE, kind);
+            let answer = client.send(request.body(full(body.clone())).unwrap()).await;
+            let answer = answer.expect(400);
+            assert_eq!(
+                answer.field("proxy-status"),
+                Some(
+                    "staysigned; error=http_request_error; \
+                     details=\"one of the session's tokens stands where another one belongs\""
+                )
+            );
+            assert_eq!(bench.auth.seen().len(), before);
+        }
+        // The right one renews.
+        bench
+            .refresh(&client, &login["refresh_token"])
+            .await
+            .expect(200);
+    }
+
+    // Of a session that was ended the client is told what its server would say.
+    let client = bench.proxy.client();
+    let login = bench.login(&client).await;
+    let ended = bench.proxy.cli(&["logout", "app", "--yes"]);
+    assert!(ended.status.success(), "{ended:?}");
+    let before = bench.auth.seen().len();
+    let refused = bench.refresh(&client, &login["refresh_token"]).await;
+    assert_eq!(refused.expect(400).json()["error"], "invalid_grant");
+    assert_eq!(bench.auth.seen().len(), before);
+    // Its access token's place is left empty.
+    let introspect = json!({ "token": login["access_token"] }).to_string();
+    let request = Request::post(bench.auth.url("/upload/introspect"))
+        .header(header::CONTENT_TYPE, "application/json");
+    client
+        .send(request.body(full(introspect)).unwrap())
+        .await
+        .expect(200);
+    let seen = bench.auth.recorder.everything();
+    for name in ["access_token", "refresh_token"] {
+        let standin = login[name].as_str().unwrap();
+        assert_eq!(find(&seen, standin), None, "{name}");
+    }
+    // A login heals it.
+    let login = bench.login(&client).await;
+    bench.api(&client, &login["access_token"]).await.expect(200);
 }
 
 /// A portal stands before the token endpoint: a client gets its page, and within the pause the same one again, without a

@@ -203,7 +203,7 @@ fn sum(relay: &Relay, token: &Secret) -> u64 {
 }
 
 /// What a server says of a refresh token that it does not take (RFC 6749 §5.2), as the session was told it.
-fn refusal() -> Relayed {
+pub(super) fn refusal() -> Relayed {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),

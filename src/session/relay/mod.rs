@@ -198,9 +198,9 @@ impl Session {
         }
         let held = self.inner().held.clone();
         let doubted = doubt(&held.notes, held.token.as_deref()).is_some();
+        // The session was ended here: its client has to sign in, as if the server had said so.
         let Some(token) = held.grant.field(REFRESH_TOKEN).cloned() else {
-            let why = "no refresh token is held".to_owned();
-            return Err(Err(Failure::Misconfigured(why)));
+            return Err(Ok(hold::refusal()));
         };
         let rules = &self.definition.rules;
         let attempt = Attempt {
@@ -291,22 +291,23 @@ impl Session {
 
     async fn presented(&self, presented: &str) -> Result<Presented, store::Error> {
         let held = Arc::clone(&self.inner().held.grant);
-        let Some(token) = held.field(REFRESH_TOKEN).map(Secret::expose) else {
-            return Ok(Presented::Foreign);
-        };
-        if token == presented {
+        let token = held.field(REFRESH_TOKEN).map(Secret::expose);
+        if token.is_some_and(|token| token == presented) {
             return Ok(Presented::Current);
         }
         if let Some(standins) = &self.standins {
             let maker = standins.maker();
             if maker.recognises(REFRESH_TOKEN, presented) {
-                let current = maker.make(REFRESH_TOKEN, token) == presented;
-                return Ok(if current {
+                let of_it = |token: &String| maker.make(REFRESH_TOKEN, token) == presented;
+                return Ok(if token.is_some_and(of_it) {
                     Presented::Current
                 } else {
                     Presented::Earlier
                 });
             }
+        }
+        if token.is_none() {
+            return Ok(Presented::Foreign);
         }
         let fingerprint = self
             .definition
