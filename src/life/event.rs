@@ -20,7 +20,7 @@ pub enum Event {
     Accepted(Generation),
     /// A person asks for a refresh.
     Asked,
-    /// A probe reached the host that could not be reached.
+    /// A probe reached the host that could not be reached, or wrote to the store that could not be written.
     Reachable,
     /// This is held now: learnt from an answer.
     Changed(Holding),
@@ -103,7 +103,8 @@ pub enum Effect {
     Refresh(Attempt),
     /// Write what this life remembers (its end, a vain refresh) to the store.
     Persist,
-    /// Ask every few seconds whether the refresh's host can be reached, and say so once.
+    /// Ask every few seconds whether the refresh's host can be reached, or whether the store can be written again, and
+    /// say so once.
     Probe,
     /// Report [`Event::Due`] at this time.
     WakeAt(SystemTime),

@@ -128,7 +128,7 @@ impl Life {
 
     pub(super) fn reachable(&mut self, now: Now, rules: &Rules, effects: &mut Vec<Effect>) {
         let State::Degraded {
-            failure: Failure::Unsent(_),
+            failure: Failure::Unsent(_) | Failure::Store(_),
             ..
         } = self.state
         else {

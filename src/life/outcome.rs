@@ -174,7 +174,7 @@ impl Life {
         let in_grace = |doubt: &Doubt| doubt.in_grace(now, rules.grace);
         let in_grace = self.doubt.as_ref().is_some_and(in_grace);
         let retry = when::retry(&failure, one_time, in_grace, self.failures, now);
-        if matches!(failure, Failure::Unsent(_)) {
+        if matches!(failure, Failure::Unsent(_) | Failure::Store(_)) {
             effects.push(Effect::Probe);
         }
         effects.push(Effect::Tell(Notice::Failed(failure.clone())));

@@ -27,6 +27,9 @@ use crate::{
 const PROBE: Duration = Duration::from_millis(2500);
 const PROBE_TAKES: Duration = Duration::from_secs(2);
 
+/// The pause between two looks whether a store that could not be written can be: nothing is sent for it.
+const ROOM: Duration = Duration::from_secs(1);
+
 /// What a session's small lock guards.
 pub(super) struct Inner {
     pub(super) life: Life,
@@ -217,24 +220,50 @@ impl Session {
         });
     }
 
-    /// Waits until the refresh's host can be reached; `false` when that is of no interest any more.
+    /// Waits until the refresh's host can be reached, or the store be written again; `false` when that is of no interest
+    /// any more.
     async fn probe(&self) -> bool {
-        loop {
-            tokio::time::sleep(PROBE).await;
-            let unsent = matches!(
-                self.inner().life.state,
-                life::State::Degraded {
-                    failure: life::Failure::Unsent(_),
-                    ..
+        // Room that comes back is news; trouble of the store that no write shows is waited out.
+        let mut was_full = false;
+        let mut pause = self.pause_of_probes();
+        while let Some(of) = pause {
+            tokio::time::sleep(of).await;
+            let failure = match &self.inner().life.state {
+                life::State::Degraded { failure, .. } => Some(failure.clone()),
+                _ => None,
+            };
+            match failure {
+                Some(life::Failure::Unsent(_)) => {
+                    let probe = Arc::clone(&self.refresh).probe();
+                    if tokio::time::timeout(PROBE_TAKES, probe).await == Ok(true) {
+                        return true;
+                    }
                 }
-            );
-            if !unsent {
-                return false;
+                Some(life::Failure::Store(_)) => match self.store.writable().await {
+                    Ok(()) if was_full => return true,
+                    written => was_full |= written.is_err(),
+                },
+                Some(_) | None => {}
             }
-            let probe = Arc::clone(&self.refresh).probe();
-            if tokio::time::timeout(PROBE_TAKES, probe).await == Ok(true) {
-                return true;
-            }
+            pause = self.pause_of_probes();
+        }
+        false
+    }
+
+    /// Returns the time until the next probe; `None`: none is of interest.
+    fn pause_of_probes(&self) -> Option<Duration> {
+        match &self.inner().life.state {
+            life::State::Degraded {
+                failure: life::Failure::Unsent(_),
+                ..
+            } => Some(PROBE),
+            life::State::Degraded {
+                failure: life::Failure::Store(_),
+                ..
+            } => Some(ROOM),
+            // It may fail again.
+            life::State::Refreshing { .. } => Some(ROOM),
+            _ => None,
         }
     }
 

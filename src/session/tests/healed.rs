@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
+
 use super::super::{
     bench::{Bench, bearer},
     double::Fault,
@@ -9,7 +11,7 @@ use super::super::{
     people::Material,
 };
 use super::*;
-use crate::{life::Failure, session::Verdict};
+use crate::{life::Failure, session::Verdict, store::Store};
 
 fn refuses(bench: &Bench) {
     let refused = Failure::Terminal("invalid_grant".to_owned());
@@ -118,4 +120,43 @@ async fn every_way_back_is_told() {
     let (_sessions, session) = bench.open_after(recipe, Some(sessions)).await;
     session.current().await.unwrap();
     assert_eq!(count(&session, name::RECOVERED), 1, "another secret");
+}
+
+/// A disk that was full has room again: the refresh that did not start does so within a second or two, however long that was.
+#[tokio::test(start_paused = true)]
+async fn a_disk_with_room_again_is_found_at_once() {
+    let bench = Bench::new();
+    let Store::Memory(store) = &bench.store else {
+        unreachable!("tests are in memory")
+    };
+    store.rough().begin(1);
+    let (_sessions, session) = bench.open(bearer()).await;
+    session.current().await.unwrap();
+    let mut slowest = Duration::ZERO;
+    for round in 0..20 {
+        store.rough().fill(true);
+        let calls = bench.authority.calls();
+        bench.authority.void();
+        let seen = session.generation();
+        // Tools go on asking all the time.
+        for _ in 0..600 {
+            session.reject(seen, about()).await;
+            pass(1.0).await;
+        }
+        assert_eq!(session.status().state, "degraded");
+        pass(0.37 * f64::from(round)).await;
+        assert_eq!(bench.authority.calls(), calls, "nothing is spent");
+        store.rough().fill(false);
+        let began = Instant::now();
+        while session.generation() == seen {
+            assert!(began.elapsed() < Duration::from_secs(100), "{round}");
+            pass(0.05).await;
+        }
+        slowest = slowest.max(began.elapsed());
+        assert_eq!(bench.authority.calls(), calls + 1);
+        session.accepted(session.generation(), about());
+    }
+    println!("a full disk has room again: renewed in {slowest:?} at most");
+    assert!(slowest <= Duration::from_millis(1500), "{slowest:?}");
+    assert!(!bench.authority.is_revoked());
 }
