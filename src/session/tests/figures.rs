@@ -216,48 +216,62 @@ async fn a_server_that_is_away_for_eight_hours_costs_nothing() {
     }
 }
 
+/// How long one way to the origin takes, and how long after a refresh began somebody is sent again who was under way.
+const WAY: f64 = 0.02;
+const UNDER_WAY: Duration = Duration::from_millis(150);
+
 #[tokio::test(start_paused = true)]
 async fn an_origin_that_always_says_no_to_500_a_second_is_asked_once_more_at_most() {
     let bench = Bench::new();
     let (_sessions, session) = bench.open(bearer()).await;
     session.current().await.unwrap();
-    let request = async |session: Arc<Session>| -> usize {
+    // Says when it was sent again.
+    let request = async |session: Arc<Session>| -> Option<Instant> {
         let rejected = async |current: &Current| {
-            pass(0.02).await;
+            pass(WAY).await;
             session.reject(current.generation, about()).await
         };
         let current = session.current().await.unwrap();
         match rejected(&current).await {
             Verdict::Again(newer) => {
-                pass(0.02).await;
+                let again = Instant::now();
+                pass(WAY).await;
                 session.rejected_again(current.generation, newer.generation, about());
-                1
+                Some(again)
             }
-            Verdict::Pass(_) => 0,
+            Verdict::Pass(_) => None,
         }
     };
     let minutes = 3;
     let mut requests = tokio::task::JoinSet::new();
-    let mut extra = Vec::new();
-    for minute in 0..minutes {
-        let before = bench.authority.calls();
-        for _ in 0..60 * 500 {
-            pass(0.002).await;
-            requests.spawn(request(Arc::clone(&session)));
-            while let Some(done) = requests.try_join_next() {
-                extra.push(done.unwrap());
-            }
+    let mut again = Vec::new();
+    for _ in 0..minutes * 60 * 500 {
+        pass(0.002).await;
+        requests.spawn(request(Arc::clone(&session)));
+        while let Some(done) = requests.try_join_next() {
+            again.push(done.unwrap());
         }
-        let forced = bench.authority.calls() - before;
-        assert!(forced <= 2, "minute {minute}: {forced} forced refreshes");
     }
-    extra.extend(requests.join_all().await);
-    assert_eq!(extra.len(), minutes * 60 * 500);
-    // Only those that were under way at a refresh, a tenth of a second each, are sent again.
-    let extra: usize = extra.iter().sum();
-    let refreshes = bench.authority.calls() - 1;
+    again.extend(requests.join_all().await);
+    assert_eq!(again.len(), minutes * 60 * 500);
+    let forced = bench.authority.called_at.lock().unwrap()[1..].to_vec();
+    assert!(forced.len() >= minutes, "{}", forced.len());
+    for three in forced.windows(3) {
+        let between = three[2] - three[0];
+        assert!(between >= Duration::from_secs(60), "a third in {between:?}");
+    }
+    // Those that were under way at a refresh, a tenth of a second each, are sent again; in the cooldown behind it none.
+    let again: Vec<_> = again.into_iter().flatten().collect();
+    let of = |at: &Instant| forced.iter().filter(|began| *began <= at).max().copied();
+    let behind = again
+        .iter()
+        .map(|at| *at - of(at).expect("a refresh before"));
+    let last = behind.max().expect("some were under way");
+    assert!(last <= UNDER_WAY, "sent again {last:?} behind a refresh");
     println!(
-        "500 a second, {minutes} minutes: {refreshes} forced refreshes, {extra} requests sent again"
+        "500 a second, {minutes} minutes: {} forced refreshes, {} requests sent again, the last {last:?} after its refresh began",
+        forced.len(),
+        again.len()
     );
-    assert!(extra <= refreshes * 75, "{extra} for {refreshes}");
+    assert!(again.len() <= forced.len() * 75, "{}", again.len());
 }
