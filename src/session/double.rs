@@ -24,6 +24,8 @@ mod away;
 pub(super) enum Fault {
     /// The server acts on it, and the answer is lost.
     LoseAnswer,
+    /// The server acts on it, and the answer begins, and breaks off.
+    CutAnswer,
     /// It takes so long before anything can be sent.
     SlowConnect(Duration),
     /// It never arrives, and nobody says so.
@@ -253,6 +255,11 @@ impl Refresh for Double {
                 Some(Fault::LoseAnswer) => {
                     let _ = authority.redeem(token.as_deref());
                     return broken("reset");
+                }
+                Some(Fault::CutAnswer) => {
+                    let _ = authority.redeem(token.as_deref());
+                    sleep(authority.latency).await;
+                    return broken("the answer broke off");
                 }
                 Some(Fault::Silence) => {
                     let _ = authority.redeem(token.as_deref());

@@ -9,6 +9,7 @@ use super::super::{
     Current, Session, Verdict,
     bench::{Bench, bearer},
     double::{Authority, Away, Fault},
+    history::name,
 };
 use super::*;
 use crate::rule::Recipe;
@@ -57,10 +58,13 @@ async fn every_expiry_costs_one_redemption_whoever_asks() {
     assert!(!revoked(&bench));
 }
 
-/// Reset, silence, a cut in the middle of the answer; what is said of a cut is what is said of a reset.
+/// Reset, silence, a cut in the middle of the answer.
 fn lost(n: usize) -> Fault {
-    [Fault::LoseAnswer, Fault::Silence, Fault::LoseAnswer][n % 3].clone()
+    [Fault::LoseAnswer, Fault::Silence, Fault::CutAnswer][n % 3].clone()
 }
+
+/// What is said of each.
+const LOST: [&str; 3] = ["reset", "no answer within", "the answer broke off"];
 
 #[tokio::test(start_paused = true)]
 async fn of_a_thousand_lost_answers_none_is_lost_within_the_grace() {
@@ -73,6 +77,13 @@ async fn of_a_thousand_lost_answers_none_is_lost_within_the_grace() {
         session.refresh_now().await.unwrap();
         assert!(session.generation() > before, "{n}");
         assert_eq!(session.status().state, "fresh");
+        let history = session.history();
+        let said = history
+            .iter()
+            .rev()
+            .find(|event| event.name == name::FAILED);
+        let said = &said.expect("a call that was not answered").detail;
+        assert!(said.contains(LOST[n % 3]), "{n}: {said}");
     }
     let redemptions = bench.authority.redemptions();
     println!("1000 answers lost within the grace: none is lost, {redemptions} redemptions");
@@ -117,6 +128,8 @@ async fn without_a_grace_only_what_was_committed_is_lost_and_that_is_said() {
         let said = status.message.unwrap();
         let end = status.expires_at.unwrap();
         assert!(said.contains("was not answered") && said.contains("a lost rotation"));
+        let how = if committed { LOST[n % 3] } else { LOST[0] };
+        assert!(said.contains(how), "{n}: {said}");
         assert!(said.ends_with(&format!("tried again at {end}")), "{said}");
         assert_eq!(status.next_refresh_at.unwrap(), end);
         // The access token serves until its end; then the token is tried, as it may never have arrived.
