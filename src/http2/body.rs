@@ -97,8 +97,9 @@ impl Body {
 
     /// The stream has failed, or was ended before its end.
     fn ended(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        // "Nothing more is wanted" may follow a whole message (RFC 9113 §8.1); half of one it does not make whole.
-        let whole = self.remaining.is_none_or(|bytes| bytes == 0);
+        // "Nothing more is wanted" may follow a whole message (RFC 9113 §8.1), and is no error then. It makes none whole
+        // whose end was not said, unless all that its length promises has come.
+        let whole = self.remaining == Some(0);
         match error.reason() {
             Some(Reason::NO_ERROR) if whole => Poll::Ready(None),
             _ => Poll::Ready(Some(Err(error))),

@@ -122,14 +122,16 @@ pub(super) fn poll_room(
     Poll::Ready(Ok(()))
 }
 
-/// The code that says why a body fails: what the other side's stream failed with, if it did.
+/// The code that says why a body fails: what the other side's stream failed with, if it did. That there is no error
+/// some clients take for the end of a whole answer.
 fn reason(error: &(dyn StdError + 'static)) -> Reason {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(reason) = error.downcast_ref().and_then(h2::Error::reason) {
-            return reason;
+        match error.downcast_ref().and_then(h2::Error::reason) {
+            Some(Reason::NO_ERROR) => break,
+            Some(reason) => return reason,
+            None => next = error.source(),
         }
-        next = error.source();
     }
     Reason::INTERNAL_ERROR
 }

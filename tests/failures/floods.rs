@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::{
     child::resident_kib,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
+        CONTINUATION, DATA, END_HEADERS, HEADERS, OK, PING, PRIORITY, RST_STREAM, SETTINGS,
         WINDOW_UPDATE, frame, literal,
     },
     pki::{TRUSTED, Valid},
@@ -29,9 +29,6 @@ const ENOUGH: u32 = 60_000;
 
 /// KiB that a flood may leave in memory.
 const KEPT: usize = 8 * 1024;
-
-/// `:status: 200`, from the static table (RFC 7541 Appendix A).
-const OK: &[u8] = &[0x88];
 
 struct Flood {
     name: &'static str,

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
     client::{Answer, Connection},
-    frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, SETTINGS, frame},
+    frames::{Came, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, OK, frame, greet, heed},
     origin::{empty, full},
     pki::{TRUSTED, Valid},
     proxy::{Proxy, proxy},
@@ -23,11 +23,6 @@ use crate::support::{
 };
 
 const HOST: &str = "app.example.test";
-
-const ACK: u8 = 1;
-
-/// `:status: 200` (RFC 7541, appendix A).
-const OK: &[u8] = &[0x88];
 
 /// Every stream that there may be.
 const ALL: u32 = (1 << 31) - 1;
@@ -70,31 +65,19 @@ async fn converse(
     leaves: Option<Leaves>,
     asked: &AtomicUsize,
 ) -> std::io::Result<()> {
-    let mut preface = [0; 24];
-    io.read_exact(&mut preface).await?;
-    io.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
-    io.flush().await?;
+    greet(&mut io).await?;
     let mut whole = Vec::new();
     loop {
-        let mut head = [0; 9];
-        io.read_exact(&mut head).await?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        io.read_exact(&mut payload).await?;
-        let (kind, flags) = (head[3], head[4]);
-        let stream = u32::from_be_bytes(head[5..9].try_into().expect("four bytes"));
-        match kind {
-            SETTINGS if flags & ACK == 0 => {
-                io.write_all(&frame(SETTINGS, ACK, 0, &[])).await?;
-            }
-            PING if flags & ACK == 0 => io.write_all(&frame(PING, ACK, 0, &payload)).await?,
-            HEADERS => {
-                asked.fetch_add(1, Ordering::SeqCst);
-            }
-            _ => {}
+        let Came {
+            kind,
+            flags,
+            stream,
+            ..
+        } = heed(&mut io).await?;
+        if kind == HEADERS {
+            asked.fetch_add(1, Ordering::SeqCst);
         }
         if !matches!(kind, HEADERS | DATA) || flags & END_STREAM == 0 {
-            io.flush().await?;
             continue;
         }
         match leaves {

@@ -1,6 +1,7 @@
 //! HTTP/2 frame by frame (RFC 9113 §4.1), for what no library would send.
 
 use std::{
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -9,11 +10,14 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
     task::JoinHandle,
 };
 
-use super::client::{Client, Parts, Stream};
+use super::{
+    client::{Client, Parts, Stream},
+    raw,
+};
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -25,8 +29,12 @@ pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
+pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
+
+/// `:status: 200`, from the static table (RFC 7541 Appendix A).
+pub const OK: &[u8] = &[0x88];
 
 /// A frame as bytes.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -143,27 +151,50 @@ impl Frames {
     }
 }
 
-async fn note(mut read: ReadHalf<Stream>, came: Arc<Mutex<Vec<Came>>>, ended: Arc<AtomicBool>) {
-    loop {
-        let mut head = [0; 9];
-        if read.read_exact(&mut head).await.is_err() {
-            break;
+async fn note(mut io: ReadHalf<Stream>, came: Arc<Mutex<Vec<Came>>>, ended: Arc<AtomicBool>) {
+    while let Ok(mut frame) = read(&mut io).await {
+        if frame.kind == DATA {
+            // Only that it came.
+            frame.payload.truncate(0);
         }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        if read.read_exact(&mut payload).await.is_err() {
-            break;
-        }
-        if head[3] == DATA {
-            // Only how much it was.
-            payload.truncate(0);
-        }
-        came.lock().unwrap().push(Came {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes(head[5..9].try_into().unwrap()),
-            payload,
-        });
+        came.lock().unwrap().push(frame);
     }
     ended.store(true, Ordering::Release);
+}
+
+async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Came> {
+    let mut head = [0; 9];
+    io.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    io.read_exact(&mut payload).await?;
+    Ok(Came {
+        kind: head[3],
+        flags: head[4],
+        stream: u32::from_be_bytes(head[5..9].try_into().unwrap()),
+        payload,
+    })
+}
+
+/// What an origin does first.
+pub async fn greet(io: &mut raw::Stream) -> io::Result<()> {
+    let mut preface = [0; 24];
+    io.read_exact(&mut preface).await?;
+    io.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    io.flush().await
+}
+
+/// What an origin reads next, once it has answered what asks for an answer by itself.
+pub async fn heed(io: &mut raw::Stream) -> io::Result<Came> {
+    let came = read(io).await?;
+    if matches!(came.kind, SETTINGS | PING) && came.flags & ACK == 0 {
+        let payload = if came.kind == PING {
+            &came.payload[..]
+        } else {
+            &[]
+        };
+        io.write_all(&frame(came.kind, ACK, 0, payload)).await?;
+        io.flush().await?;
+    }
+    Ok(came)
 }
