@@ -98,6 +98,8 @@ struct Shared {
     dialer: Dialer,
     egress: Egress,
     limits: Limits,
+    /// What is kept of bodies until it is known what their origins speak: as much for all of them as for any one.
+    unsure: Arc<Total>,
     tasks: TaskTracker,
     open: Arc<AtomicUsize>,
 }
@@ -138,6 +140,7 @@ impl Upstream {
         let shared = Shared {
             dialer,
             egress,
+            unsure: Total::new(limits.replay_body),
             limits,
             tasks: TaskTracker::new(),
             open: Arc::default(),

@@ -49,21 +49,31 @@ pub struct Peer {
     http2: Connections,
     /// One handshake at a time where its result may be shared; how and when the latest one failed.
     dialing: tokio::sync::Mutex<Option<(Instant, Error)>>,
-    /// What the origin speaks, once a handshake has told.
-    speaks: AtomicU8,
+    /// What the origin speaks, once a handshake or its first answer has told.
+    pub(super) speaks: AtomicU8,
 }
 
 /// How long a connection beyond the limit of idle ones is kept at least.
 const BURST: Duration = Duration::from_secs(1);
 
 const UNKNOWN: u8 = 0;
-const ONLY_HTTP1: u8 = 1;
+pub(super) const ONLY_HTTP1: u8 = 1;
 const ONLY_HTTP2: u8 = 2;
 
 /// A connection as the handshake left it.
 enum Fresh {
     Http1(Http1),
     Http2(Place),
+    /// No protocol was selected, so that HTTP/1.1 is to be spoken; the first answer tells.
+    Unsure(Http1),
+}
+
+/// What a handshake has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Agreed {
+    Http1,
+    Http2,
+    Nothing,
 }
 
 // === impl Peer ===
@@ -124,6 +134,9 @@ impl Peer {
             let sent = match connection {
                 Fresh::Http1(connection) => self.send_http1(connection, &mut request, body).await,
                 Fresh::Http2(place) => Box::pin(self.send_http2(place, &mut request, body)).await,
+                Fresh::Unsure(connection) => {
+                    Box::pin(self.send_unsure(connection, &mut request, body)).await
+                }
             };
             match sent {
                 Ok(response) => return Ok(response),
@@ -217,22 +230,27 @@ impl Peer {
 
     /// Makes a connection.
     async fn dial(self: &Arc<Self>, wants: Alpn) -> Result<Fresh, Error> {
-        let (io, is_http2) = match self.connect(wants).await {
+        let (io, agreed) = match self.connect(wants).await {
             Err(error) if wants == Alpn::Http1 && error.is_no_application_protocol() => {
                 self.speaks.store(ONLY_HTTP2, Ordering::Relaxed);
                 self.connect(Alpn::Http2).await?
             }
             other => other?,
         };
-        if is_http2 {
-            let open = Arc::default();
-            let sender = handshake::http2(io, &self.shared, &open).await?;
-            return Ok(Fresh::Http2(self.http2.add(sender, open)));
-        }
-        if wants == Alpn::Http2 {
-            self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
-        }
-        Ok(Fresh::Http1(self.http1(io)))
+        Ok(match agreed {
+            Agreed::Http2 => {
+                let open = Arc::default();
+                let sender = handshake::http2(io, &self.shared, &open).await?;
+                Fresh::Http2(self.http2.add(sender, open))
+            }
+            Agreed::Nothing => Fresh::Unsure(self.http1(io)),
+            Agreed::Http1 => {
+                if wants == Alpn::Http2 {
+                    self.speaks.store(ONLY_HTTP1, Ordering::Relaxed);
+                }
+                Fresh::Http1(self.http1(io))
+            }
+        })
     }
 
     fn http1(&self, io: Filling<Stream>) -> Http1 {
@@ -244,15 +262,15 @@ impl Peer {
         Http1::new(io, bounds, self.shared.count())
     }
 
-    /// Connects, with TLS if the origin has it; tells whether HTTP/2 was agreed on.
-    async fn connect(&self, alpn: Alpn) -> Result<(Filling<Stream>, bool), Error> {
+    /// Connects, with TLS if the origin has it; tells which protocol was agreed on.
+    async fn connect(&self, alpn: Alpn) -> Result<(Filling<Stream>, Agreed), Error> {
         let hop = self
             .shared
             .egress
             .connect(&self.origin, self.reach, &self.shared.dialer, &self.tls)
             .await?;
         if self.origin.scheme == Scheme::Http {
-            return Ok((Filling(Stream::Plain(hop)), false));
+            return Ok((Filling(Stream::Plain(hop)), Agreed::Http1));
         }
         let name = server_name(&self.origin.host)?;
         let handshake = TlsStream::connect(self.tls.clone(), name, alpn.protocols(), hop);
@@ -261,12 +279,15 @@ impl Peer {
             Ok(Err(error)) => return Err(Error::tls(error)),
             Err(_) => return Err(Error::unsent(Kind::HandshakeTimeout)),
         };
-        let is_http2 = match stream.alpn_protocol() {
-            Some(protocol) => protocol == b"h2",
-            // It selects none, and has shown what it speaks.
-            None => self.speaks.load(Ordering::Relaxed) == ONLY_HTTP2,
+        let agreed = match (stream.alpn_protocol(), self.speaks.load(Ordering::Relaxed)) {
+            (Some(b"h2"), _) => Agreed::Http2,
+            (Some(_), _) => Agreed::Http1,
+            // It selects none, and may have shown what it speaks.
+            (None, ONLY_HTTP1) => Agreed::Http1,
+            (None, ONLY_HTTP2) => Agreed::Http2,
+            (None, _) => Agreed::Nothing,
         };
-        Ok((Filling(Stream::Tls(Box::new(stream))), is_http2))
+        Ok((Filling(Stream::Tls(Box::new(stream))), agreed))
     }
 
     /// Closes what was idle for too long; tells whether anything is left.

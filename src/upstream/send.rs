@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
 };
 
@@ -19,8 +19,9 @@ use super::{
     connection::{Http1, Lease},
     error::{Error, Sent},
     http2::Place,
+    keep::Keep,
     patience::Patience,
-    peer::Peer,
+    peer::{ONLY_HTTP1, Peer},
 };
 use crate::http1::{PLAIN, Spelling, client};
 
@@ -106,6 +107,35 @@ impl Peer {
         *response.version_mut() = answer.version;
         *response.headers_mut() = answer.headers;
         Ok(response)
+    }
+
+    /// Sends over HTTP/1.1 to an origin that has selected no protocol. If it turns out to speak HTTP/2, it has made nothing
+    /// of the request (RFC 9113 §3.4), and the body comes back with what was sent of it, if there was room to keep that.
+    pub(super) async fn send_unsure(
+        self: &Arc<Self>,
+        connection: Http1,
+        request: &mut Outgoing<'_>,
+        body: &mut Option<Body>,
+    ) -> Result<Response<Incoming>, Error> {
+        let (streamed, copy) = match take(body) {
+            Body::Client(streamed) => {
+                let most = self.shared.limits.replay_body;
+                let (streamed, copy) = Keep::body(streamed, most, self.shared.unsure.clone());
+                (streamed, Some(copy))
+            }
+            other => (other, None),
+        };
+        *body = Some(streamed);
+        let sent = self.send_http1(connection, request, body).await;
+        match &sent {
+            Ok(_) => self.speaks.store(ONLY_HTTP1, Ordering::Relaxed),
+            Err(error) if error.speaks_http2() && body.is_none() => {
+                let again = copy.and_then(|copy| copy.again());
+                *body = again.map(|(body, _)| body);
+            }
+            Err(_) => {}
+        }
+        sent
     }
 
     /// Sends over HTTP/2; fields and body are untouched if nothing was sent.

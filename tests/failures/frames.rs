@@ -1,17 +1,24 @@
 //! Origins that end their HTTP/2 connections, or refuse single streams, as RFC 9113 allows them to.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use h2::{Reason, RecvStream, server};
 use http::{Request, Response};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 
 use crate::support::{
-    origin::{empty, full},
+    origin::{Body, empty, full},
     pki::{TRUSTED, Valid},
-    proxy::{Proxy, proxy},
+    proxy::{Proxy, bearer, proxy},
     raw::{Raw, raw_with},
 };
 
@@ -161,13 +168,18 @@ async fn http2_without_alpn_is_understood() {
         }
     })
     .await;
-    for (nth, method) in ["GET", "POST", "PUT"].into_iter().enumerate() {
-        let proxy = proxy().raw(&site).bearer("app", HOST, "t1").start().await;
+    // Where no session is bound the body is not kept for a rejection.
+    let methods = ["GET", "POST", "PUT"];
+    let cases = methods.map(|method| [("/*", method), ("/other", method)]);
+    for (nth, (path, method)) in cases.into_iter().flatten().enumerate() {
+        let bind = format!("{{ host = \"{HOST}\", path = \"{path}\" }}");
+        let proxy = proxy().raw(&site).env("T", "t1");
+        let proxy = proxy.config(bearer("app", &bind, "T")).start().await;
         for h2 in [false, true] {
             let client = proxy.client();
             let client = if h2 { client.h2() } else { client };
             let body = if method == "POST" {
-                full("hello")
+                in_two_pieces()
             } else {
                 empty()
             };
@@ -175,8 +187,18 @@ async fn http2_without_alpn_is_understood() {
             let request = request.uri(format!("https://{HOST}/a")).body(body);
             client.send(request.unwrap()).await.expect(200);
         }
-        assert_eq!(asked.load(Ordering::SeqCst), 2 * (nth + 1), "{method}");
+        let times = asked.load(Ordering::SeqCst);
+        assert_eq!(times, 2 * (nth + 1), "{path} {method}");
     }
+}
+
+/// "hello", the end of it when the beginning has long been sent.
+fn in_two_pieces() -> Body {
+    let pieces = stream::iter([("hel", 0), ("lo", 200)]).then(|(piece, pause)| async move {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        Ok(Frame::data(Bytes::from(piece)))
+    });
+    StreamBody::new(pieces).boxed_unsync()
 }
 
 async fn facing(does: &'static [Does]) -> (Raw, Arc<AtomicUsize>, Proxy) {
@@ -241,9 +263,7 @@ async fn what_http2_origins_may_do() {
                 let answer = connection.send(request).await.unwrap();
                 assert_eq!(answer.status(), *status, "{does:?} {method}, {h2}");
                 if *status == 200 {
-                    let body = http_body_util::BodyExt::collect(answer.into_body())
-                        .await
-                        .unwrap();
+                    let body = answer.into_body().collect().await.unwrap();
                     assert_eq!(body.to_bytes(), "good");
                 }
             }
