@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -65,22 +65,31 @@ async fn a_lock_that_ends_in_time_is_waited_for() {
 async fn a_process_that_writes_all_the_time_starves_nobody() {
     let home = Home::new();
     let store = home.open();
-    let raw = home.raw();
-    let stop = Arc::new(AtomicBool::new(false));
+    let mut raw = home.raw();
+    raw.busy_handler(Some(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        true
+    }))
+    .unwrap();
+    let (stop, begun) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
     let writes = std::thread::spawn({
-        let stop = Arc::clone(&stop);
+        let (stop, begun) = (Arc::clone(&stop), Arc::clone(&begun));
         move || {
             while !stop.load(Ordering::Relaxed) {
                 raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+                begun.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(4));
                 raw.execute_batch("COMMIT").unwrap();
-                // As long as it takes to answer who asked.
-                let pause = Instant::now();
-                while pause.elapsed() < Duration::from_micros(200) {}
+                // As long as it takes to answer who asked: longer on a busy machine, as is everything else.
+                std::thread::sleep(Duration::from_micros(100));
             }
         }
     });
     for generation in 0..20 {
+        let before = begun.load(Ordering::Relaxed);
+        while begun.load(Ordering::Relaxed) == before {
+            std::thread::yield_now();
+        }
         done(&store, &id(), generation, to(generation + 1)).await;
     }
     stop.store(true, Ordering::Relaxed);
