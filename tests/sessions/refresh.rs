@@ -97,6 +97,33 @@ async fn a_client_that_leaves_loses_nothing() {
     );
 }
 
+/// Promise 2: the server has rotated, and its answer breaks off: before it begins, or in its middle. The same token is
+/// asked with again within the grace, and who waited sees nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    for alpn in [&["http/1.1"][..], &["h2"]] {
+        for (fault, said) in [
+            (Fault::ResetAfterCommit, "was not answered"),
+            (Fault::CutAfterCommit, "the answer broke off"),
+        ] {
+            let authority = Authority::new(Policy::lifetime(600.0));
+            let pair = authority.login();
+            let site = authority.site(HOST).alpn(alpn).start().await;
+            let proxy = with(&site, &pair, "").start().await;
+            authority.with(|oauth| oauth.revoke_all_access());
+            authority.fail_with([fault]);
+            proxy.client().get(&site.url("/echo")).await.expect(200);
+            let counts = authority.with(|oauth| oauth.counts);
+            assert_eq!(
+                (counts.in_grace, counts.refused, counts.families_revoked),
+                (1, 0, 0),
+                "{said}"
+            );
+            assert!(proxy.log().contains(said), "{alpn:?}: no {said}");
+        }
+    }
+}
+
 /// Ahead of expiry, in the background: with four-second tokens no request ever meets an expired one.
 #[tokio::test(flavor = "multi_thread")]
 async fn refreshes_come_ahead_of_expiry() {

@@ -7,12 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming};
 use serde_json::{Value, json};
 
 use super::{
+    BoxError,
     consent::Consent,
     oauth::{Oauth, Pair, Policy},
     origin::{self, Abort, Answer, Builder, Origin, Reply, Seen, full},
@@ -49,6 +51,8 @@ pub enum Fault {
     Reset,
     /// The refresh is done, and the connection ends without an answer.
     ResetAfterCommit,
+    /// The refresh is done, and the answer breaks off in its middle.
+    CutAfterCommit,
     /// The refresh is done, and the answer comes late.
     StallAfterCommit(Duration),
     /// An OAuth error with this status.
@@ -241,6 +245,7 @@ impl Authority {
                 reply.extensions_mut().insert(Abort);
                 reply
             }
+            Some(Fault::CutAfterCommit) => cut(usual(answer)).await,
             Some(Fault::StallAfterCommit(time)) => {
                 tokio::time::sleep(time).await;
                 usual(answer)
@@ -275,6 +280,20 @@ impl Authority {
             }
         }
     }
+}
+
+/// The first half of an answer, behind which the connection, or the stream, ends.
+async fn cut(reply: Reply) -> Reply {
+    let (head, body) = reply.into_parts();
+    let body = body.collect().await.expect("it is in memory").to_bytes();
+    let half = Frame::data(body.slice(..body.len() / 2));
+    // A moment later, or nothing of it would have been sent.
+    let broken = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Err(BoxError::from(Abort))
+    };
+    let pieces = stream::once(async { Ok(half) }).chain(stream::once(broken));
+    Reply::from_parts(head, StreamBody::new(pieces).boxed_unsync())
 }
 
 /// A site with these rules, and who is logged in there.
