@@ -11,9 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, pem, pem::PemObject as _},
 };
 
 /// Where bundles of roots lie, distribution by distribution; the first that is there counts. The library's own search
@@ -149,11 +150,9 @@ impl Roots {
             }
         }
         let mut store = RootCertStore::empty();
-        let mut seen = HashSet::new();
+        let mut seen = Seen::default();
         // A store of the system may hold certificates too odd to be roots; those of `extra_roots` were tried.
-        found.retain(|certificate| {
-            seen.insert(certificate.clone()) && store.add(certificate.clone()).is_ok()
-        });
+        found.retain(|one| seen.is_new(one) && store.add(CertificateDer::from(&**one)).is_ok());
         Ok(Self {
             store,
             certificates: found,
@@ -178,15 +177,14 @@ fn base(
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<CertificateDer<'static>>, Error> {
     if !inherited.is_empty() {
-        let found = read(inherited.file.as_deref(), &inherited.folders);
-        if found.certs.iter().any(|certificate| own.holds(certificate)) {
+        let (found, unread) = read(inherited.file.as_deref(), &inherited.folders);
+        if found.iter().any(|certificate| own.holds(certificate)) {
             warnings.push(Warning::InheritedOwn(inherited.clone()));
-        } else if found.certs.is_empty() {
+        } else if found.is_empty() {
             return Err(Error::Inherited(inherited.clone()));
         } else {
-            let unread = found.errors.iter().map(|e| Warning::Unread(e.to_string()));
-            warnings.extend(unread);
-            return Ok(found.certs);
+            warnings.extend(unread.into_iter().map(Warning::Unread));
+            return Ok(found);
         }
     }
     let mut found = system();
@@ -198,20 +196,49 @@ fn base(
     Ok(found)
 }
 
-fn read(file: Option<&Path>, folders: &[PathBuf]) -> rustls_native_certs::CertificateResult {
-    let mut all = rustls_native_certs::load_certs_from_paths(file, None);
+/// Reads the certificates of a file and of the files in folders, each once, and says what cannot be read. One by one:
+/// the system's folder holds each of them three times, and what is freed again stays in memory for long.
+fn read(file: Option<&Path>, folders: &[PathBuf]) -> (Vec<CertificateDer<'static>>, Vec<String>) {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
+    let mut seen = Seen::default();
+    let mut files: Vec<_> = file.map(Path::to_owned).into_iter().collect();
     for folder in folders {
-        let more = rustls_native_certs::load_certs_from_paths(None, Some(folder));
-        all.certs.extend(more.certs);
-        all.errors.extend(more.errors);
+        match list(folder) {
+            Ok(more) => files.extend(more),
+            Err(error) => unread.push(format!("{}: {error}", folder.display())),
+        }
     }
-    all
+    for path in files {
+        let mut fail = |error: pem::Error| unread.push(format!("{}: {error}", path.display()));
+        match CertificateDer::pem_file_iter(&path) {
+            Ok(certificates) => {
+                for certificate in certificates {
+                    match certificate {
+                        Ok(certificate) if seen.is_new(&certificate) => found.push(certificate),
+                        Ok(_) => {}
+                        Err(error) => fail(error),
+                    }
+                }
+            }
+            Err(error) => fail(error),
+        }
+    }
+    (found, unread)
+}
+
+/// Returns the files of a folder and those that links in it lead to, by name.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
+    files.retain(|path| path.is_file());
+    files.sort_unstable();
+    Ok(files)
 }
 
 #[cfg(not(any(target_os = "macos", windows)))]
 fn system() -> Vec<CertificateDer<'static>> {
     let bundle = BUNDLES.iter().map(Path::new).find(|path| path.exists());
-    let found = read(bundle, &[]).certs;
+    let (found, _) = read(bundle, &[]);
     if !found.is_empty() {
         return found;
     }
@@ -219,7 +246,7 @@ fn system() -> Vec<CertificateDer<'static>> {
         .iter()
         .map(PathBuf::from)
         .filter(|path| path.exists());
-    read(None, &folders.collect::<Vec<_>>()).certs
+    read(None, &folders.collect::<Vec<_>>()).0
 }
 
 /// On these systems the store is no file, and the library's way to it goes by the environment first.
@@ -268,6 +295,20 @@ fn read_extra(path: &Path) -> Result<Vec<(usize, CertificateDer<'static>)>, Erro
     }
 }
 
+/// Tells certificates that were there before, by their digests.
+#[derive(Default)]
+struct Seen(HashSet<[u8; 32]>);
+
+// === impl Seen ===
+
+impl Seen {
+    fn is_new(&mut self, certificate: &CertificateDer<'_>) -> bool {
+        let mut short = [0; 32];
+        short.copy_from_slice(digest(&SHA256, certificate).as_ref());
+        self.0.insert(short)
+    }
+}
+
 /// Our own certificates and their public keys.
 struct Own {
     certificates: HashSet<CertificateDer<'static>>,
@@ -294,7 +335,7 @@ impl Own {
 
 fn public_key(certificate: &CertificateDer<'static>) -> Option<Vec<u8>> {
     let mut store = RootCertStore::empty();
-    store.add(certificate.clone()).ok()?;
+    store.add(CertificateDer::from(&**certificate)).ok()?;
     let anchor = store.roots.first()?;
     Some(anchor.subject_public_key_info.to_vec())
 }

@@ -61,7 +61,8 @@ fn what_the_environment_names_replaces_the_systems() {
         file: Some(file(&folder, "a.pem", &a.pem)),
         folders: vec![roots.clone(), folder.path().join("not there")],
     };
-    fs::write(roots.join("b.pem"), &b.pem).unwrap();
+    fs::write(roots.join("b.pem"), format!("{}{}", a.pem, b.pem)).unwrap();
+    fs::write(roots.join("c.pem"), &b.pem).unwrap();
     let loaded = Roots::load(&Params {
         inherited,
         ..Params::default()
