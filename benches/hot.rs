@@ -55,6 +55,19 @@ fn recipe(index: usize) -> Arc<Recipe> {
     Arc::new(recipe)
 }
 
+/// A first attempt with nothing but fixed values.
+fn params<'a>(recipe: &'a Recipe, ready: &'a [Ready]) -> Params<'a> {
+    Params {
+        recipe,
+        ready,
+        jar: None,
+        attempt: Attempt::First,
+        standin: None,
+        user_agent: None,
+        render: &|_| unreachable!("nothing is rendered"),
+    }
+}
+
 fn matching(c: &mut Criterion) {
     for sessions in [1, 10_000] {
         let recipes: Vec<_> = (0..sessions).map(recipe).collect();
@@ -97,15 +110,7 @@ fn injecting(c: &mut Criterion) {
         b.iter_batched(
             || parts.clone(),
             |mut parts| {
-                let params = Params {
-                    recipe: &recipes[0],
-                    ready: &ready,
-                    jar: None,
-                    attempt: Attempt::First,
-                    standin: None,
-                    user_agent: None,
-                    render: &|_| unreachable!("nothing is rendered"),
-                };
+                let params = params(&recipes[0], &ready);
                 inject::apply(&mut parts, &bound, params).expect("applied");
                 parts
             },
@@ -245,15 +250,7 @@ fn rewriting(c: &mut Criterion) {
                 .find(None, &origin, &parts.method, target, &parts.headers)
                 .bound
                 .expect("bound");
-            let params = Params {
-                recipe: &recipes[0],
-                ready: &ready,
-                jar: None,
-                attempt: Attempt::First,
-                standin: None,
-                user_agent: None,
-                render: &|_| unreachable!("nothing is rendered"),
-            };
+            let params = params(&recipes[0], &ready);
             inject::apply(&mut parts, &bound, params).expect("applied");
             let mut to = client::Connection::new(Canned(b""), bounds);
             let head = client::Request {

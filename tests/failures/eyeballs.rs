@@ -2,7 +2,7 @@
 //! second, not when the system has given up on the first.
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -29,13 +29,7 @@ async fn a_silent_address_does_not_hold_up_a_good_one() {
         .file("index.html", "here")
         .level("info")
         .prepare();
-    let within = |program: &str, arguments: &[&str]| {
-        let words = net.at(End::Near);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(program).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        command
-    };
+    let within = |program: &str, arguments: &[&str]| net.program(End::Near, program, arguments);
     let python = tool::python();
     let python = python.to_str().unwrap();
     let (names, silent) = (

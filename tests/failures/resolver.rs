@@ -1,7 +1,7 @@
 //! Name servers that are silent: who needs them is told in time, nobody else notices, and nothing piles up.
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -58,13 +58,7 @@ async fn silent_name_servers_hurt_only_who_needs_them() {
         .file("index.html", "here")
         .level("info")
         .prepare();
-    let within = |program: &str, arguments: &[&str]| {
-        let words = net.at(End::Near);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(program).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        command
-    };
+    let within = |program: &str, arguments: &[&str]| net.program(End::Near, program, arguments);
     let python = tool::python();
     let python = python.to_str().unwrap();
     let script = tool::script("python/names.py");

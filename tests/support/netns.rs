@@ -75,6 +75,15 @@ impl Net {
         })
     }
 
+    /// A program at this end, whose output is read.
+    pub fn program(&self, end: End, program: &str, arguments: &[&str]) -> Command {
+        let words = self.at(end);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(program).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+
     /// Nothing passes any more, and nobody is told.
     pub async fn cut(&self) {
         self.ip(End::Far, "ip link set far0 down").await;
