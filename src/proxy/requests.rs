@@ -271,7 +271,7 @@ where
         }
     }
     // In a box: a connection that goes on holds no room for its end.
-    Box::pin(end_gracefully(connection, end, patience, activity, proxy)).await
+    Box::pin(end_gracefully(connection, end, patience, timer, proxy)).await
 }
 
 /// Lets a connection finish what is under way, and say goodbye.
@@ -279,7 +279,7 @@ async fn end_gracefully<C, T, E>(
     mut connection: Pin<Box<C>>,
     end: impl FnOnce(Pin<&mut C>),
     patience: Patience,
-    activity: Arc<Activity>,
+    mut timer: Timer,
     proxy: Arc<Proxy>,
 ) -> Result<Option<T>, Error>
 where
@@ -288,6 +288,7 @@ where
 {
     /// How long an idle connection has to say goodbye.
     const GOODBYE: Duration = Duration::from_secs(5);
+    let activity = timer.activity().clone();
     let draining = proxy.stop.draining.load(Ordering::Acquire);
     if draining && (patience == Patience::Quiet || activity.is_new()) {
         let mut quiet = std::pin::pin!(activity.quiet(Stop::GRACE));
@@ -315,10 +316,20 @@ where
             () = proxy.stop.now.cancelled() => Ok(None),
         }
     } else {
-        match tokio::time::timeout(GOODBYE, connection).await {
-            Ok(result) => result.map(Some).map_err(client_failed),
-            Err(_) => Ok(None),
-        }
+        let mut quiet = std::pin::pin!(activity.quiet(GOODBYE));
+        let mut now = std::pin::pin!(proxy.stop.now.cancelled());
+        let ended = poll_fn(|cx| {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(result.map(Some));
+            }
+            // What its client has asked before it heard of the end is answered.
+            let expired = matches!(timer.poll(cx), Poll::Ready(Expired::Head | Expired::Unread));
+            match expired || quiet.as_mut().poll(cx).is_ready() {
+                true => Poll::Ready(Ok(None)),
+                false => now.as_mut().poll(cx).map(|()| Ok(None)),
+            }
+        });
+        ended.await.map_err(client_failed)
     }
 }
 

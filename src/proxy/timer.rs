@@ -261,6 +261,10 @@ impl Timer {
         }
     }
 
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
     /// Tells whether an answer has waited for the client for too long; looked at a few times in that time.
     fn is_unread(&mut self, now: Instant) -> bool {
         let taken = self.activity.taken.load(Ordering::Relaxed);

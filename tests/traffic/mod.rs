@@ -7,6 +7,7 @@ mod egress;
 mod events;
 mod expect;
 mod figures;
+mod goodbye;
 mod heads;
 mod inject;
 mod names;
