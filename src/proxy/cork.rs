@@ -6,6 +6,7 @@
 //! once, all but the last of them full. Nothing waits for bytes that are yet to come.
 
 use std::{
+    array,
     io::{self, IoSlice, Write},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
@@ -22,6 +23,9 @@ const RECORD: usize = 16 * 1024;
 
 /// What is gathered at most before it is written in any case.
 const MOST: usize = 8 * RECORD;
+
+/// What is taken in of one write at most: TLS has room for what is gathered twice over, and loses what it has none for.
+const AT_ONCE: usize = MOST / 2;
 
 /// Slices of one write that are looked at; HTTP/2 has two, its head and its payload.
 const SLICES: usize = 4;
@@ -128,7 +132,14 @@ impl<S: Io> Gathered<S> {
             // Whoever reads slowly makes the other side wait.
             ready!(self.poll_out(cx))?;
         }
-        let bytes = &bytes[..bytes.len().min(SLICES)];
+        // A client may take frames of any size, and so a write may be as large as an answer that was read whole.
+        let mut room = AT_ONCE;
+        let mut bytes = bytes.iter().take(SLICES).map(|slice| {
+            let slice = &slice[..slice.len().min(room)];
+            room -= slice.len();
+            slice
+        });
+        let bytes: [&[u8]; SLICES] = array::from_fn(|_| bytes.next().unwrap_or_default());
         let taken: usize = bytes.iter().map(|slice| slice.len()).sum();
         let all = self.rest.len() + taken;
         // What goes to TLS now, and of that what is new.
@@ -145,7 +156,7 @@ impl<S: Io> Gathered<S> {
         }
         if whole > 0 {
             let written = self.stream.0.get_mut().1.writer().write_vectored(&slices)?;
-            debug_assert_eq!(written, whole, "twice as much fits as is gathered");
+            assert_eq!(written, whole, "twice as much fits as is gathered");
             self.held += written;
             self.rest.clear();
         }

@@ -3,13 +3,15 @@
 use std::{collections::HashMap, io::Write as _, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bench::{Bench, SESSION};
 use crate::support::{
     authority::{Authority, Fault},
     canary::assert_none,
+    client::Parts,
     oauth::Policy,
+    within,
 };
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -188,4 +190,52 @@ async fn packed_answers_are_masked() {
         "{}",
         refused.text()
     );
+}
+
+/// A client on HTTP/2 may take frames of any size (RFC 9113 §4.2): a large answer that was read whole is passed on as it
+/// is.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_frames_are_whole() {
+    let bench = Bench::usual().await;
+    let rows: Vec<usize> = (0..100_000).collect();
+    let token = "ReallyARealTokenOf32Characters01";
+    let text = json!({ "access_token": token, "expires_in": 600, "rows": rows }).to_string();
+    assert!(text.len() > 4 * 128 * 1024);
+    bench.authority.fail_with([Fault::Raw {
+        content_type: "application/json",
+        encoding: None,
+        body: text.into(),
+    }]);
+    let parts = Parts {
+        connect: "auth.example.test:443".to_owned(),
+        sni: Some("auth.example.test".to_owned()),
+        tls: true,
+        h2: true,
+    };
+    let stream = bench.proxy.client().stream(&parts).await.unwrap();
+    let (mut sender, connection) = h2::client::Builder::new()
+        .max_frame_size(1 << 20)
+        .initial_window_size(4 << 20)
+        .initial_connection_window_size(4 << 20)
+        .handshake::<_, bytes::Bytes>(stream)
+        .await
+        .unwrap();
+    let _connection = tokio::spawn(connection);
+    let request = http::Request::post(bench.auth.url("/token"))
+        .header(http::header::CONTENT_TYPE, super::bench::FORM);
+    let (answer, mut sending) = sender
+        .send_request(request.body(()).unwrap(), false)
+        .unwrap();
+    let form = "grant_type=password&username=ann&password=x";
+    sending.send_data(form.into(), true).unwrap();
+    let mut body = within("the answer", answer).await.unwrap().into_body();
+    let mut got = Vec::new();
+    while let Some(piece) = within("a piece", body.data()).await {
+        let piece = piece.expect("all of it");
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        got.extend_from_slice(&piece);
+    }
+    let got: Value = serde_json::from_slice(&got).expect("JSON");
+    assert_eq!(got["rows"], json!(rows));
+    assert_ne!(got["access_token"], json!(token));
 }
