@@ -1,7 +1,12 @@
 //! An origin's HTTP/2 connections. Answers that nobody reads fill the windows of their streams, and together that of the
 //! connection (RFC 9113 §5.2): one carries only as many streams as its window holds, so that none waits for another.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use crate::http2::client::Sender;
 
@@ -23,6 +28,8 @@ struct Connection {
     sender: Sender,
     /// One reference is this; each stream has another.
     streams: Arc<()>,
+    /// Since when it is seen to be idle.
+    idle_since: Option<Instant>,
 }
 
 /// A place on a connection.
@@ -45,25 +52,30 @@ impl Connections {
         let mut connections = self.lock();
         connections.retain_mut(|connection| !connection.sender.is_closed());
         // Beyond what the upstream takes, a request would wait for the end of another.
-        let room = |c: &&Connection| c.streams() < STREAMS.min(c.sender.most_streams());
-        let free = connections.iter().find(room);
+        let room = |c: &&mut Connection| c.streams() < STREAMS.min(c.sender.most_streams());
+        let free = connections.iter_mut().find(room);
         free.map(Connection::place)
     }
 
     /// Adds a connection, with what its streams hold, and returns a place on it.
     pub(super) fn add(&self, sender: Sender, streams: Arc<()>) -> Place {
-        let connection = Connection { sender, streams };
+        let mut connection = Connection {
+            sender,
+            streams,
+            idle_since: None,
+        };
         let place = connection.place();
         self.lock().push(connection);
         place
     }
 
-    /// Closes what is not needed; tells whether anything is left.
-    pub(super) fn sweep(&self) -> bool {
+    /// Closes what is not needed, and what was idle for so long; tells whether anything is left.
+    pub(super) fn sweep(&self, keep_for: Duration) -> bool {
         let mut connections = self.lock();
         let mut first = true;
         connections.retain_mut(|connection| {
-            let keeps = !connection.sender.is_closed() && (first || connection.streams() > 0);
+            let wanted = connection.streams() > 0 || first && connection.idle_for() < keep_for;
+            let keeps = wanted && !connection.sender.is_closed();
             first &= !keeps;
             keeps
         });
@@ -83,7 +95,13 @@ impl Connection {
         Arc::strong_count(&self.streams) - 1
     }
 
-    fn place(&self) -> Place {
+    /// Returns for how long it has been seen to be idle.
+    fn idle_for(&mut self) -> Duration {
+        self.idle_since.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    fn place(&mut self) -> Place {
+        self.idle_since = None;
         Place {
             sender: self.sender.clone(),
             held: Held {

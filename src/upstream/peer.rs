@@ -300,7 +300,7 @@ impl Peer {
         idle.retain(|connection| connection.idle_for() <= keep_for);
         self.trim(&mut idle);
         idle.shrink_to_fit();
-        let http2 = self.http2.sweep();
+        let http2 = self.http2.sweep(keep_for);
         !idle.is_empty() || http2
     }
 

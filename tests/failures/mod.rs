@@ -10,4 +10,5 @@ mod ours;
 mod resets;
 mod resolver;
 mod secrecy;
+mod unused;
 mod upstreams;
