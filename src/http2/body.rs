@@ -13,7 +13,11 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
-use super::{client::Heard, server::Informing, tunnel::Tunnel};
+use super::{
+    client::{Heard, Upload},
+    server::Informing,
+    tunnel::Tunnel,
+};
 
 /// The body of a request or of an answer.
 pub struct Body {
@@ -24,8 +28,7 @@ pub struct Body {
     /// Whether trailers come next, if anything.
     read: bool,
     asked: Option<Asked>,
-    /// Of an answer: who counts its parts.
-    heard: Option<Arc<Heard>>,
+    answers: Option<Answers>,
 }
 
 /// What else belongs to a request.
@@ -33,6 +36,14 @@ struct Asked {
     informing: Arc<Informing>,
     /// Where the stream comes from once it has changed over.
     upgraded: Option<oneshot::Receiver<Tunnel>>,
+}
+
+/// What else belongs to an answer.
+struct Answers {
+    /// Counts its parts.
+    heard: Arc<Heard>,
+    /// The rest of the request: nobody wants it any more when the answer is over, or not wanted itself.
+    _upload: Option<Upload>,
 }
 
 // === impl Body ===
@@ -49,7 +60,7 @@ impl Body {
             remaining,
             read: false,
             asked: None,
-            heard: None,
+            answers: None,
         }
     }
 
@@ -59,7 +70,7 @@ impl Body {
             remaining: Some(0),
             read: true,
             asked: None,
-            heard: None,
+            answers: None,
         }
     }
 
@@ -79,10 +90,16 @@ impl Body {
         }
     }
 
-    /// The same, of an answer whose parts are counted.
-    pub(super) fn heard_by(self, heard: Arc<Heard>) -> Self {
-        let heard = Some(heard);
-        Self { heard, ..self }
+    /// The same, of an answer: its parts are counted, and with it the upload ends.
+    pub(super) fn answers(self, heard: Arc<Heard>, upload: Option<Upload>) -> Self {
+        let answers = Answers {
+            heard,
+            _upload: upload,
+        };
+        Self {
+            answers: Some(answers),
+            ..self
+        }
     }
 
     /// Returns where informational answers go to; `None`: it is no request.
@@ -122,8 +139,8 @@ impl http_body::Body for Body {
         if !this.read {
             match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    if let Some(heard) = &this.heard {
-                        heard.note();
+                    if let Some(answers) = &this.answers {
+                        answers.heard.note();
                     }
                     // Whoever reads slowly does not ask for more. A stream that has failed says so next.
                     drop(stream.flow_control().release_capacity(data.len()));

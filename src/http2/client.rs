@@ -50,9 +50,11 @@ pub struct Sender {
 pub struct Answer {
     response: ResponseFuture,
     heard: Arc<Heard>,
-    /// Ends the request's body, if that is still being sent.
-    cancel: Option<oneshot::Sender<()>>,
+    upload: Option<Upload>,
 }
+
+/// Holds the request's body that is still being sent: it is given up when this is dropped.
+pub(super) type Upload = oneshot::Sender<()>;
 
 /// The connection itself, with a look now and then whether the upstream is still there.
 struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
@@ -168,26 +170,20 @@ impl Sender {
         let mut answer = Answer {
             response,
             heard: self.heard.clone(),
-            cancel: None,
+            upload: None,
         };
         if ends {
             return Ok(answer);
         }
         let mut pipe = Pipe::new(stream, body);
         if Pin::new(&mut pipe).poll(cx).is_pending() {
-            let (cancel, cancelled) = oneshot::channel();
-            answer.cancel = Some(cancel);
-            let mut cancelled = Some(cancelled);
+            let (upload, mut over) = oneshot::channel();
+            answer.upload = Some(upload);
             self.streams.spawn(poll_fn(move |cx| {
-                if let Some(asked) = &mut cancelled {
-                    let asked = Pin::new(asked).poll(cx);
-                    if let Poll::Ready(Ok(())) = asked {
-                        pipe.cancel();
-                    }
-                    // Without a word the answer is there: the body goes on.
-                    if asked.is_ready() {
-                        cancelled = None;
-                    }
+                // Also while there is no room for it: who does not read it may never say that there is.
+                if Pin::new(&mut over).poll(cx).is_ready() {
+                    pipe.cancel();
+                    return Poll::Ready(());
                 }
                 Pin::new(&mut pipe).poll(cx)
             }));
@@ -215,22 +211,13 @@ impl Answer {
         }
         let answered = ready!(Pin::new(&mut self.response).poll(cx));
         let answered = answered.map(|response| {
-            self.cancel = None;
             let (head, stream) = response.into_parts();
             self.heard.note();
             let body = Body::new(stream, &head.headers);
-            Response::from_parts(head, body.heard_by(self.heard.clone()))
+            let body = body.answers(self.heard.clone(), self.upload.take());
+            Response::from_parts(head, body)
         });
         Poll::Ready(Some(answered))
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if let Some(cancel) = self.cancel.take() {
-            // It may have been sent meanwhile.
-            let _: Result<(), ()> = cancel.send(());
-        }
     }
 }
 

@@ -11,4 +11,5 @@ mod resets;
 mod resolver;
 mod secrecy;
 mod unused;
+mod uploads;
 mod upstreams;
