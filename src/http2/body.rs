@@ -8,12 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Error, Reason, RecvStream};
+use h2::{Reason, RecvStream};
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
 use super::{
+    Error,
     client::{Heard, Upload},
     server::Informing,
     tunnel::Tunnel,
@@ -113,13 +114,13 @@ impl Body {
     }
 
     /// The stream has failed, or was ended before its end.
-    fn ended(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn ended(&self, error: h2::Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         // "Nothing more is wanted" may follow a whole message (RFC 9113 §8.1), and is no error then. It makes none whole
         // whose end was not said, unless all that its length promises has come.
         let whole = self.remaining == Some(0);
         match error.reason() {
             Some(Reason::NO_ERROR) if whole => Poll::Ready(None),
-            _ => Poll::Ready(Some(Err(error))),
+            _ => Poll::Ready(Some(Err(error.into()))),
         }
     }
 }

@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{BoxError, Streams, body::Body, pipe::Pipe};
+use super::{BoxError, Error, Streams, body::Body, pipe::Pipe};
 
 /// What an upstream is told in the beginning.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +93,7 @@ pub async fn handshake<S>(
     config: Config,
     streams: &Streams,
     open: &Arc<()>,
-) -> Result<Sender, h2::Error>
+) -> Result<Sender, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -132,8 +132,8 @@ where
 
 impl Sender {
     /// Is ready when a request can be sent, or the connection takes no more.
-    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        self.requests.poll_ready(cx)
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.requests.poll_ready(cx).map_err(Error::from)
     }
 
     /// Tells whether the connection takes no more requests.
@@ -153,7 +153,7 @@ impl Sender {
         cx: &mut Context<'_>,
         mut request: Request<()>,
         body: B,
-    ) -> Result<Answer, h2::Error>
+    ) -> Result<Answer, Error>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -201,7 +201,7 @@ impl Answer {
         &mut self,
         cx: &mut Context<'_>,
         heard: &mut dyn FnMut(StatusCode, &HeaderMap) -> bool,
-    ) -> Poll<Option<Result<Response<Body>, h2::Error>>> {
+    ) -> Poll<Option<Result<Response<Body>, Error>>> {
         while let Poll::Ready(Some(head)) = self.response.poll_informational(cx) {
             let Ok(head) = head else { break };
             self.heard.note();
@@ -217,7 +217,7 @@ impl Answer {
             let body = body.answers(self.heard.clone(), self.upload.take());
             Response::from_parts(head, body)
         });
-        Poll::Ready(Some(answered))
+        Poll::Ready(Some(answered.map_err(Error::from)))
     }
 }
 
@@ -267,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if let Poll::Ready(ended) = Pin::new(&mut this.connection).poll(cx) {
-            if let Err(error) = ended {
+            if let Err(error) = ended.map_err(Error::from) {
                 tracing::debug!(error = &error as &dyn StdError, "upstream connection ended");
             }
             return Poll::Ready(());

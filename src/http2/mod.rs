@@ -1,13 +1,14 @@
 //! HTTP/2 (RFC 9113) on both sides of the proxy, over the library `h2`, which has frames, windows and the compression of
 //! fields.
 //!
-//! - `body`: what comes; `pipe`: what is sent
+//! - `body`: what comes; `pipe`: what is sent; `error`: why it ended
 //! - [`server`]: requests of a client, their informational answers, and streams that change over (RFC 8441)
 //! - [`client`]: requests to an upstream
 //! - `streams`, `hush`: connection and streams take turns in one task
 
 mod body;
 pub mod client;
+mod error;
 mod hush;
 mod pipe;
 pub mod server;
@@ -18,6 +19,7 @@ use std::error::Error as StdError;
 
 pub use self::{
     body::Body,
+    error::Error,
     streams::{Multiplexed, Streams},
     tunnel::Tunnel,
 };

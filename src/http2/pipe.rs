@@ -11,7 +11,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body;
 
-use super::BoxError;
+use super::{BoxError, Error};
 
 /// Sends a body to its end, or to that of its stream.
 pub(super) struct Pipe<B> {
@@ -47,7 +47,7 @@ where
         loop {
             // Asked each time, so that the end of the stream wakes whoever waits for the body.
             if let Poll::Ready(reason) = self.stream.poll_reset(cx) {
-                return Poll::Ready(Err(h2::Error::from(reason?).into()));
+                return Poll::Ready(Err(Error::from(reason.map_err(Error::from)?).into()));
             }
             if self.waiting.is_some() {
                 ready!(poll_room(&mut self.stream, cx))?;
@@ -115,7 +115,7 @@ pub(super) fn poll_room(
 ) -> Poll<Result<(), BoxError>> {
     while stream.capacity() == 0 {
         match ready!(stream.poll_capacity(cx)) {
-            Some(room) => room?,
+            Some(room) => room.map_err(Error::from)?,
             None => return Poll::Ready(Err("the stream is closed".into())),
         };
     }
@@ -127,7 +127,7 @@ pub(super) fn poll_room(
 fn reason(error: &(dyn StdError + 'static)) -> Reason {
     let mut next = Some(error);
     while let Some(error) = next {
-        match error.downcast_ref().and_then(h2::Error::reason) {
+        match error.downcast_ref().and_then(Error::reason) {
             Some(Reason::NO_ERROR) => break,
             Some(reason) => return reason,
             None => next = error.source(),

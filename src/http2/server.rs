@@ -20,7 +20,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{BoxError, body::Body, pipe::Pipe, tunnel::Tunnel};
+use super::{BoxError, Error, body::Body, pipe::Pipe, tunnel::Tunnel};
 
 /// What a client is told in the beginning.
 #[derive(Clone, Copy, Debug)]
@@ -113,9 +113,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     F: FnMut(Request<Body>, Reply) + Unpin,
 {
-    type Output = Result<(), h2::Error>;
+    type Output = Result<(), Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
         loop {
             match &mut this.state {
@@ -182,7 +182,7 @@ impl Reply {
                 if (answer.is_pending() || !before.is_empty())
                     && let Poll::Ready(reset) = respond.poll_reset(cx)
                 {
-                    return Poll::Ready(Err(reset.map_or_else(|e| e, h2::Error::from)));
+                    return Poll::Ready(Err(reset.map_or_else(Error::from, Error::from)));
                 }
                 for head in before {
                     respond.send_informational(head)?;
@@ -211,7 +211,7 @@ fn respond_with<B>(
     method: &Method,
     response: Response<B>,
     tunnel: Option<(RecvStream, oneshot::Sender<Tunnel>)>,
-) -> Result<Option<Pipe<B>>, h2::Error>
+) -> Result<Option<Pipe<B>>, Error>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,

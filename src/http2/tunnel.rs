@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pipe::poll_room;
+use super::{Error, pipe::poll_room};
 
 /// Both directions of a stream.
 pub struct Tunnel {
@@ -101,6 +101,6 @@ impl fmt::Debug for Tunnel {
 fn failed(error: h2::Error) -> io::Error {
     match error.is_io() {
         true => error.into_io().expect("it says so"),
-        false => io::Error::other(error),
+        false => io::Error::other(Error::from(error)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc};
 
-use crate::http1;
+use crate::{http1, http2};
 
 /// Whether a failed request can have reached the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,13 +150,12 @@ impl Error {
         self
     }
 
-    /// Sorts an error of the HTTP/2 library.
-    pub(super) fn http2(error: h2::Error, sent: Sent) -> Self {
-        let ours = error.is_reset() && !error.is_remote() && !error.is_library();
-        let kind = if ours {
+    /// Sorts an error of HTTP/2.
+    pub(super) fn http2(error: http2::Error, sent: Sent) -> Self {
+        let kind = if error.is_ours() {
             // Nothing else of us ends a stream that somebody waits for.
             Kind::RequestBody
-        } else if error.is_library() || error.reason() == Some(h2::Reason::PROTOCOL_ERROR) {
+        } else if error.is_protocol() {
             Kind::Protocol
         } else {
             Kind::Incomplete
@@ -183,21 +182,11 @@ impl Error {
         matches!(http1, Some(http1::Error::Http2))
     }
 
-    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7), by its stream or by a last
-    /// stream before it, for whatever reason the connection ends (the library tells no other stream of a GOAWAY); or
-    /// could not (§3.4).
+    /// Tells whether the upstream said that it did nothing with the request (RFC 9113 §8.7), or could not (§3.4).
     pub fn refused_stream(&self) -> bool {
-        if self.speaks_http2() {
-            return true;
-        }
-        let Some(h2) = self
-            .source
-            .as_deref()
-            .and_then(|e| e.downcast_ref::<h2::Error>())
-        else {
-            return false;
-        };
-        h2.reason() == Some(h2::Reason::REFUSED_STREAM) || h2.is_go_away() && h2.is_remote()
+        let source = self.source.as_deref();
+        let http2 = source.and_then(|e| e.downcast_ref::<http2::Error>());
+        self.speaks_http2() || http2.is_some_and(http2::Error::is_refused)
     }
 }
 

@@ -47,12 +47,12 @@ impl From<http2::Body> for Unread {
 
 impl Body for Unread {
     type Data = Bytes;
-    type Error = h2::Error;
+    type Error = http2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, http2::Error>>> {
         match &mut self.0 {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),

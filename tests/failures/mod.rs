@@ -7,6 +7,7 @@ mod frames;
 mod goaway;
 mod limbo;
 mod ours;
+mod parting;
 mod resets;
 mod resolver;
 mod secrecy;
