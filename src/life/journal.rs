@@ -124,7 +124,7 @@ impl Doubt {
         Some(self.since.after(room).at(now))
     }
 
-    /// Returns the doubt as a flight with the token begins. Where a journal alone tells of an earlier use, and the grace
+    /// Returns the doubt of a flight that sends the token. Where a journal alone tells of an earlier use, and the grace
     /// of that is over, this flight's token is the first to arrive, or all is lost already: so its own grace counts, for
     /// everybody.
     pub fn begun(self, flight: Moment, now: Now, grace: Option<Duration>) -> Self {
@@ -135,12 +135,15 @@ impl Doubt {
         self
     }
 
-    /// Returns the newer of two that are known of one token.
-    pub(super) fn newer(self, other: Self) -> Self {
-        if other.since.wall > self.since.wall {
-            return other;
+    /// Takes up what is stored of the same token.
+    pub(super) fn with(self, stored: Self) -> Self {
+        if stored.since.wall > self.since.wall {
+            return stored;
         }
-        self
+        Self {
+            hearsay: self.hearsay && stored.hearsay,
+            ..self
+        }
     }
 
     /// Counts a call that was not answered and returns the wait before the next of the same flight, if there is one.
@@ -154,23 +157,28 @@ impl Doubt {
         now: Now,
         grace: Option<Duration>,
     ) -> (Self, Option<Duration>) {
-        let calls = if flight == self.flight { self.calls } else { 0 };
-        let doubt = Self {
-            since: self.since,
-            flight,
-            calls: calls + 1,
-            hearsay: false,
-        };
         let began = Now {
             wall: flight.wall,
             uptime: flight.uptime.unwrap_or(now.uptime),
             chance: 0,
         };
-        let first = flight == self.since || self.in_grace(began, grace.or(Some(SOON)));
+        let known = self.begun(flight, began, grace);
+        let calls = if flight == known.flight {
+            known.calls
+        } else {
+            0
+        };
+        let doubt = Self {
+            since: known.since,
+            flight,
+            calls: calls + 1,
+            hearsay: false,
+        };
+        let first = flight == known.since || known.in_grace(began, grace.or(Some(SOON)));
         if answered && !first {
             return (doubt, None);
         }
-        let since = if first { self.since } else { flight };
+        let since = if first { known.since } else { flight };
         let Some(step) = STEPS.get(calls).copied() else {
             return (doubt, None);
         };
@@ -268,7 +276,6 @@ mod tests {
             let mut doubt = Doubt::journalled(at(0).wall, ended);
             let mut waits = Vec::new();
             for flight in [40_000, 100_000] {
-                doubt = doubt.begun(at(flight), now(flight), grace);
                 for call in 0..5 {
                     let (next, wait) =
                         doubt.unanswered(at(flight), true, now(flight + call), grace);
@@ -278,6 +285,20 @@ mod tests {
             }
             assert_eq!(waits, expected, "{ended}");
         }
+    }
+
+    /// Life 75264: the flight waited for its lease while another process's call ended without an answer.
+    #[test]
+    fn a_note_alone_counts_until_a_call_is_known() {
+        let grace = Some(Duration::from_secs(10));
+        let begun = |doubt: Doubt| doubt.begun(at(40_000), now(40_000), grace).since();
+        let stored = |millis, ended| Doubt::journalled(at(millis).wall, ended);
+        let note = stored(0, false);
+        assert_eq!(begun(note), at(40_000).wall);
+        assert_eq!(begun(note.with(stored(0, true))), at(0).wall);
+        assert_eq!(begun(note.with(stored(35_000, true))), at(35_000).wall);
+        let soon = note.begun(at(5_000), now(5_000), grace);
+        assert_eq!(soon.since(), at(0).wall, "it may have been sent then");
     }
 
     #[test]

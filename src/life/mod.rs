@@ -222,7 +222,7 @@ impl Life {
                 let vain = vain.map(|note| self.known_vain(note, now, rules));
                 self.shared(held, doubt, ended, vain, &mut effects);
             }
-            Event::Begun => self.begun(now, rules),
+            Event::Begun => self.begun(now),
             Event::Outcome(outcome) => self.outcome(outcome, now, rules, &mut effects),
         }
         if self.state.holding().generation != before {

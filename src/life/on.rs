@@ -107,13 +107,11 @@ impl Life {
     }
 
     /// The time that a flight waited for the right to refresh is none of its token's in doubt.
-    pub(super) fn begun(&mut self, now: Now, rules: &Rules) {
+    pub(super) fn begun(&mut self, now: Now) {
         if let State::Refreshing { attempt, .. } = &mut self.state
             && attempt.number == 1
         {
             attempt.started = now.moment();
-            let doubt = self.doubt.take();
-            self.doubt = doubt.map(|doubt| doubt.begun(attempt.started, now, rules.grace));
         }
     }
 
@@ -218,7 +216,7 @@ impl Life {
             let newest = self
                 .doubt
                 .zip(doubt)
-                .map(|(ours, theirs)| ours.newer(theirs));
+                .map(|(ours, stored)| ours.with(stored));
             self.doubt = newest.or(self.doubt).or(doubt);
             if ended.is_some() {
                 // It ends with that, and stores what is remembered here.

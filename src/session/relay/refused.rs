@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Session, flight::IN_DOUBT, history::name};
+use super::super::{Session, flight::IN_DOUBT, history::name, write::OK};
 use crate::{
     life::Failure,
     store::{self, Durability},
@@ -63,15 +63,18 @@ impl Session {
             took,
             awaited: _,
         } = refused;
-        self.note(Durability::Written, |notes| match failure {
-            // Whoever has the lease next sends it no sooner than after a minute, if its grace is over.
-            _ if refused.is_unanswered() => {
-                let took = took.as_millis() as u64;
-                notes.last_refresh = Some((*at, IN_DOUBT.to_owned(), took));
+        let ended = |name: &str| Some((*at, name.to_owned(), took.as_millis() as u64));
+        self.note(Durability::Written, |notes| {
+            let succeeded = |(_, result, _): &(_, String, _)| result == OK;
+            if refused.is_unanswered() {
+                // Whoever has the lease next sends it no sooner than after a minute, if its grace is over.
+                notes.last_refresh = ended(IN_DOUBT);
+            } else if !*doubted && !matches!(failure, Failure::NotAnAnswer(_)) {
+                notes.attempt = None;
+            } else if notes.last_refresh.as_ref().is_none_or(succeeded) {
+                // It is more than a note now: this call is known to have ended.
+                notes.last_refresh = ended(failure.name());
             }
-            Failure::NotAnAnswer(_) => {}
-            _ if *doubted => {}
-            _ => notes.attempt = None,
         })
         .await?;
         // The life learns what the journal says now.
