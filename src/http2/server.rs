@@ -31,9 +31,6 @@ pub struct Config {
     pub stream_window: u32,
     /// The same, of all uploads together.
     pub window: u32,
-    /// What frames of DATA that are not read yet may lack to 256 bytes, all together: small ones take more room than they
-    /// carry.
-    pub lacking: usize,
     /// Bytes of a head.
     pub head_bytes: usize,
     /// Bytes of an answer that wait here for the client.
@@ -78,7 +75,6 @@ where
             streams,
             stream_window,
             window,
-            lacking,
             head_bytes,
             send_buffer,
         } = config;
@@ -86,7 +82,6 @@ where
             .max_concurrent_streams(streams)
             .initial_window_size(stream_window)
             .initial_connection_window_size(window)
-            .data_frame_budget(lacking)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .max_send_buffer_size(send_buffer)
             .enable_connect_protocol()

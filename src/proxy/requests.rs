@@ -38,15 +38,11 @@ use crate::{
 /// Streams of one HTTP/2 connection at once (RFC 9113 §5.1.2 recommends at least 100).
 const STREAMS: u32 = 128;
 
-/// Bytes of an upload that a client may send before they are read. With a quarter of them uploads take twice the CPU time:
-/// each window that is full is a turn of who sends and who reads.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes of an upload that a client may send before they are read. It is close: little is on the way.
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// The same, of all uploads on a connection: some that wait leave room for the others (RFC 9113 §5.2).
 const WINDOW: u32 = 32 * STREAM_WINDOW;
-
-/// What small frames among them may lack: some four thousand.
-const LACKING: usize = 1024 * 1024;
 
 /// Bytes of an answer that wait here for the client.
 const SEND_BUFFER: usize = 256 * 1024;
@@ -207,7 +203,6 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
         streams: STREAMS,
         stream_window: STREAM_WINDOW,
         window: WINDOW,
-        lacking: LACKING,
         head_bytes: proxy.limits.head_bytes,
         send_buffer: SEND_BUFFER,
     };
