@@ -96,3 +96,31 @@ fn good_files_are_taken_without_a_warning() {
         );
     }
 }
+
+/// Of ten thousand sessions each may have the same mistake: it is told a few times and counted, and what is another one is
+/// told among them.
+#[test]
+fn what_is_alike_is_told_a_few_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let text: String = (0..300)
+        .map(|n| {
+            let host = if n == 200 { "not a host" } else { "a.example" };
+            format!(
+                "[session.s{n}]\nbind = [{{ host = \"b{n}.example\" }}, {{ host = \"{host}\" }}]\nbindd = 1\n\
+                 [clients.c{n}]\npasswort = \"env:P\"\n"
+            )
+        })
+        .collect();
+    std::fs::write(&path, text).unwrap();
+    let errors = refused(&path);
+    let text = errors.to_string();
+    let told = |what: &str| text.matches(what).count();
+    assert!(errors.0.len() >= 601, "{}", errors.0.len());
+    assert_eq!(told(".bindd: unknown key"), 5);
+    assert_eq!(told(".passwort: unknown key"), 5);
+    assert_eq!(told("session.s200.bind[1].host"), 1, "{text}");
+    assert!(told("and 295 more like this") >= 2, "{text}");
+    // Of each of the six mistakes of three hundred.
+    assert!(text.lines().count() < 200, "{text}");
+}

@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fmt,
     ops::Range,
     path::{Path, PathBuf},
@@ -16,6 +16,9 @@ use super::{
     session::Use,
     tree::{self, Node, Span},
 };
+
+/// Faults that are told of those that are alike: each of ten thousand sessions may have the same.
+const ALIKE: usize = 5;
 
 /// One fault, or one warning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,6 +76,8 @@ pub(super) struct Faults {
 struct File {
     path: PathBuf,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
     hidden: Vec<Range<usize>>,
 }
 
@@ -91,6 +96,19 @@ impl Diagnostic {
             excerpt: None,
             warning: false,
         }
+    }
+
+    /// Returns what is the same in every session, client and element of a list that has this fault.
+    fn kind(&self) -> (Option<&Path>, String, &str, String) {
+        let (table, rest) = self.key.split_once('.').unwrap_or((&self.key, ""));
+        let (name, rest) = match table {
+            "session" | "clients" => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+            _ => ("", rest),
+        };
+        let mut key = format!("{table}..");
+        key.extend(rest.chars().filter(|c| !c.is_ascii_digit()));
+        let hint = self.hint.replace(&format!("[{table}.{name}"), "[NAME");
+        (self.file.as_deref(), key, &self.message, hint)
     }
 }
 
@@ -135,11 +153,24 @@ impl Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, diagnostic) in self.0.iter().enumerate() {
+        let mut alike = HashMap::<_, (usize, usize)>::new();
+        let kinds: Vec<_> = self.0.iter().map(Diagnostic::kind).collect();
+        for kind in &kinds {
+            alike.entry(kind).or_default().0 += 1;
+        }
+        for (n, (diagnostic, kind)) in self.0.iter().zip(&kinds).enumerate() {
+            let (all, told) = alike.get_mut(kind).expect("all are counted");
+            *told += 1;
+            if *told > ALIKE {
+                continue;
+            }
             if n > 0 {
                 f.write_str("\n\n")?;
             }
             diagnostic.fmt(f)?;
+            if *told == ALIKE && *all > ALIKE {
+                write!(f, "\n\nand {} more like this", *all - ALIKE)?;
+            }
         }
         Ok(())
     }
@@ -161,6 +192,7 @@ impl Faults {
         self.files.borrow_mut().push(File {
             path: path.to_owned(),
             text: text.to_owned(),
+            lines: lines(text),
             hidden: mask::hidden(text, &root),
         });
         for fault in &faults {
@@ -291,12 +323,10 @@ impl File {
     fn excerpt(&self, span: Span) -> (usize, usize, Excerpt) {
         let text = &self.text;
         let start = floor(text, span.start);
-        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[line_start..]
-            .find('\n')
-            .map_or(text.len(), |at| line_start + at);
+        let line = self.lines.partition_point(|begins| *begins <= start);
+        let line_start = self.lines[line - 1];
+        let line_end = self.lines.get(line).map_or(text.len(), |next| next - 1);
         let end = floor(text, span.end).clamp(start, line_end.max(start));
-        let line = text[..line_start].matches('\n').count() + 1;
         let column = text[line_start..start].chars().count() + 1;
 
         let before = self.masked(line_start..start);
@@ -333,6 +363,11 @@ impl File {
         }
         shown.replace(['\t', '\r'], " ")
     }
+}
+
+fn lines(text: &str) -> Vec<usize> {
+    let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).collect()
 }
 
 fn floor(text: &str, at: usize) -> usize {
