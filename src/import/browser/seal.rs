@@ -1,8 +1,8 @@
 //! How Chromium seals the values of cookies on Linux and macOS.
 //!
 //! Three letters say how: `v10` with a password that everybody knows (on macOS the keychain's), `v11` with the
-//! keyring's; on macOS, without them, not at all. AES-128-CBC, keys by PBKDF2 with HMAC-SHA-1; nothing proves the text but, in newer databases, the hash
-//! of the host at its beginning.
+//! keyring's; on macOS, without them, not at all. AES-128-CBC, keys by PBKDF2 with HMAC-SHA-1; nothing proves the
+//! text but, in newer databases, the hash of the host at its beginning.
 
 use std::num::NonZeroU32;
 
