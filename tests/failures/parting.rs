@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use h2::Reason;
-use http::{Request, header::TE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::over_http2;
 use crate::support::{
     canary::assert_none,
     client::eventually,
     frames::{GOAWAY, SETTINGS, frame},
-    origin::{Body, empty},
     pki::{TRUSTED, Valid},
     proxy::proxy,
     raw::raw_with,
@@ -19,12 +18,6 @@ use crate::support::{
 const HOST: &str = "app.example.test";
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// A request that goes to the origin over HTTP/2.
-fn get(path: &str) -> Request<Body> {
-    let request = Request::get(format!("https://{HOST}{path}")).header(TE, "trailers");
-    request.body(empty()).unwrap()
-}
 
 /// An origin may repeat what it was sent in the words of its GOAWAY (RFC 9113 §6.8).
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +45,12 @@ async fn last_words_are_not_logged() {
         .bearer("app", HOST, "TheTokenOfManyLetters01")
         .start()
         .await;
-    let answer = proxy.client().h2().send(get("/a")).await.expect(502);
+    let answer = proxy
+        .client()
+        .h2()
+        .send(over_http2(HOST, "/a"))
+        .await
+        .expect(502);
     let secret = [("the token", "TheTokenOfManyLetters01")];
     assert_none("the answer", &answer.body, &secret);
     let said = || proxy.log().contains("exchange failed").then_some(());

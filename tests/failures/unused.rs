@@ -10,11 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use h2::server;
-use http::{Request, Response, header::TE};
+use http::Response;
 
+use super::over_http2;
 use crate::support::{
     client::eventually,
-    origin::{Body, empty},
     pki::{TRUSTED, Valid},
     proxy::proxy,
     raw::raw_with,
@@ -23,12 +23,6 @@ use crate::support::{
 const HOST: &str = "app.example.test";
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// A request that goes to the origin over HTTP/2.
-fn get(path: &str) -> Request<Body> {
-    let request = Request::get(format!("https://{HOST}{path}")).header(TE, "trailers");
-    request.body(empty()).unwrap()
-}
 
 /// What nobody uses is closed after `limits.upstream_idle_for`: a network that has forgotten it says nothing.
 #[tokio::test(flavor = "multi_thread")]
@@ -64,10 +58,10 @@ async fn an_idle_connection_is_closed() {
         .start()
         .await;
     let client = proxy.client().h2();
-    client.send(get("/a")).await.expect(200);
+    client.send(over_http2(HOST, "/a")).await.expect(200);
     let gone = || (open.load(Ordering::SeqCst) == 0).then_some(());
     eventually("it is closed", SOON, gone).await;
     // One in use is not.
-    let answer = client.send(get("/slow")).await.expect(200);
+    let answer = client.send(over_http2(HOST, "/slow")).await.expect(200);
     assert_eq!(answer.text(), "good");
 }
