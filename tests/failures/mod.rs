@@ -11,6 +11,7 @@ mod parting;
 mod resets;
 mod resolver;
 mod secrecy;
+mod stale;
 mod unused;
 mod uploads;
 mod upstreams;

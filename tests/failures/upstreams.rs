@@ -17,7 +17,7 @@ use crate::support::{
     pki::{Identity, TRUSTED, UNKNOWN, Valid},
     ports,
     proxy::{Proxy, proxy},
-    raw::{After, Raw, raw, read_head, reset, says, tcp},
+    raw::{After, Raw, raw, reset, says, tcp},
     tool::{clean, find as program},
 };
 
@@ -355,30 +355,5 @@ async fn broken_bodies_are_seen_to_be_broken() {
                 client.get(&good.url("/gate")).await.expect(200);
             }
         }
-    }
-}
-
-/// A kept connection that the origin closed meanwhile is no failure: the request goes out again, unsent as it was.
-#[tokio::test(flavor = "multi_thread")]
-async fn stale_connections_are_replaced() {
-    let site = raw(HOST, |mut stream, heads| async move {
-        heads.read(&mut stream).await;
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            .await;
-        let _ = stream.flush().await;
-        // Says nothing of closing, and closes on the next request.
-        let _ = read_head(&mut stream).await;
-        reset(stream);
-    })
-    .await;
-    let (proxy, _good) = facing(site.address, "t1").await;
-    for round in 0..6 {
-        let answer = proxy
-            .client()
-            .get(&format!("https://{HOST}/{round}"))
-            .await
-            .expect(200);
-        assert_eq!(answer.text(), "ok");
     }
 }
