@@ -11,16 +11,20 @@ use tokio::{
 
 use super::{
     Session,
+    awaited::{Await, Awaited},
     refresh::{Call, Outcome, Permit, Renewed, Spend},
 };
 use crate::life::{Attempt, Cause, Failure};
 
 /// The calls of one flight, by their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calls {
     open: JoinSet<(u64, Outcome)>,
     /// Those of the open ones that may be answered: what was given up before it was sent ends unheard.
-    sent: Vec<u64>,
+    sent: Vec<Await>,
+    /// Those of all flights.
+    awaited: Awaited,
+    grace: Duration,
     latest: u64,
     /// A good answer to a call that was not the latest.
     kept: Option<Renewed>,
@@ -29,6 +33,18 @@ pub(super) struct Calls {
 // === impl Calls ===
 
 impl Calls {
+    /// Begins with none.
+    pub(super) fn of(session: &Session) -> Self {
+        Self {
+            open: JoinSet::new(),
+            sent: Vec::new(),
+            awaited: session.awaited.clone(),
+            grace: session.definition.rules.grace.unwrap_or_default(),
+            latest: 0,
+            kept: None,
+        }
+    }
+
     /// Asks once more and returns the answer to that. Answers to earlier calls are kept.
     pub(super) async fn ask(
         &mut self,
@@ -54,7 +70,8 @@ impl Calls {
             number,
             spent: attempt.spends.clone(),
         };
-        let call = self.add(of, Arc::clone(&session.refresh).refresh(spend));
+        let call = Arc::clone(&session.refresh).refresh(spend);
+        let call = self.add(of, attempt.limit, call);
         let answered = timeout(attempt.limit, async {
             loop {
                 match self.next().await {
@@ -80,7 +97,7 @@ impl Calls {
         };
         if permit.is_revoked() {
             call.abort();
-            self.sent.retain(|of| *of != number);
+            self.sent.retain(|sent| sent.number != number);
             self.latest = before;
         }
         if attempt.spends.is_none() {
@@ -90,15 +107,18 @@ impl Calls {
         outcome
     }
 
-    /// Waits for the answer to a call, which is the latest from now on.
+    /// Waits for the answer to a call, which is the latest from now on, and is given up after this long.
     pub(super) fn add(
         &mut self,
         of: Call,
+        limit: Duration,
         call: impl Future<Output = Outcome> + Send + 'static,
     ) -> AbortHandle {
         let number = of.number;
         self.latest = number;
-        self.sent.push(number);
+        // So long the server may take what was sent.
+        let until = Instant::now() + limit + self.grace;
+        self.sent.push(self.awaited.add(of.clone(), until));
         self.open.spawn(call.map(move |outcome| match outcome {
             Outcome::Renewed(renewed) => (number, Outcome::Renewed(Renewed { of, ..renewed })),
             failed @ Outcome::Failed(_) => (number, failed),
@@ -135,7 +155,7 @@ impl Calls {
         let ended = self.open.join_next().await?;
         // Which one it was that broke is not known, and does not matter: it has no answer.
         let ended = ended.unwrap_or_else(|error| (0, broken(error.to_string())));
-        self.sent.retain(|of| *of != ended.0);
+        self.sent.retain(|sent| sent.number != ended.0);
         Some(ended)
     }
 
@@ -157,11 +177,6 @@ impl Calls {
     /// Tells whether an answer may still come.
     pub(super) fn are_open(&self) -> bool {
         !self.open.is_empty() && !self.sent.is_empty()
-    }
-
-    /// Tells whether an answer may still come to a later call than this.
-    pub(super) fn await_later_than(&self, number: u64) -> bool {
-        self.are_open() && self.sent.iter().any(|sent| *sent > number)
     }
 
     /// Tells whether there is no answer, and none can come.

@@ -35,7 +35,7 @@ pub(super) const IN_DOUBT: &str = "in_doubt";
 
 impl Session {
     pub(super) async fn fly(self: Arc<Self>, mut attempt: Attempt) {
-        let mut calls = Calls::default();
+        let mut calls = Calls::of(&self);
         let _permits = self.shared.permits(self.refresh.host()).await;
         let mut lease = self.right_to_refresh().await;
         if lease.is_ok() {
@@ -53,7 +53,8 @@ impl Session {
             let Some(next) = next else { break };
             if next.spends != attempt.spends {
                 // An answer to a call with the token before may be worth more than what is held, and comes beside.
-                self.leave(std::mem::take(&mut calls), attempt, None);
+                let before = std::mem::replace(&mut calls, Calls::of(&self));
+                self.leave(before, attempt, None);
             }
             attempt = next;
         }

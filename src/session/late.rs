@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use tokio::{
     select,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use super::{
@@ -51,7 +51,7 @@ impl Session {
         if attempt.spends.is_none() || calls.are_over() {
             return self.let_go_of(lease);
         }
-        if !calls.has_one() && !self.awaits_better(&calls, &attempt) {
+        if !calls.has_one() && !self.awaits_better() {
             self.let_go_of(lease.take());
         }
         let late = Arc::clone(self).wait_for_late(calls, attempt, lease);
@@ -62,7 +62,7 @@ impl Session {
     pub(super) fn take_later(self: &Arc<Self>, attempt: Option<Attempt>, lease: Option<Lease>) {
         match attempt {
             Some(attempt) if self.has_late() => {
-                let late = Arc::clone(self).wait_for_late(Calls::default(), attempt, lease);
+                let late = Arc::clone(self).wait_for_late(Calls::of(self), attempt, lease);
                 self.shared.spawn(late);
             }
             _ => self.let_go_of(lease),
@@ -79,14 +79,16 @@ impl Session {
     ) {
         let stop = self.shared.stop.clone();
         let until = Instant::now() + LATE;
-        // So long the server may take what was sent: its grace began before the first answer came.
-        let in_grace = Instant::now() + self.definition.rules.grace.unwrap_or_default();
         loop {
             while self.has_late() {
                 let may = timeout_at(until, self.may_take_late(&mut lease));
                 select! {
                     biased;
-                    Some(renewed) = calls.any(until) => self.came_late(&attempt, renewed),
+                    answer = calls.any(until), if calls.are_open() => {
+                        if let Some(renewed) = answer {
+                            self.came_late(&attempt, renewed);
+                        }
+                    }
                     may = stop.run_until_cancelled(may) => {
                         if !matches!(may, Some(Ok(()))) {
                             return self.let_go_of(lease);
@@ -95,17 +97,19 @@ impl Session {
                     }
                 }
             }
-            let mut until = until;
-            if !calls.has_one() {
-                if Instant::now() < in_grace && self.awaits_better(&calls, &attempt) {
-                    until = in_grace;
-                } else {
-                    self.let_go_of(lease.take());
-                }
+            if !calls.has_one() && !self.awaits_better() {
+                self.let_go_of(lease.take());
             }
+            // With the lease it is looked again whether what may come is still worth waiting for.
+            let again = Instant::now() + AGAIN;
+            let until = if lease.is_some() {
+                until.min(again)
+            } else {
+                until
+            };
             match stop.run_until_cancelled(calls.any(until)).await {
                 Some(Some(renewed)) => self.came_late(&attempt, renewed),
-                Some(None) if lease.is_some() => self.let_go_of(lease.take()),
+                Some(None) if until == again => sleep_until(again).await,
                 Some(None) | None => return self.let_go_of(lease),
             }
         }
@@ -113,25 +117,31 @@ impl Session {
 
     /// Tells whether what is held came of an earlier call than one that may still be answered: that answer, if there is
     /// one, is what the server takes, so that nobody is to spend what is held before.
-    fn awaits_better(&self, calls: &Calls, attempt: &Attempt) -> bool {
+    fn awaits_better(&self) -> bool {
         let inner = self.inner();
         let held = &inner.held;
         held.notes.came_of.as_ref().is_some_and(|of| {
             held.token.as_ref() == Some(&of.brought)
-                && attempt.spends.as_ref() == Some(&of.spent)
-                && calls.await_later_than(of.call)
+                && self.awaited.has_later_than(of.call, Some(&of.spent))
         })
     }
 
+    /// Tells the same of what came late and is not held yet.
+    fn may_come_better(&self) -> bool {
+        let inner = self.inner();
+        let of = inner.late.as_ref().map(|late| &late.renewed.of);
+        of.is_some_and(|of| self.awaited.has_later_than(of.number, of.spent.as_deref()))
+    }
+
     /// Waits until what came late may be taken, or nobody needs it any more: with the lease, or without it if nobody has
-    /// it for a later call.
+    /// it for a later call, and none may still be answered.
     async fn may_take_late(&self, lease: &mut Option<Lease>) {
         let mut right = pin!(self.leased().fuse());
         while self.has_late() {
             let known = self.take_up(true).await.is_ok();
             // What could not be stored would need the lease.
-            if known && (lease.is_some() || self.is_latest() && self.store.writable().await.is_ok())
-            {
+            let needs_none = || !self.may_come_better() && self.is_latest();
+            if known && (lease.is_some() || needs_none() && self.store.writable().await.is_ok()) {
                 return;
             }
             if lease.is_some() {

@@ -9,6 +9,7 @@
 //! client can cancel.
 
 mod ask;
+mod awaited;
 mod calls;
 mod confirm;
 mod counters;
@@ -122,6 +123,7 @@ pub struct Session {
     turns: Option<Arc<Semaphore>>,
     pacer: Option<Arc<pace::Pacer>>,
     standins: Option<Standins>,
+    awaited: awaited::Awaited,
     /// The refresh of clients that is under way.
     relays: Mutex<relay::Joint>,
     counters: Arc<Counters>,

@@ -133,6 +133,7 @@ impl Session {
             used_at: AtomicU64::new(0),
             reads: Reads::default(),
             standins,
+            awaited: Default::default(),
             relays: Mutex::default(),
             pacer,
             turns: serial.then(|| Arc::new(Semaphore::new(1))),

@@ -92,7 +92,8 @@ impl Session {
                     Failure::Unsent(format!("it took {millis} ms to connect"))
                 }
                 Err(_) => {
-                    calls.add(of, self.heard_late(relay, token, call));
+                    let call = self.heard_late(relay, token, call);
+                    calls.add(of, Duration::ZERO, call);
                     Failure::InDoubt {
                         why: format!("no answer within {millis} ms"),
                         answered: false,

@@ -156,7 +156,7 @@ impl Session {
                     return told;
                 }
             };
-            let mut calls = Calls::default();
+            let mut calls = Calls::of(&self);
             let relayed = self.spend(&relay, &mut lease, &mut spends, (&mut calls, &mut untold));
             match relayed.await.transpose() {
                 Some(relayed) => {

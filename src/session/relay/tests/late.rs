@@ -136,6 +136,33 @@ async fn what_an_earlier_call_brought_is_not_spent_at_once() {
     assert!(!bench.authority.is_revoked());
 }
 
+/// Two clients were given up and both answers come, the earlier first and after the grace: the right to refresh is taken
+/// before that one is stored, so that no other process sends what it brought (life 934456).
+#[tokio::test(start_paused = true)]
+async fn the_right_is_taken_for_the_first_of_two_late_answers() {
+    let secs = Duration::from_secs;
+    let mut authority = Authority::new();
+    authority.grace = secs(30);
+    let bench = Bench::of(authority);
+    let mut recipe = recipe(true);
+    recipe.refresh.kind = RefreshKind::None;
+    recipe.refresh.grace = Some(secs(30));
+    let (_sessions, session) = bench.open(recipe.clone()).await;
+    relayed(&session, "rt-0").await;
+    let (_others, other) = bench.peer().open(recipe).await;
+    let began = Instant::now();
+    is_not_answered(&bench, &session, &[33]).await;
+    sleep_until(began + secs(20)).await;
+    is_not_answered(&bench, &session, &[15]).await;
+    sleep_until(began + secs(34)).await;
+    assert_eq!(stored_token(&bench, &session).await, "rt-2");
+    bench.authority.then(Fault::SlowConnect(secs(4)));
+    relayed(&other, &standin(&other)).await;
+    sleep(secs(60)).await;
+    assert!(!bench.authority.is_revoked());
+    assert_eq!(other.status().state, "fresh");
+}
+
 /// The answer to a later call comes while what an earlier one brought is about to be sent for the first time: it is not,
 /// however many calls came behind (life 565794).
 #[tokio::test(start_paused = true)]
