@@ -133,7 +133,7 @@ impl Lease {
         }
         if let Some(held) = &mut self.file {
             // The old file is nobody's any more, so that its lock stands in nobody's way.
-            let taken = acquire(held.path.clone(), held.suspended).await;
+            let taken = beating(held.path.clone(), held.suspended).await;
             *held = taken.map_err(|e| failed(&held.path, &e))?;
         }
         if let Some(term) = &mut self.term {
@@ -197,7 +197,7 @@ impl Leases {
         let (file, term) = match &self.folder {
             None => (None, Some(self.terms.take(id, limit).await)),
             Some(folder) => {
-                let file = folder.acquire(&file_name(id, "")).await;
+                let file = beating(folder.path.join(file_name(id, "")), folder.suspended).await;
                 (Some(file.map_err(|e| failed(&folder.path, &e))?), None)
             }
         };
@@ -221,19 +221,20 @@ impl Leases {
 // === impl Folder ===
 
 impl Folder {
-    /// Waits for the lock of a file in it.
+    /// Waits for the lock of a file in it, which lacks a pulse on a disk that cannot be written now.
     pub(super) async fn acquire(&self, name: &str) -> io::Result<Held> {
-        acquire(self.path.join(name), self.suspended).await
+        let held = acquire(self.path.join(name), self.suspended, lockable).await?;
+        write_pulse(&held.file, 0).ok();
+        Ok(held)
     }
 }
 
 // === impl Held ===
 
 impl Held {
-    fn new(file: File, path: PathBuf, suspended: Duration) -> io::Result<Self> {
+    fn new(file: File, path: PathBuf, suspended: Duration) -> Self {
         let file = Arc::new(file);
         let mut beat = 0u64;
-        write_pulse(&file, beat)?;
         let weak = Arc::downgrade(&file);
         let pulse = tokio::spawn(async move {
             loop {
@@ -245,12 +246,12 @@ impl Held {
             }
         })
         .abort_handle();
-        Ok(Self {
+        Self {
             file,
             path,
             suspended,
             pulse,
-        })
+        }
     }
 
     /// How often it is worth a look whether it was taken away.
@@ -276,14 +277,25 @@ impl Drop for Held {
     }
 }
 
+/// Waits for the file's lock, and shows a first sign of life: who cannot would count as suspended.
+async fn beating(path: PathBuf, suspended: Duration) -> io::Result<Held> {
+    let held = acquire(path, suspended, open).await?;
+    write_pulse(&held.file, 0)?;
+    Ok(held)
+}
+
 /// Waits for the file's lock. Every try is a few system calls that do not wait.
-async fn acquire(path: PathBuf, suspended: Duration) -> io::Result<Held> {
+async fn acquire(
+    path: PathBuf,
+    suspended: Duration,
+    open: impl Fn(&Path) -> io::Result<File>,
+) -> io::Result<Held> {
     let mut watched: Option<(Vec<u8>, Instant)> = None;
     loop {
         let file = open(&path)?;
         match file.try_lock() {
             // It may have been taken away between `open` and the lock.
-            Ok(()) if is_at(&file, &path)? => return Held::new(file, path, suspended),
+            Ok(()) if is_at(&file, &path)? => return Ok(Held::new(file, path, suspended)),
             Ok(()) => continue,
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) => return Err(e),
@@ -322,6 +334,11 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// As [`open`], but on a disk that cannot be written now one that is there is opened all the same.
+pub(super) fn lockable(path: &Path) -> io::Result<File> {
+    open(path).or_else(|error| File::open(path).map_err(|_| error))
 }
 
 /// Says whether the path still leads to this open file.

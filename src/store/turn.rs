@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     Error, SessionId,
-    lease::{Folder, Held, POLL, file_name, open},
+    lease::{Folder, Held, POLL, file_name, lockable},
 };
 
 /// An owner that sends nothing for so long lets go.
@@ -211,7 +211,7 @@ fn next(id: &SessionId) -> String {
 
 /// Tells whether somebody holds a lock.
 fn is_locked(path: &Path) -> io::Result<bool> {
-    match open(path)?.try_lock_shared() {
+    match lockable(path)?.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(e)) => Err(e),
@@ -329,6 +329,21 @@ mod tests {
         drop(turn);
         drop(one.turn().await);
         drop(two.turn().await);
+    }
+
+    /// A disk that can be read only, and one without room: this program cannot be written while it runs, and the device
+    /// is full.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_disk_that_takes_nothing_keeps_nobody_waiting() {
+        let program = std::env::current_exe().unwrap();
+        let id = SessionId::new("a", None);
+        for nothing in [program.as_path(), Path::new("/dev/full")] {
+            let dir = tempfile::tempdir().unwrap();
+            let lock = dir.path().join(file_name(&id, "-send"));
+            std::os::unix::fs::symlink(nothing, lock).unwrap();
+            drop(Process::new('a', dir.path()).turn().await);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -46,7 +46,7 @@ async fn a_suspended_process_overwrites_nothing() {
     let every = std::env::var_os("STAYSIGNED_EVERY_CALL").is_some();
     let step = if every { 1 } else { 4 };
     let calls = (1..=CALLS).step_by(step);
-    let stops = calls.flat_map(|call| [Stop::Store(call), Stop::Worker(call / 2 + 1)]);
+    let stops = calls.flat_map(|call| [Stop::Store(call), Stop::Worker(call / 4 + 1)]);
     let rounds = stops.chain([Stop::Asked]).map(|stop| async move {
         let pause = LEASE + Duration::from_secs(1);
         suspended(stop, Some(LEASE), pause).await
@@ -72,9 +72,9 @@ async fn a_process_stopped_before_it_sends_spends_nothing() {
 
 /// With the usual lease of 30 seconds and a pause of a minute.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes two minutes: cargo test --test tests suspended_for_a_minute -- --ignored"]
+#[ignore = "takes three minutes: cargo test --test tests suspended_for_a_minute -- --ignored"]
 async fn suspended_for_a_minute() {
-    for stop in [Stop::Asked, Stop::Worker(9), Stop::Store(8)] {
+    for stop in [Stop::Asked, Stop::Worker(6), Stop::Store(8)] {
         assert!(
             suspended(stop, None, Duration::from_secs(60)).await,
             "{stop:?}"
