@@ -4,7 +4,7 @@
 //! without its name, since `Transfer-Encoding` ends here; and peers that read such lists in other ways exist.
 
 use http::{
-    HeaderMap,
+    HeaderMap, Method, StatusCode,
     header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING},
 };
 
@@ -21,6 +21,11 @@ pub fn is_plain(headers: &HeaderMap) -> bool {
         };
         plain && !std::mem::replace(&mut framed, true)
     })
+}
+
+/// Tells whether an answer may have content (RFC 9110 §6.4.1).
+pub fn may_have_content(method: &Method, status: StatusCode) -> bool {
+    *method != Method::HEAD && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Tells whether a head has more fields than `most`. The crumbs of a cookie (RFC 9113 §8.2.3) are one: a browser may

@@ -278,6 +278,15 @@ impl Incoming {
         }
     }
 
+    /// Of an answer that has none.
+    pub(super) fn ended(silence: Duration) -> Self {
+        Self {
+            source: Source::Ended,
+            spelling: Spelling::default(),
+            silence: Silence::new(silence),
+        }
+    }
+
     pub(super) fn upgraded(upgraded: Upgraded, spelling: Spelling, silence: Duration) -> Self {
         Self {
             source: Source::Upgraded(upgraded),

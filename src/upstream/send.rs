@@ -23,7 +23,10 @@ use super::{
     patience::Patience,
     peer::{ONLY_HTTP1, Peer},
 };
-use crate::http1::{PLAIN, Spelling, client};
+use crate::{
+    http1::{PLAIN, Spelling, client},
+    message::framing::may_have_content,
+};
 
 /// A request on its way: its head as it is to be sent.
 pub struct Outgoing<'a> {
@@ -147,6 +150,7 @@ impl Peer {
     ) -> Result<Response<Incoming>, Error> {
         let ready = poll_fn(|cx| sender.poll_ready(cx)).await;
         ready.map_err(|e| Error::http2(e, Sent::No))?;
+        let method = request.head.method.clone();
         let head = adapt::to_http2(request.head, &self.origin);
         let (body, patience) = Patience::with(take(body), self.shared.limits.response_head);
         let mut whole = Some((head, body));
@@ -169,7 +173,14 @@ impl Peer {
         let answered = Patience::bear(patience, answer).await;
         let response = answered.unwrap_or_else(|| Err(Error::silent()))?;
         let silence = self.shared.limits.silence;
-        Ok(response.map(|body| Incoming::http2(body, held, silence)))
+        let status = response.status();
+        Ok(
+            response.map(|body| match may_have_content(&method, status) {
+                true => Incoming::http2(body, held, silence),
+                // HTTP/2 has frames for it all the same; over HTTP/1.1 nobody would see them.
+                false => Incoming::ended(silence),
+            }),
+        )
     }
 }
 

@@ -8,6 +8,7 @@ mod forwarded;
 mod held;
 mod hops;
 mod http2;
+mod http2_answers;
 mod informational;
 mod llhttp;
 mod memory;
