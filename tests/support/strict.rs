@@ -1,11 +1,13 @@
-//! An origin that takes nothing but the strictest reading of HTTP/1.1 (RFC 9112), and remembers what it read and what
-//! it would not: whatever a proxy passes on must have one reading only.
+//! An origin that takes nothing but the strictest reading of HTTP/1.1 (RFC 9112) or HTTP/2, and remembers what it read
+//! and what it would not: whatever a proxy passes on must have one reading only.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
+use h2::{RecvStream, server};
+use http::{Method, Request, Response};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     task::JoinHandle,
@@ -16,12 +18,13 @@ use super::{
     raw::tcp,
 };
 
-/// The same origin twice: with TLS and without.
+/// The same origin three times: with TLS, without, and with HTTP/2 alone.
 pub struct Strict {
     pub tls: SocketAddr,
     pub plain: SocketAddr,
+    pub http2: SocketAddr,
     log: Arc<Mutex<Vec<Read>>>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// What came of one message.
@@ -37,17 +40,29 @@ pub enum Read {
 
 pub async fn strict(name: &str) -> Strict {
     let log = Arc::<Mutex<Vec<Read>>>::default();
-    let config = TRUSTED
-        .issue(&[name], Valid::Now)
-        .server_config(&["http/1.1"]);
-    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    let acceptor = |alpn| {
+        let config = TRUSTED.issue(&[name], Valid::Now).server_config(&[alpn]);
+        tokio_rustls::TlsAcceptor::from(config)
+    };
     let (tls, with) = tcp({
-        let log = log.clone();
+        let (acceptor, log) = (acceptor("http/1.1"), log.clone());
         move |socket| {
             let (acceptor, log) = (acceptor.clone(), log.clone());
             async move {
                 if let Ok(stream) = acceptor.accept(socket).await {
                     converse(stream, log).await;
+                }
+            }
+        }
+    })
+    .await;
+    let (http2, newer) = tcp({
+        let (acceptor, log, name) = (acceptor("h2"), log.clone(), name.to_owned());
+        move |socket| {
+            let (acceptor, log, name) = (acceptor.clone(), log.clone(), name.clone());
+            async move {
+                if let Ok(stream) = acceptor.accept(socket).await {
+                    converse_http2(stream, name, log).await;
                 }
             }
         }
@@ -61,8 +76,9 @@ pub async fn strict(name: &str) -> Strict {
     Strict {
         tls,
         plain,
+        http2,
         log,
-        tasks: [with, without],
+        tasks: [with, without, newer],
     }
 }
 
@@ -242,4 +258,82 @@ async fn bytes(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Result<St
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The same over HTTP/2 (RFC 9113 §8), as far as its library lets anything else by.
+async fn converse_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    name: String,
+    log: Arc<Mutex<Vec<Read>>>,
+) {
+    let Ok(mut connection) = server::handshake(stream).await else {
+        return;
+    };
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let (name, log) = (name.clone(), log.clone());
+        // Whoever accepts drives the bodies too.
+        tokio::spawn(async move {
+            let is_head = request.method() == Method::HEAD;
+            let read = match request_http2(request, &name).await {
+                Ok(read) => Read::Request(read),
+                Err(Stop::Cut) => Read::Cut,
+                Err(Stop::Hazard(why)) => Read::Hazard(why),
+            };
+            log.lock().unwrap().push(read.clone());
+            let Read::Request(read) = read else { return };
+            let head = Response::builder().header("content-length", read.len());
+            let head = head.body(()).expect("an answer");
+            // The peer may be gone.
+            if let Ok(mut stream) = respond.send_response(head, is_head)
+                && !is_head
+            {
+                let _ = stream.send_data(read.into(), true);
+            }
+        });
+    }
+}
+
+async fn request_http2(request: Request<RecvStream>, name: &str) -> Result<String, Stop> {
+    let (head, mut stream) = request.into_parts();
+    let fields: Vec<_> = head.headers.iter().collect();
+    let all = |name: &str| -> Vec<&[u8]> {
+        let named = fields.iter().filter(|(n, _)| *n == name);
+        named.map(|(_, v)| v.as_bytes()).collect()
+    };
+    let target = head.uri.path_and_query().map_or("", |path| path.as_str());
+    if head.uri.scheme_str() != Some("https") || head.uri.authority().is_none_or(|a| a != name) {
+        return hazard(format!("{:?}", head.uri));
+    }
+    if !target.starts_with(['/', '*']) {
+        return hazard(format!("target {target:?}"));
+    }
+    if all("authorization") != [b"Bearer t1"] {
+        return hazard(format!("credentials {:?}", all("authorization")));
+    }
+    let lengths = all("content-length");
+    let one = |length: &&[u8]| !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    if lengths.len() > 1 || !all("host").is_empty() || !lengths.iter().all(one) {
+        return hazard(format!("fields {fields:?}"));
+    }
+    // A body of another length than is said is an error of the library's.
+    let stop = |error: h2::Error| match error.is_library() {
+        true => Stop::Hazard(error.to_string()),
+        false => Stop::Cut,
+    };
+    let mut body = Vec::new();
+    while let Some(piece) = stream.data().await {
+        let piece = piece.map_err(stop)?;
+        let _ = stream.flow_control().release_capacity(piece.len());
+        body.extend_from_slice(&piece);
+    }
+    if let Some(trailers) = stream.trailers().await.map_err(stop)?
+        && let Some(name) = trailers
+            .keys()
+            .find(|name| !name.as_str().starts_with("x-"))
+    {
+        return hazard(format!("trailer {name}"));
+    }
+    let space = if body.is_empty() { "" } else { " " };
+    let body = String::from_utf8_lossy(&body);
+    Ok(format!("{} {target}{space}{body}", head.method))
 }
