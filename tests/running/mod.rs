@@ -5,4 +5,5 @@ mod admin;
 mod limits;
 mod rekey;
 mod reload;
+mod secured;
 mod store;

@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod raw;
 pub mod rotating;
 pub mod routes;
+pub mod secured;
 pub mod seen;
 pub mod strace;
 pub mod strict;

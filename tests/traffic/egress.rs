@@ -16,9 +16,9 @@ use crate::support::{
     canary::{canary, find},
     oauth::Policy,
     origin::{Origin, empty, origin},
-    pki::{TRUSTED, Valid},
     proxy::{Builder, Proxy, bearer, proxy},
     raw::{read_head, tcp},
+    secured::secured,
     wire::field,
 };
 
@@ -44,21 +44,11 @@ struct Upstream {
 }
 
 /// Starts an upstream proxy that is spoken to like this.
-async fn way(mut builder: Builder, scheme: &'static str) -> Upstream {
-    if scheme == "https" {
-        let identity = TRUSTED.issue(&[WAY], Valid::Now);
-        builder = builder
-            .key("listen_tls = { cert = \"way.pem\", key = \"way.key\" }")
-            .file("way.pem", &identity.chain_pem)
-            .file("way.key", &identity.key_pem);
-    }
-    let mut proxy = builder.prepare();
-    let key = proxy.path().join("way.key");
-    if key.exists() {
-        let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-        std::fs::set_permissions(key, mode).unwrap();
-    }
-    proxy.start().await;
+async fn way(builder: Builder, scheme: &'static str) -> Upstream {
+    let proxy = match scheme {
+        "https" => secured(builder, WAY).await,
+        _ => builder.start().await,
+    };
     Upstream { proxy, scheme }
 }
 
