@@ -28,7 +28,7 @@ use crate::{
     message::target,
     origin::{Origin, Scheme},
     upstream::{
-        Reach,
+        Reach, Route,
         io::{Chunked, Io},
     },
 };
@@ -237,8 +237,13 @@ impl Connection {
         match decision {
             Decision::Deny => Err(Kind::Denied.into()),
             Decision::Tunnel => {
-                let upstream = proxy.upstream.tunnel(&origin, self.reach()).await;
-                let upstream = upstream.map_err(|e| Error::from(e).on_the_way_to(&origin))?;
+                let route = Route {
+                    client,
+                    origin,
+                    reach: self.reach(),
+                };
+                let upstream = proxy.upstream.tunnel(&route).await;
+                let upstream = upstream.map_err(|e| Error::from(e).on_the_way_to(&route.origin))?;
                 io.write_all(established).await.map_err(gone)?;
                 Ok(Then::Tunnel {
                     proxy,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     origin::{Host, Origin, Scheme},
     upstream::{
-        Reach,
+        Reach, Route,
         io::{Chunked, Filling, Io},
     },
 };
@@ -58,7 +58,7 @@ pub async fn serve<S: Io + 'static>(
             };
             requests::serve_http1(Scope::new(proxy, client, Some(origin)), io)
         }
-        _ => Stage::last(serve_opaque(proxy, origin, io)),
+        _ => Stage::last(serve_opaque(proxy, client, origin, io)),
     }))
 }
 
@@ -107,14 +107,20 @@ async fn handshake<S: Io>(proxy: &Proxy, origin: &Origin, io: S) -> Result<TlsSt
 /// Neither TLS nor HTTP: a tunnel if hosts without a session are tunnelled, else nothing. It is never guessed at.
 async fn serve_opaque<S: Io + 'static>(
     proxy: Arc<Proxy>,
+    client: Option<Arc<str>>,
     origin: Origin,
     io: S,
 ) -> Result<(), Error> {
     if proxy.world.load().unmatched == Unmatched::Deny {
         return Err(Kind::Denied.into());
     }
-    // A session names the host: the configuration leads there.
-    let upstream = proxy.upstream.tunnel(&origin, Reach::Anywhere).await?;
+    let route = Route {
+        client,
+        origin,
+        // A session names the host: the configuration leads there.
+        reach: Reach::Anywhere,
+    };
+    let upstream = proxy.upstream.tunnel(&route).await?;
     if let Err(error) = tunnel::relay(io, upstream, proxy.limits.tunnel_idle, &proxy.stop.now).await
     {
         tracing::debug!(error = &error as &dyn std::error::Error, "tunnel ended");

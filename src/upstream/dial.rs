@@ -58,9 +58,15 @@ impl Dialer {
 
     /// Connects to a host, trying its addresses in turn with a head start each. What `reach` forbids is judged by the
     /// addresses that are then dialled; what the configuration leads elsewhere may be anywhere.
-    pub async fn connect(&self, host: &Host, port: u16, reach: Reach) -> Result<TcpStream, Error> {
+    pub async fn connect(
+        &self,
+        client: Option<&Arc<str>>,
+        host: &Host,
+        port: u16,
+        reach: Reach,
+    ) -> Result<TcpStream, Error> {
         let until = Instant::now() + self.limit;
-        let addresses = match timeout_at(until, self.addresses(host, port)).await {
+        let addresses = match timeout_at(until, self.addresses(client, host, port)).await {
             Ok(addresses) => addresses?,
             Err(_) => return Err(Error::unsent(Kind::DnsTimeout)),
         };
@@ -105,7 +111,12 @@ impl Dialer {
         }
     }
 
-    async fn addresses(&self, host: &Host, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    async fn addresses(
+        &self,
+        client: Option<&Arc<str>>,
+        host: &Host,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Error> {
         let key = (host.clone(), port);
         if let Some(address) = self.resolve.get(&key) {
             return Ok(vec![*address]);
@@ -113,7 +124,7 @@ impl Dialer {
         match host {
             Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
             Host::Name(name) => {
-                let mut addresses = self.names.find(name).await?.to_vec();
+                let mut addresses = self.names.find(client, name).await?.to_vec();
                 addresses.iter_mut().for_each(|a| a.set_port(port));
                 Ok(addresses)
             }
@@ -216,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn we_never_dial_ourselves() {
         let error = dialer(&["127.0.0.1:9"])
-            .connect(&"127.0.0.9".parse().unwrap(), 9, Reach::Anywhere)
+            .connect(None, &"127.0.0.9".parse().unwrap(), 9, Reach::Anywhere)
             .await
             .unwrap_err();
         assert!(matches!(error.kind(), Kind::Ourselves(_)));

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::{
+    Route,
     dial::Dialer,
     error::{Error, Kind},
     io::{Chunked, Hop, Io},
@@ -56,13 +57,18 @@ impl Egress {
     /// Connects to an origin's host and port; what comes back carries the origin's own bytes.
     pub async fn connect(
         &self,
-        origin: &Origin,
-        reach: Reach,
+        route: &Route,
         dialer: &Dialer,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Hop, Error> {
+        let Route {
+            client,
+            origin,
+            reach,
+        } = route;
         let Some(proxy) = self.through(origin) else {
-            let socket = dialer.connect(&origin.host, origin.port, reach).await?;
+            let socket = dialer.connect(client.as_ref(), &origin.host, origin.port, *reach);
+            let socket = socket.await?;
             return Ok(Hop::Tcp(Chunked::new(socket)));
         };
         // The proxy resolves the name; what the name itself says is judged here.
@@ -95,8 +101,9 @@ async fn tunnel(
         _ if socks => 1080,
         _ => 80,
     });
-    let socket = dialer.connect(&authority.host, port, Reach::Anywhere).await;
-    let socket = Chunked::new(socket.map_err(|error| match error.kind() {
+    // Its name is one for all clients.
+    let socket = dialer.connect(None, &authority.host, port, Reach::Anywhere);
+    let socket = Chunked::new(socket.await.map_err(|error| match error.kind() {
         Kind::Ourselves(_) => error,
         // Whoever asked for the origin must not be told that the origin refused.
         _ => Error::unsent(Kind::EgressRefused).because(error),

@@ -180,22 +180,19 @@ impl Upstream {
 
     /// Connects and hangs up: tells whether the origin's host can be reached, and sends nothing.
     pub async fn probe(&self, origin: &Origin) -> Result<(), Error> {
-        self.tunnel(origin, Reach::Anywhere).await.map(drop)
+        let route = Route {
+            client: None,
+            origin: origin.clone(),
+            reach: Reach::Anywhere,
+        };
+        self.tunnel(&route).await.map(drop)
     }
 
     /// Connects to an origin's host and port for a tunnel.
-    pub async fn tunnel(&self, origin: &Origin, reach: Reach) -> Result<io::Hop, Error> {
-        let tls = self
-            .peer(&Route {
-                client: None,
-                origin: origin.clone(),
-                reach,
-            })
-            .tls();
-        self.shared
-            .egress
-            .connect(origin, reach, &self.shared.dialer, &tls)
-            .await
+    pub async fn tunnel(&self, route: &Route) -> Result<io::Hop, Error> {
+        let tls = self.peer(route).tls();
+        let Shared { egress, dialer, .. } = &*self.shared;
+        egress.connect(route, dialer, &tls).await
     }
 
     /// Tells whether something that listens at this address is this process.

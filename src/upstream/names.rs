@@ -2,6 +2,9 @@
 //! question for a name at a time, few at once, answers that are believed for a while, and for longer when the name
 //! servers are silent.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     io,
@@ -34,6 +37,9 @@ const NAMES: usize = 4096;
 /// Questions at once. Each has a thread of those that the store needs too, until the resolver gives up.
 const QUESTIONS: usize = 64;
 
+/// Of these for one client among several: names that nobody answers for hold up whoever asks for them, and no other client.
+const SHARE: usize = 16;
+
 /// Asks for the addresses of a name, whatever their ports.
 type Resolve = fn(HostName) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
@@ -45,6 +51,15 @@ pub(super) struct Names {
     resolve: Resolve,
     held: Mutex<Held>,
     questions: Arc<Semaphore>,
+    /// The part of each client, by name: as many as the configuration has.
+    shares: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
+}
+
+/// The right to ask: one of a client's questions, and one of all.
+#[derive(Debug)]
+struct Turn {
+    _own: Option<OwnedSemaphorePermit>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 #[derive(Debug, Default)]
@@ -93,11 +108,17 @@ impl Names {
             resolve,
             held: Mutex::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
+            shares: Mutex::default(),
         }
     }
 
     /// Returns the addresses of a name, at least one. The caller bounds the time.
-    pub(super) async fn find(self: &Arc<Self>, name: &HostName) -> Answer {
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        client: Option<&Arc<str>>,
+        name: &HostName,
+    ) -> Answer {
+        let share = client.map(|client| self.share(client));
         let (stale, waited) = {
             let held = self.held();
             let stale = match held.found.get(name) {
@@ -109,15 +130,17 @@ impl Names {
             (stale, waited)
         };
         let Some(stale) = stale else {
-            return self.ask(name).await;
+            return self.ask(share, name).await;
         };
+        let all_ask = self.questions.available_permits() == 0;
+        let full = all_ask || share.as_ref().is_some_and(|s| s.available_permits() == 0);
         let patience = match waited {
             Some(waited) => PATIENCE.saturating_sub(waited),
             // All who ask wait for an answer: so would this one.
-            None if self.questions.available_permits() == 0 => Duration::ZERO,
+            None if full => Duration::ZERO,
             None => PATIENCE,
         };
-        let answer = timeout(patience, self.ask(name)).await;
+        let answer = timeout(patience, self.ask(share, name)).await;
         answer.unwrap_or(Ok(stale))
     }
 
@@ -128,10 +151,18 @@ impl Names {
         }
     }
 
-    async fn ask(self: &Arc<Self>, name: &HostName) -> Answer {
+    fn share(&self, client: &Arc<str>) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().expect("no panic while shares are held");
+        let share = shares.entry(client.clone());
+        share
+            .or_insert_with(|| Arc::new(Semaphore::new(SHARE)))
+            .clone()
+    }
+
+    async fn ask(self: &Arc<Self>, share: Option<Arc<Semaphore>>, name: &HostName) -> Answer {
         let begun = Instant::now();
         loop {
-            let mut asked = match self.step(name).await {
+            let mut asked = match self.step(share.clone(), name).await {
                 Step::Known(addresses) => return Ok(addresses),
                 Step::Wait(asked) => asked,
             };
@@ -149,12 +180,11 @@ impl Names {
 
     /// Joins the question for a name, or asks it when it is its turn. Who waits for the turn and goes away leaves
     /// nothing behind.
-    async fn step(self: &Arc<Self>, name: &HostName) -> Step {
+    async fn step(self: &Arc<Self>, share: Option<Arc<Semaphore>>, name: &HostName) -> Step {
         if let Some(asked) = self.held().under_way(name) {
             return Step::Wait(asked);
         }
-        let turn = self.questions.clone().acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
+        let turn = self.turn(share).await;
         let mut held = self.held();
         if let Some(found) = held.found.get(name)
             && Instant::now() < found.until
@@ -174,12 +204,25 @@ impl Names {
         Step::Wait(asked)
     }
 
+    async fn turn(&self, share: Option<Arc<Semaphore>>) -> Turn {
+        const OPEN: &str = "the semaphore is never closed";
+        let own = match share {
+            Some(share) => Some(share.acquire_owned().await.expect(OPEN)),
+            None => None,
+        };
+        let of_all = self.questions.clone().acquire_owned().await;
+        Turn {
+            _own: own,
+            _of_all: of_all.expect(OPEN),
+        }
+    }
+
     /// Asks, and keeps what comes, whoever still waits for it.
     async fn question(
         self: Arc<Self>,
         name: HostName,
         tell: watch::Sender<Option<Answer>>,
-        turn: OwnedSemaphorePermit,
+        turn: Turn,
     ) {
         let begun = Instant::now();
         let found = (self.resolve)(name.clone()).await;
@@ -253,148 +296,4 @@ fn interleave(addresses: Vec<SocketAddr>) -> Arc<[SocketAddr]> {
         .flatten()
         .copied()
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    const ADDRESS: &str = "192.0.2.1:0";
-
-    fn names(resolve: Resolve) -> Arc<Names> {
-        Arc::new(Names::by(resolve))
-    }
-
-    fn name(name: &str) -> HostName {
-        name.parse().unwrap()
-    }
-
-    fn known() -> io::Result<Vec<SocketAddr>> {
-        Ok(vec![ADDRESS.parse().unwrap()])
-    }
-
-    /// A resolver as the system's: it gives up by itself, long after everybody else.
-    async fn gives_up() -> io::Result<Vec<SocketAddr>> {
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        Err(io::Error::other("try again"))
-    }
-
-    async fn asks(names: &Arc<Names>, who: &str) -> Result<usize, Kind> {
-        let limit = Duration::from_secs(10);
-        match timeout(limit, names.find(&name(who))).await {
-            Ok(Ok(addresses)) => Ok(addresses.len()),
-            Ok(Err(error)) => Err(error.kind()),
-            Err(_) => Err(Kind::DnsTimeout),
-        }
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let all = [
-            "[2001:db8::1]:1",
-            "[2001:db8::2]:1",
-            "192.0.2.1:1",
-            "[2001:db8::1]:1",
-        ];
-        let ordered = interleave(all.iter().map(|a| a.parse().unwrap()).collect());
-        let expected = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1"];
-        assert_eq!(*ordered, expected.map(|a| a.parse().unwrap()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_name_is_asked_for_once() {
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let names = names(|_| {
-            ASKED.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                known()
-            })
-        });
-        let all = (0..100).map(|_| asks(&names, "a.example"));
-        let all = futures_util::future::join_all(all).await;
-        assert_eq!(all, [Ok(1); 100]);
-        assert_eq!(asks(&names, "a.example").await, Ok(1));
-        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
-        names.doubt(&name("a.example"));
-        assert_eq!(asks(&names, "a.example").await, Ok(1));
-        tokio::time::advance(FRESH).await;
-        assert_eq!(asks(&names, "a.example").await, Ok(1));
-        assert_eq!(ASKED.load(Ordering::Relaxed), 3);
-    }
-
-    /// What was known serves while nobody answers, but not for ever, and not when somebody says that it is gone.
-    #[tokio::test(start_paused = true)]
-    async fn silent_servers_take_nothing_that_was_known() {
-        static STATE: AtomicUsize = AtomicUsize::new(0);
-        let names = names(|_| {
-            Box::pin(async {
-                match STATE.load(Ordering::Relaxed) {
-                    0 => known(),
-                    1 => gives_up().await,
-                    _ => Err(io::Error::other("no such name")),
-                }
-            })
-        });
-        let silence = |how| STATE.store(how, Ordering::Relaxed);
-        assert_eq!(asks(&names, "a.example").await, Ok(1));
-        silence(1);
-        for pause in [0, 31, 1, 25, 60, 3000] {
-            tokio::time::advance(Duration::from_secs(pause)).await;
-            let begun = Instant::now();
-            assert_eq!(asks(&names, "a.example").await, Ok(1), "after {pause} s");
-            assert!(begun.elapsed() <= PATIENCE, "after {pause} s");
-        }
-        assert_eq!(asks(&names, "b.example").await, Err(Kind::DnsTimeout));
-        tokio::time::advance(STALE).await;
-        assert_eq!(asks(&names, "a.example").await, Err(Kind::DnsTimeout));
-        silence(0);
-        tokio::time::advance(Duration::from_secs(20)).await;
-        assert_eq!(asks(&names, "a.example").await, Ok(1));
-        silence(2);
-        tokio::time::advance(FRESH).await;
-        assert_eq!(asks(&names, "a.example").await, Err(Kind::Dns));
-    }
-
-    /// A question that broke off is asked again by whoever comes next.
-    #[tokio::test(start_paused = true)]
-    async fn a_resolver_that_panics_takes_one_question_along() {
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let names = names(|_| match ASKED.fetch_add(1, Ordering::Relaxed) {
-            0 => Box::pin(async { panic!("on purpose") }),
-            _ => Box::pin(async { known() }),
-        });
-        assert_eq!(asks(&names, "a.example").await, Err(Kind::Dns));
-        assert_eq!(asks(&names, "a.example").await, Ok(1));
-    }
-
-    /// Who came while an older question was under way is not told its failure: the servers may be back.
-    #[tokio::test(start_paused = true)]
-    async fn few_wait_and_all_come_back() {
-        static BACK: AtomicUsize = AtomicUsize::new(0);
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let names = names(|_| {
-            ASKED.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async {
-                match BACK.load(Ordering::Relaxed) {
-                    0 => gives_up().await,
-                    _ => known(),
-                }
-            })
-        });
-        let hosts: Vec<_> = (0..1000).map(|n| format!("h{n}.example")).collect();
-        let all = hosts.iter().map(|host| asks(&names, host));
-        let all = futures_util::future::join_all(all).await;
-        assert!(all.iter().all(|one| *one == Err(Kind::DnsTimeout)));
-        assert_eq!(ASKED.load(Ordering::Relaxed), QUESTIONS);
-        // One more second, and the first questions are given up.
-        tokio::time::advance(Duration::from_secs(9)).await;
-        BACK.store(1, Ordering::Relaxed);
-        let all = hosts.iter().map(|host| asks(&names, host));
-        let all = futures_util::future::join_all(all).await;
-        assert_eq!(all, [Ok(1); 1000]);
-        assert!(names.held().asked.is_empty());
-    }
 }

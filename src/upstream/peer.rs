@@ -18,7 +18,7 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Reach, Route, Shared,
+    Route, Shared,
     body::{Body, Incoming},
     connection::Http1,
     error::{Error, Kind},
@@ -38,10 +38,9 @@ use crate::{
 /// An origin for one client. Clones of the `Arc` share its connections.
 #[derive(Debug)]
 pub struct Peer {
-    pub(super) origin: Origin,
+    pub(super) route: Route,
     /// What `Host` is.
     pub(super) authority: String,
-    reach: Reach,
     pub(super) shared: Arc<Shared>,
     tls: Arc<ClientConfig>,
     /// The one that was used last at the back.
@@ -81,9 +80,8 @@ enum Agreed {
 impl Peer {
     pub(super) fn new(route: &Route, shared: Arc<Shared>, tls: Arc<ClientConfig>) -> Arc<Self> {
         Arc::new(Self {
-            origin: route.origin.clone(),
+            route: route.clone(),
             authority: route.origin.authority(),
-            reach: route.reach,
             shared,
             tls,
             idle: Mutex::default(),
@@ -98,7 +96,7 @@ impl Peer {
     }
 
     pub fn origin(&self) -> &Origin {
-        &self.origin
+        &self.route.origin
     }
 
     /// Sends one request and returns the answer's head and its streaming body.
@@ -115,7 +113,7 @@ impl Peer {
         let mut told = false;
         loop {
             let wants = match self.speaks.load(Ordering::Relaxed) {
-                _ if self.origin.scheme == Scheme::Http => Alpn::Http1,
+                _ if self.route.origin.scheme == Scheme::Http => Alpn::Http1,
                 ONLY_HTTP1 => Alpn::Http1,
                 ONLY_HTTP2 => Alpn::Http2,
                 _ => wants,
@@ -143,7 +141,7 @@ impl Peer {
                 // Once: an origin could select one protocol and speak the other for ever.
                 Err(error) if error.speaks_http2() && !std::mem::replace(&mut told, true) => {
                     self.speaks.store(ONLY_HTTP2, Ordering::Relaxed);
-                    if self.origin.scheme == Scheme::Http || body.is_none() {
+                    if self.route.origin.scheme == Scheme::Http || body.is_none() {
                         return Err(error);
                     }
                 }
@@ -267,12 +265,12 @@ impl Peer {
         let hop = self
             .shared
             .egress
-            .connect(&self.origin, self.reach, &self.shared.dialer, &self.tls)
+            .connect(&self.route, &self.shared.dialer, &self.tls)
             .await?;
-        if self.origin.scheme == Scheme::Http {
+        if self.route.origin.scheme == Scheme::Http {
             return Ok((Filling(Stream::Plain(hop)), Agreed::Http1));
         }
-        let name = server_name(&self.origin.host)?;
+        let name = server_name(&self.route.origin.host)?;
         let handshake = TlsStream::connect(self.tls.clone(), name, alpn.protocols(), hop);
         let stream = match timeout(self.shared.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,

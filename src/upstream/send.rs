@@ -151,7 +151,7 @@ impl Peer {
         let ready = poll_fn(|cx| sender.poll_ready(cx)).await;
         ready.map_err(|e| Error::http2(e, Sent::No))?;
         let method = request.head.method.clone();
-        let head = adapt::to_http2(request.head, &self.origin);
+        let head = adapt::to_http2(request.head, &self.route.origin);
         let (body, patience) = Patience::with(take(body), self.shared.limits.response_head);
         let mut whole = Some((head, body));
         let mut answer = None;
