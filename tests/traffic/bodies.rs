@@ -1,6 +1,6 @@
 //! Bodies as they are: every framing, trailers, interim answers, and nothing held back.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,6 +19,8 @@ use crate::support::{
     wire::{Wire, status},
     within,
 };
+
+use super::pressure::{COMBINATIONS, client};
 
 const HOST: &str = "app.example.test";
 
@@ -225,45 +227,37 @@ async fn nothing_is_held_back() {
     }
 }
 
-/// Promise 5, upwards: the origin has the first bytes of an upload before the client has sent the last.
+/// Promise 5, upwards: the origin has the first bytes of an upload before the client has sent the last, and the client
+/// the answer's.
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_stream_from_the_first_byte() {
-    let echo = origin(&[HOST])
-        .alpn(&["h2"])
-        .handler(|request| async move {
-            Ok(Response::new(
-                request.into_body().map_err(Into::into).boxed_unsync(),
-            ))
-        })
-        .start()
-        .await;
-    let proxy = bound().site(&echo).start().await;
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
-    let frames = stream::unfold(receiver, |mut receiver| async move {
-        receiver
-            .recv()
-            .await
-            .map(|data| (Ok(Frame::data(data)), receiver))
-    });
-    let request = Request::post(echo.url("/"))
-        .body(StreamBody::new(frames).boxed_unsync())
-        .unwrap();
-    let mut body = proxy
-        .client()
-        .h2()
-        .start(request)
-        .await
-        .unwrap()
-        .into_body();
-    for round in 0..5 {
-        let message = Bytes::from(format!("message {round}"));
-        sender.send(message.clone()).await.unwrap();
-        let frame = tokio::time::timeout(Duration::from_secs(20), body.frame())
-            .await
-            .expect("in time");
-        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), message);
+    for (alpn, h2) in COMBINATIONS {
+        let echo = origin(&[HOST]).alpn(alpn).handler(|request| async move {
+            let body = request.into_body().map_err(Into::into);
+            Ok(Response::new(body.boxed_unsync()))
+        });
+        let echo = echo.start().await;
+        let proxy = bound().site(&echo).start().await;
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+        let frames = stream::unfold(receiver, |mut receiver| async move {
+            let data = receiver.recv().await?;
+            Some((Ok(Frame::data(data)), receiver))
+        });
+        let request = Request::post(echo.url("/"))
+            .body(StreamBody::new(frames).boxed_unsync())
+            .unwrap();
+        let what = format!("{alpn:?}, {h2}");
+        let client = client(&proxy, h2);
+        let answer = within(&what, client.start(request)).await;
+        let mut body = answer.unwrap().into_body();
+        for round in 0..5 {
+            let message = Bytes::from(format!("message {round}"));
+            sender.send(message.clone()).await.unwrap();
+            let frame = within(&what, body.frame()).await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), message, "{what}");
+        }
+        drop(sender);
+        let end = within(&what, body.collect()).await.unwrap();
+        assert!(end.to_bytes().is_empty(), "{what}");
     }
-    drop(sender);
-    let end = within("the end", body.collect()).await.unwrap();
-    assert!(end.to_bytes().is_empty());
 }
