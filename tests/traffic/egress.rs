@@ -19,8 +19,10 @@ use crate::support::{
     proxy::{Builder, Proxy, bearer, proxy},
     raw::{read_head, tcp},
     secured::secured,
-    wire::field,
+    wire::{Wire, field},
 };
+
+use super::upgrade;
 
 const BOUND: &str = "app.example.test";
 const OTHER: &str = "other.example.test";
@@ -97,6 +99,13 @@ async fn sessions_work_through_an_upstream_proxy() {
             }
             assert_eq!(other.last().field("authorization"), None);
         }
+        let mut secure = Wire::https(&proxy.client(), BOUND).await;
+        secure.send(upgrade::handshake(BOUND, "/ws")).await;
+        upgrade::converse(&mut secure).await;
+        let mut open = Wire::proxy(&proxy.client()).await;
+        let target = format!("http://{PLAIN}/ws");
+        open.send(upgrade::handshake(PLAIN, &target)).await;
+        upgrade::converse(&mut open).await;
         let log = way.proxy.log();
         assert_eq!(find(log.as_bytes(), &token), None, "{scheme}");
         for name in [BOUND, OTHER, PLAIN] {

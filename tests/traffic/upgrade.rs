@@ -16,14 +16,14 @@ use crate::support::{
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-fn handshake(host: &str, target: &str) -> String {
+pub fn handshake(host: &str, target: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     )
 }
 
-async fn converse(wire: &mut Wire) {
+pub async fn converse(wire: &mut Wire) {
     let head = wire.head().await;
     assert_eq!(status(&head), 101, "{head}");
     assert_eq!(
