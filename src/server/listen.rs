@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{config::Listen, proxy::Arrival};
+use crate::{config::Listen, proxy::Arrival, upstream::alive};
 
 /// A socket that clients connect to.
 #[derive(Debug)]
@@ -200,7 +200,12 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart must not wait for the connections of the process before.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(WAITING)
+    let listener = socket.listen(WAITING)?;
+    if !address.ip().is_loopback() {
+        // What is accepted has it from its listener. On this machine nobody is gone without a word.
+        alive::watch(&listener)?;
+    }
+    Ok(listener)
 }
 
 fn is_loopback(socket: &TcpListener) -> bool {
@@ -257,5 +262,23 @@ fn free(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "the path is taken by something else",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client elsewhere may be gone without a word.
+    #[tokio::test]
+    async fn whether_a_client_elsewhere_is_there_is_asked() {
+        for (address, asked) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+            let listener = listen_on(address.parse().unwrap()).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            let accepted = socket2::SockRef::from(&accepted);
+            assert_eq!(accepted.keepalive().unwrap(), asked, "{address}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    alive,
     error::{Error, Kind},
     mark::Marks,
     names::Names,
@@ -85,6 +86,7 @@ impl Dialer {
                 // Small writes must not wait for an acknowledgement; what is large is written at once anyway.
                 socket
                     .set_nodelay(true)
+                    .and_then(|()| alive::watch(&socket))
                     .map_err(|e| Error::unsent(Kind::Connect).because(e))?;
                 Ok(socket)
             }
@@ -231,5 +233,22 @@ mod tests {
             .await
             .unwrap_err();
         assert!(matches!(error.kind(), Kind::Ourselves(_)));
+    }
+
+    /// A network that forgets a connection would be waited for without an end.
+    #[tokio::test]
+    async fn whether_the_other_side_is_there_is_asked() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = "127.0.0.1".parse().unwrap();
+        let dialer = dialer(&[]);
+        let socket = dialer.connect(None, &host, port, Reach::Anywhere).await;
+        let socket = socket.unwrap();
+        let socket = socket2::SockRef::from(&socket);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! connection) is seen with another. Certificates are always verified.
 
 mod adapt;
+pub mod alive;
 mod body;
 pub mod calm;
 mod connection;

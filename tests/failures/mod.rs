@@ -5,6 +5,7 @@ mod eyeballs;
 mod floods;
 mod frames;
 mod goaway;
+mod gone;
 mod limbo;
 mod ours;
 mod parting;

@@ -46,9 +46,12 @@ impl Wire {
 
     /// The next head; empty if the peer hung up.
     pub async fn head(&mut self) -> String {
-        within("head", read_head(&mut self.0))
-            .await
-            .unwrap_or_default()
+        within("head", self.next_head()).await
+    }
+
+    /// The same, however long it takes.
+    pub async fn next_head(&mut self) -> String {
+        read_head(&mut self.0).await.unwrap_or_default()
     }
 
     pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
@@ -61,9 +64,15 @@ impl Wire {
 
     /// Everything until the peer ends the connection, however it does.
     pub async fn rest(&mut self) -> String {
-        let mut bytes = Vec::new();
-        let _ = within("end", self.0.read_to_end(&mut bytes)).await;
+        let bytes = within("end", self.until_end()).await;
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The same, however long it takes.
+    pub async fn until_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes).await;
+        bytes
     }
 
     /// A whole message that has a Content-Length (or no body).
