@@ -3,7 +3,8 @@
 use http::{Request, Version, header};
 
 use crate::support::{
-    client::Client,
+    LIMIT,
+    client::{Client, Connection, eventually},
     origin::{empty, origin},
     proxy::{bearer, proxy},
     routes,
@@ -37,6 +38,54 @@ async fn credential_arrives_in_all_four_combinations() {
             assert_eq!(site.last().version, upstream);
             assert_eq!(site.last().field("authorization"), Some("Bearer t1"));
         }
+    }
+}
+
+/// The version on the other leg is the one that costs less or that is needed: HTTP/2 for streams that share a connection
+/// and for trailers, and whatever an origin speaks that speaks one alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_leg_has_the_version_that_helps() {
+    let (old, new) = (Version::HTTP_11, Version::HTTP_2);
+    let get = |url: &str, te: bool| {
+        let request = Request::get(url);
+        let request = if te {
+            request.header(header::TE, "trailers")
+        } else {
+            request
+        };
+        request.body(empty()).unwrap()
+    };
+    // What the origin offers; then of HTTP/1.1, a stream alone, trailers, and two streams at once.
+    for (alpn, versions) in [
+        (&["h2", "http/1.1"][..], [old, old, new, new]),
+        (&["http/1.1"], [old; 4]),
+        (&["h2"], [new; 4]),
+    ] {
+        let site = origin(&["app.example.test"]).alpn(alpn).start().await;
+        let proxy = proxy().site(&site).bearer("app", "app.example.test", "t1");
+        let proxy = proxy.start().await;
+        let (client, newer) = (proxy.client(), proxy.client().h2());
+        let url = site.url("/echo");
+        let mut seen = Vec::new();
+        client.send(get(&url, true)).await.expect(200);
+        seen.push(site.last().version);
+        newer.send(get(&url, false)).await.expect(200);
+        seen.push(site.last().version);
+        newer.send(get(&url, true)).await.expect(200);
+        seen.push(site.last().version);
+        let mut connection = newer.open(&url.parse().unwrap()).await.unwrap();
+        let Connection::H2(sender) = &mut connection else {
+            panic!("HTTP/2 was asked for");
+        };
+        let before = site.seen().len();
+        let slow = sender.send_request(get(&site.url("/late/60000"), false));
+        let slow = tokio::spawn(slow);
+        let asked = || (site.seen().len() > before).then_some(());
+        eventually("it is under way", LIMIT, asked).await;
+        connection.get(&url).await.unwrap().expect(200);
+        seen.push(site.last().version);
+        slow.abort();
+        assert_eq!(seen, versions, "{alpn:?}");
     }
 }
 
