@@ -1,6 +1,7 @@
 //! The shape of traffic: both HTTP versions on both legs, bodies as they are, upgrades, tunnels, and the drain.
 
 mod bodies;
+mod codings;
 mod drain;
 mod early;
 mod egress;
