@@ -39,7 +39,7 @@ fn crowd() -> (usize, bool) {
     }
 }
 
-fn world(site: &Origin) -> Builder {
+pub fn world(site: &Origin) -> Builder {
     proxy()
         .site(site)
         .level("warn")
@@ -48,13 +48,13 @@ fn world(site: &Origin) -> Builder {
 }
 
 /// Files that the process has open.
-fn files(proxy: &Proxy) -> usize {
+pub fn files(proxy: &Proxy) -> usize {
     let folder = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()));
     folder.expect("the process runs").count()
 }
 
 /// Opens so many at once as a listener's queue holds without a wait.
-async fn many<T, F: Future<Output = T>>(count: usize, open: impl Fn(usize) -> F) -> Vec<T> {
+pub async fn many<T, F: Future<Output = T>>(count: usize, open: impl Fn(usize) -> F) -> Vec<T> {
     stream::iter(0..count)
         .map(open)
         .buffer_unordered(64)
@@ -207,35 +207,6 @@ async fn crowds_that_say_too_little_are_gone() {
     }
     let all = 2 * count + count / 10;
     assert!(grown < all * 64, "{grown} KiB for {all} connections");
-}
-
-/// A body that stops coming ends its request, and the upstream's connection with it; an answer that is not read holds back
-/// its own upstream alone.
-#[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_stop_are_given_up() {
-    let site = origin(&[HOST]).start().await;
-    let proxy = world(&site)
-        .config("[limits]\nsilence = \"2s\"")
-        .start()
-        .await;
-    let client = proxy.client();
-    client.get(&site.url("/echo")).await.expect(200);
-    let before = files(&proxy);
-    let wires = many(100, async |_| {
-        let mut wire = Wire::https(&client, HOST).await;
-        wire.send(format!(
-            "POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000\r\n\r\nhalf"
-        ))
-        .await;
-        wire
-    })
-    .await;
-    client.get(&site.url("/echo")).await.expect(200);
-    for mut wire in wires {
-        assert_eq!(status(&wire.head().await), 400);
-    }
-    let gone = || (files(&proxy) < before + 16).then_some(());
-    eventually("they are gone", Duration::from_secs(20), gone).await;
 }
 
 /// Heads without an end are refused at their limit, and what they took is given back.

@@ -13,5 +13,6 @@ mod informational;
 mod llhttp;
 mod memory;
 mod requests;
+mod stopped;
 mod targets;
 mod unread;
