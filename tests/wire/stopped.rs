@@ -1,16 +1,18 @@
-//! Bodies that stop coming, before their end and without a word.
+//! Bodies and heads that stop coming, before their end and without a word.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::crowds::{files, many, world};
 use crate::support::{
-    client::{Connection, eventually},
+    client::{Connection, Parts, eventually},
+    frames::{CONTINUATION, END_HEADERS, END_STREAM, HEADERS, SETTINGS, block, frame, literal},
     origin::origin,
     wire::{Wire, status},
 };
@@ -70,4 +72,93 @@ async fn bodies_that_stop_are_given_up() {
         let gone = || (files(&proxy) < before + 16).then_some(());
         eventually("they are gone", Duration::from_secs(20), gone).await;
     }
+}
+
+/// Whoever does not finish a head over HTTP/2, or what comes before the first, is let go, also when a byte comes now and
+/// then; whoever waits for an answer is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_stop_over_http2_are_given_up() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let site = origin(&[HOST]).start().await;
+    let proxy = world(&site);
+    let limits = "[limits]\nrequest_head = \"2s\"\nhandshake = \"2s\"\nidle = \"2s\"";
+    let proxy = proxy.config(limits).start().await;
+    let client = proxy.client();
+    let parts = Parts {
+        connect: format!("{HOST}:443"),
+        sni: Some(HOST.to_owned()),
+        tls: true,
+        h2: true,
+    };
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    let begun = [PREFACE, &settings].concat();
+    let head = block("GET", HOST, "/late/8000");
+    let whole = [
+        &begun[..],
+        &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head),
+    ]
+    .concat();
+    let open = [&begun[..], &frame(HEADERS, END_STREAM, 1, &head)].concat();
+    let more = frame(CONTINUATION, 0, 1, &literal("x-a", "a"));
+    let cases = [
+        ("nothing", Vec::new(), Vec::new()),
+        ("half a preface", PREFACE[..10].to_vec(), Vec::new()),
+        ("a preface", PREFACE.to_vec(), Vec::new()),
+        (
+            "half of SETTINGS",
+            begun[..begun.len() - 3].to_vec(),
+            Vec::new(),
+        ),
+        ("no request", begun.clone(), Vec::new()),
+        (
+            "half a frame",
+            whole[..whole.len() - 5].to_vec(),
+            Vec::new(),
+        ),
+        ("a head without its end", open.clone(), Vec::new()),
+        ("a head that grows", open, more),
+    ];
+    let given_up = many(cases.len(), async |n| {
+        let (what, first, each) = &cases[n];
+        let stream = client.stream(&parts).await.expect("a connection");
+        let (mut read, mut write) = tokio::io::split(stream);
+        let begun = Instant::now();
+        let ended = async {
+            let mut rest = Vec::new();
+            // However it ends.
+            let _ = read.read_to_end(&mut rest).await;
+        };
+        let sends = async {
+            let mut piece = first;
+            // When it cannot be sent any more it has ended.
+            while write.write_all(piece).await.is_ok() && write.flush().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                piece = each;
+            }
+            std::future::pending().await
+        };
+        let over = async {
+            tokio::select! { () = ended => {}, () = sends => {} }
+        };
+        let over = tokio::time::timeout(Duration::from_secs(20), over).await;
+        let took = begun.elapsed();
+        let fine = over.is_ok() && took > Duration::from_millis(1_500);
+        (!fine).then(|| format!("{what}: {over:?} after {took:?}"))
+    });
+    let waits = async {
+        let mut connection = client
+            .clone()
+            .h2()
+            .open(&site.url("/").parse().unwrap())
+            .await
+            .unwrap();
+        connection
+            .get(&site.url("/late/8000"))
+            .await
+            .unwrap()
+            .expect(200);
+    };
+    let (wrong, ()) = tokio::join!(given_up, waits);
+    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
