@@ -24,11 +24,11 @@ use crate::support::{
 
 use super::upgrade;
 
-const BOUND: &str = "app.example.test";
+pub const BOUND: &str = "app.example.test";
 const OTHER: &str = "other.example.test";
-const PLAIN: &str = "plain.example.test";
+pub const PLAIN: &str = "plain.example.test";
 /// The name of an upstream proxy that speaks TLS.
-const WAY: &str = "way.example.test";
+pub const WAY: &str = "way.example.test";
 
 /// The upstream proxy: it asks for a password, and alone knows where the sites are.
 fn beyond(sites: &[&Origin]) -> Builder {
@@ -66,7 +66,7 @@ impl Upstream {
     }
 }
 
-fn inner(token: &str) -> Builder {
+pub fn inner(token: &str) -> Builder {
     let plain = format!("{{ scheme = \"http\", host = \"{PLAIN}\" }}");
     proxy()
         .bearer("app", BOUND, token)
@@ -74,7 +74,7 @@ fn inner(token: &str) -> Builder {
 }
 
 /// Its way out is what this line says.
-async fn by(builder: Builder, way: &str) -> Proxy {
+pub async fn by(builder: Builder, way: &str) -> Proxy {
     let mut proxy = builder.prepare();
     proxy.edit(|text| text.replace("upstream_proxy = \"none\"", way));
     proxy.start().await;

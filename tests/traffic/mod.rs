@@ -12,6 +12,7 @@ mod goodbye;
 mod heads;
 mod inject;
 mod names;
+mod nowhere;
 mod pressure;
 mod restarts;
 mod socks;
