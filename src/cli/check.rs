@@ -10,7 +10,7 @@ use std::{fmt, io};
 use http::Method;
 use serde::Serialize;
 
-use crate::config::{self, Config, Diagnostic, Diagnostics, Place, Programs, Variables};
+use crate::config::{self, Config, Diagnostic, Diagnostics, Place, Programs, Told, Variables};
 
 pub use self::lookup::{Answer, Decision, look_up};
 
@@ -123,8 +123,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for diagnostic in self.errors.iter().chain(&self.warnings) {
-            writeln!(f, "{diagnostic}\n")?;
+        for list in [&self.errors, &self.warnings] {
+            if !list.is_empty() {
+                writeln!(f, "{}\n", Told(list))?;
+            }
         }
         if !self.valid {
             let what = count(self.errors.len(), "fault");

@@ -7,7 +7,7 @@ use super::{
     log::{self, Format},
     output::{self, Paint},
 };
-use crate::config::{self, Config, Loaded, Place, Variables};
+use crate::config::{self, Config, Loaded, Place, Told, Variables};
 
 /// What every command starts from.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ impl Context {
     pub(super) fn load(&self) -> Result<Found, Error> {
         let place = self.place()?;
         let loaded = config::load(&place, &self.variables)?;
-        for warning in &loaded.warnings {
-            output::note(warning);
+        if !loaded.warnings.is_empty() {
+            output::note(Told(&loaded.warnings));
         }
         Ok(Found { place, loaded })
     }

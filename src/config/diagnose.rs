@@ -50,6 +50,10 @@ struct Excerpt {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
+/// A list as a person reads it: of what is alike the first ones, and how many more there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'d>(pub &'d [Diagnostic]);
+
 /// The files that were read, and what was found wrong in them so far.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
@@ -153,6 +157,20 @@ impl Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Told(&self.0).fmt(f)
+    }
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
+    }
+}
+
+// === impl Told ===
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut alike = HashMap::<_, (usize, usize)>::new();
         let kinds: Vec<_> = self.0.iter().map(Diagnostic::kind).collect();
         for kind in &kinds {
@@ -173,12 +191,6 @@ impl fmt::Display for Diagnostics {
             }
         }
         Ok(())
-    }
-}
-
-impl From<Diagnostic> for Diagnostics {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self(vec![diagnostic])
     }
 }
 

@@ -35,7 +35,7 @@ use std::{
 
 use self::{diagnose::Faults, find::Trust, read::At};
 pub use self::{
-    diagnose::{Diagnostic, Diagnostics},
+    diagnose::{Diagnostic, Diagnostics, Told},
     example::EXAMPLE,
     find::{Found, Place, find},
     resolve::Programs,

@@ -192,3 +192,20 @@ fn a_scheme_that_is_not_supported_is_one_fault() {
     config.toml: 1 fault; nothing was started
     "#);
 }
+
+/// JSON, for programs, has all of them.
+#[test]
+fn what_many_sessions_share_is_said_a_few_times() {
+    let text: String = (0..100)
+        .map(|n| format!("[session.s{n}]\nbind = [{{ host = \"b{n}.example\" }}]\nbindd = 1\n"))
+        .collect();
+    let (ended, told) = check(&text, None, false);
+    assert_eq!(ended, Ended::Wrong);
+    assert_eq!(told.matches(".bindd: unknown key").count(), 5, "{told}");
+    assert!(told.contains("and 95 more like this"), "{told}");
+    let end = "config.toml: 200 faults; nothing was started\n";
+    assert!(told.ends_with(end), "{told}");
+    let (_, json) = check(&text, None, true);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["errors"].as_array().unwrap().len(), 200);
+}
