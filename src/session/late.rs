@@ -84,7 +84,7 @@ impl Session {
                 let may = timeout_at(until, self.may_take_late(&mut lease));
                 select! {
                     biased;
-                    answer = calls.any(until), if calls.are_open() => {
+                    answer = calls.any(until), if !calls.are_over() => {
                         if let Some(renewed) = answer {
                             self.came_late(&attempt, renewed);
                         }
