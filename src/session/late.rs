@@ -27,7 +27,7 @@ const LATE: Duration = Duration::from_secs(120);
 /// How often it is asked again whether the store can be read, or written.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Stands for the number of a call where none is made.
+/// Stands for the number of a call where none is made: the first is 1.
 const NO_CALL: u64 = 0;
 
 /// A good answer that came late.
@@ -126,22 +126,17 @@ impl Session {
         })
     }
 
-    /// Tells the same of what came late and is not held yet.
-    fn may_come_better(&self) -> bool {
-        let inner = self.inner();
-        let of = inner.late.as_ref().map(|late| &late.renewed.of);
-        of.is_some_and(|of| self.awaited.has_later_than(of.number, of.spent.as_deref()))
-    }
-
-    /// Waits until what came late may be taken, or nobody needs it any more: with the lease, or without it if nobody has
-    /// it for a later call, and none may still be answered.
+    /// Waits until what came late may be taken, or nobody needs it any more: with the lease, or without it where that is
+    /// better.
     async fn may_take_late(&self, lease: &mut Option<Lease>) {
         let mut right = pin!(self.leased().fuse());
         while self.has_late() {
             let known = self.take_up(true).await.is_ok();
             // What could not be stored would need the lease.
-            let needs_none = || !self.may_come_better() && self.is_latest();
-            if known && (lease.is_some() || needs_none() && self.store.writable().await.is_ok()) {
+            if known
+                && (lease.is_some()
+                    || self.goes_without_lease() && self.store.writable().await.is_ok())
+            {
                 return;
             }
             if lease.is_some() {
@@ -152,18 +147,27 @@ impl Session {
         }
     }
 
-    /// Tells whether nothing newer than what came late is under way: no later call is noted with the token that is
-    /// held, or it is an answer to one of those, and their grace is over. Else whoever made the later one may be about to
-    /// hear its answer, or to ask for it once more.
-    fn is_latest(&self) -> bool {
+    /// Tells whether what came late is stored at once, whoever has the lease: nothing newer is under way. That is: no later
+    /// call is noted with the token that is held, or it is an answer to one of those, their grace is over, and none of this
+    /// process may still be answered. Else whoever made the later one may be about to hear its answer, or to ask for it once
+    /// more. But what an earlier call brought, and another process is about to send for the first time, is replaced: the
+    /// server no longer takes it.
+    fn goes_without_lease(&self) -> bool {
         let inner = self.inner();
-        let held = &inner.held;
-        let in_doubt = doubt(&held.notes, held.token.as_deref()).is_some();
-        inner.late.as_ref().is_some_and(|late| {
-            let is_last = held.notes.calls == late.renewed.of.number;
-            let of_the_same = late.renewed.of.spent == held.token;
-            !in_doubt || is_last || of_the_same && self.is_in_grace(held) == Some(false)
-        })
+        let (held, Some(late)) = (&inner.held, &inner.late) else {
+            return false;
+        };
+        let (of, token) = (&late.renewed.of, held.token.as_deref());
+        let in_doubt = doubt(&held.notes, token).is_some();
+        if !in_doubt || held.notes.calls == of.number {
+            return !self.awaited.has_later_than(of.number, of.spent.as_deref());
+        }
+        if of.spent == held.token {
+            self.is_in_grace(held) == Some(false) && !self.awaited.has_later_than(of.number, token)
+        } else {
+            let is_ours = self.awaited.has_later_than(NO_CALL, token);
+            held.is_first_sent_by(held.notes.calls) && !is_ours
+        }
     }
 
     /// Lets go of the lease when it is noted that the token is in doubt: whoever has it next does not send the token a

@@ -136,31 +136,34 @@ async fn what_an_earlier_call_brought_is_not_spent_at_once() {
     assert!(!bench.authority.is_revoked());
 }
 
-/// Two clients were given up and both answers come, the earlier first and after the grace: the right to refresh is taken
-/// before that one is stored, so that no other process sends what it brought (life 934456).
+/// Two clients were given up and both answers come, the earlier one first and after the grace. The right to refresh is taken
+/// before that is stored, so that no other process sends it while the other answer may come (life 934456). When that
+/// comes all the same, it is stored at once: who is about to send the first sends it instead (life 590629).
 #[tokio::test(start_paused = true)]
-async fn the_right_is_taken_for_the_first_of_two_late_answers() {
+async fn what_an_earlier_call_brought_is_sent_by_no_other_process() {
     let secs = Duration::from_secs;
-    let mut authority = Authority::new();
-    authority.grace = secs(30);
-    let bench = Bench::of(authority);
-    let mut recipe = recipe(true);
-    recipe.refresh.kind = RefreshKind::None;
-    recipe.refresh.grace = Some(secs(30));
-    let (_sessions, session) = bench.open(recipe.clone()).await;
-    relayed(&session, "rt-0").await;
-    let (_others, other) = bench.peer().open(recipe).await;
-    let began = Instant::now();
-    is_not_answered(&bench, &session, &[33]).await;
-    sleep_until(began + secs(20)).await;
-    is_not_answered(&bench, &session, &[15]).await;
-    sleep_until(began + secs(34)).await;
-    assert_eq!(stored_token(&bench, &session).await, "rt-2");
-    bench.authority.then(Fault::SlowConnect(secs(4)));
-    relayed(&other, &standin(&other)).await;
-    sleep(secs(60)).await;
-    assert!(!bench.authority.is_revoked());
-    assert_eq!(other.status().state, "fresh");
+    for (second, sends_at) in [(15, 34), (70, 85)] {
+        let mut authority = Authority::new();
+        authority.grace = secs(30);
+        let bench = Bench::of(authority);
+        let mut recipe = recipe(true);
+        recipe.refresh.kind = RefreshKind::None;
+        recipe.refresh.grace = Some(secs(30));
+        let (_sessions, session) = bench.open(recipe.clone()).await;
+        relayed(&session, "rt-0").await;
+        let (_others, other) = bench.peer().open(recipe).await;
+        let began = Instant::now();
+        is_not_answered(&bench, &session, &[33]).await;
+        sleep_until(began + secs(20)).await;
+        is_not_answered(&bench, &session, &[second]).await;
+        sleep_until(began + secs(sends_at)).await;
+        assert_eq!(stored_token(&bench, &session).await, "rt-2");
+        bench.authority.then(Fault::SlowConnect(secs(8)));
+        relayed(&other, &standin(&other)).await;
+        sleep(secs(60)).await;
+        assert!(!bench.authority.is_revoked(), "{second}");
+        assert_eq!(other.status().state, "fresh");
+    }
 }
 
 /// The answer to a later call comes while what an earlier one brought is about to be sent for the first time: it is not,
