@@ -100,6 +100,7 @@ pub(super) fn system_roots(ca: &Path) -> Vec<CertificateDer<'static>> {
         inherited: Inherited::default(),
         extra: &[],
         own: &own,
+        whole: true,
     };
     Roots::load(&params)
         .map(|roots| roots.certificates)

@@ -80,6 +80,7 @@ pub fn upstream(
         inherited: Inherited::from_env(),
         extra: &config.extra_roots,
         own,
+        whole: false,
     };
     let roots = Roots::load(&params).map_err(Error::Roots)?;
     for warning in &roots.warnings {

@@ -39,6 +39,8 @@ pub struct Params<'a> {
     pub extra: &'a [PathBuf],
     /// Our own CA (and the one it replaced): never a root.
     pub own: &'a [CertificateDer<'static>],
+    /// Whether the certificates are kept whole, too.
+    pub whole: bool,
 }
 
 /// The places named by this process's environment in place of the system's.
@@ -48,10 +50,11 @@ pub struct Inherited {
     pub folders: Vec<PathBuf>,
 }
 
-/// The roots, as rustls wants them and as they stood in their files.
-#[derive(Clone)]
+/// The roots, as rustls wants them and, if that was asked for, as they stood in their files.
+#[derive(Clone, Debug)]
 pub struct Roots {
     pub store: RootCertStore,
+    /// With [`Params::whole`].
     pub certificates: Vec<CertificateDer<'static>>,
     pub warnings: Vec<Warning>,
 }
@@ -132,98 +135,146 @@ fn join(folders: &[PathBuf]) -> String {
 impl Roots {
     /// Loads the roots. Files are read; nothing is taken from the environment but through `params`.
     pub fn load(params: &Params<'_>) -> Result<Self, Error> {
-        let Params {
-            inherited,
-            extra,
-            own,
-        } = params;
-        let own = Own::new(own);
+        let own = Own::new(params.own);
         let mut warnings = Vec::new();
-        let mut found = base(inherited, &own, &mut warnings)?;
-        for path in *extra {
+        let mut found = base(params, &own, &mut warnings)?;
+        for path in params.extra {
             for (line, certificate) in read_extra(path)? {
                 if own.holds(&certificate) {
                     warnings.push(Warning::ExtraOwn(path.clone(), line));
                 } else {
-                    found.push(certificate);
+                    found.add(certificate);
                 }
             }
         }
-        let mut store = RootCertStore::empty();
-        let mut seen = Seen::default();
-        // A store of the system may hold certificates too odd to be roots; those of `extra_roots` were tried.
-        found.retain(|one| seen.is_new(one) && store.add(CertificateDer::from(&**one)).is_ok());
         Ok(Self {
-            store,
-            certificates: found,
+            store: found.store,
+            certificates: found.certificates,
             warnings,
         })
     }
 }
 
-impl fmt::Debug for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Roots")
-            .field("certificates", &self.certificates.len())
-            .field("warnings", &self.warnings)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Returns what the environment names, or else the system's roots, or else those built in; ours left out.
-fn base(
-    inherited: &Inherited,
-    own: &Own,
+fn base<'a>(
+    params: &Params<'_>,
+    own: &'a Own,
     warnings: &mut Vec<Warning>,
-) -> Result<Vec<CertificateDer<'static>>, Error> {
+) -> Result<Found<'a>, Error> {
+    let inherited = &params.inherited;
+    let none = || Found::new(own, params.whole);
     if !inherited.is_empty() {
-        let (found, unread) = read(inherited.file.as_deref(), &inherited.folders);
-        if found.iter().any(|certificate| own.holds(certificate)) {
+        let mut found = none();
+        let unread = found.read(inherited.file.as_deref(), &inherited.folders);
+        if found.ours {
             warnings.push(Warning::InheritedOwn(inherited.clone()));
-        } else if found.is_empty() {
+        } else if found.store.is_empty() {
             return Err(Error::Inherited(inherited.clone()));
         } else {
             warnings.extend(unread.into_iter().map(Warning::Unread));
             return Ok(found);
         }
     }
-    let mut found = system();
-    found.retain(|certificate| !own.holds(certificate));
-    if found.is_empty() {
+    let mut found = none();
+    found.system();
+    if found.store.is_empty() {
         warnings.push(Warning::BuiltIn);
-        found = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
+        for one in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+            found.add(one.clone());
+        }
     }
     Ok(found)
 }
 
-/// Reads the certificates of a file and of the files in folders, each once, and says what cannot be read. One by one:
-/// the system's folder holds each of them three times, and what is freed again stays in memory for long.
-fn read(file: Option<&Path>, folders: &[PathBuf]) -> (Vec<CertificateDer<'static>>, Vec<String>) {
-    let (mut found, mut unread) = (Vec::new(), Vec::new());
-    let mut seen = Seen::default();
-    let mut files: Vec<_> = file.map(Path::to_owned).into_iter().collect();
-    for folder in folders {
-        match list(folder) {
-            Ok(more) => files.extend(more),
-            Err(error) => unread.push(format!("{}: {error}", folder.display())),
+/// Roots while they are read. Each certificate is put away before the next one is read: what is freed again stays in
+/// memory for long, and there are hundreds.
+struct Found<'a> {
+    own: &'a Own,
+    /// Digests of what there was, since the system's folder holds each certificate three times.
+    seen: HashSet<[u8; 32]>,
+    store: RootCertStore,
+    /// Whether one of ours was among them, and left out.
+    ours: bool,
+    whole: bool,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+// === impl Found ===
+
+impl<'a> Found<'a> {
+    fn new(own: &'a Own, whole: bool) -> Self {
+        Self {
+            own,
+            seen: HashSet::new(),
+            store: RootCertStore::empty(),
+            ours: false,
+            whole,
+            certificates: Vec::new(),
         }
     }
-    for path in files {
-        let mut fail = |error: pem::Error| unread.push(format!("{}: {error}", path.display()));
-        match CertificateDer::pem_file_iter(&path) {
-            Ok(certificates) => {
-                for certificate in certificates {
-                    match certificate {
-                        Ok(certificate) if seen.is_new(&certificate) => found.push(certificate),
-                        Ok(_) => {}
-                        Err(error) => fail(error),
+
+    /// Adds a certificate, if it is new and not ours. A store of the system may hold some that are too odd to be roots.
+    fn add(&mut self, certificate: CertificateDer<'static>) {
+        let mut short = [0; 32];
+        short.copy_from_slice(digest(&SHA256, &certificate).as_ref());
+        if !self.seen.insert(short) {
+            return;
+        }
+        if self.own.holds(&certificate) {
+            self.ours = true;
+            return;
+        }
+        let added = self.store.add(CertificateDer::from(&*certificate));
+        if self.whole && added.is_ok() {
+            self.certificates.push(certificate);
+        }
+    }
+
+    /// Adds the certificates of a file and of the files in folders; returns what cannot be read.
+    fn read(&mut self, file: Option<&Path>, folders: &[PathBuf]) -> Vec<String> {
+        let mut unread = Vec::new();
+        let mut files: Vec<_> = file.map(Path::to_owned).into_iter().collect();
+        for folder in folders {
+            match list(folder) {
+                Ok(more) => files.extend(more),
+                Err(error) => unread.push(format!("{}: {error}", folder.display())),
+            }
+        }
+        for path in files {
+            let mut fail = |error: pem::Error| unread.push(format!("{}: {error}", path.display()));
+            match CertificateDer::pem_file_iter(&path) {
+                Ok(certificates) => {
+                    for certificate in certificates {
+                        match certificate {
+                            Ok(certificate) => self.add(certificate),
+                            Err(error) => fail(error),
+                        }
                     }
                 }
+                Err(error) => fail(error),
             }
-            Err(error) => fail(error),
+        }
+        unread
+    }
+
+    #[cfg(not(any(target_os = "macos", windows)))]
+    fn system(&mut self) {
+        let bundle = BUNDLES.iter().map(Path::new).find(|path| path.exists());
+        self.read(bundle, &[]);
+        if self.store.is_empty() {
+            let folders = FOLDERS.iter().map(PathBuf::from);
+            let there: Vec<_> = folders.filter(|path| path.exists()).collect();
+            self.read(None, &there);
         }
     }
-    (found, unread)
+
+    /// On these systems the store is no file, and the library's way to it goes by the environment first.
+    #[cfg(any(target_os = "macos", windows))]
+    fn system(&mut self) {
+        for one in rustls_native_certs::load_native_certs().certs {
+            self.add(one);
+        }
+    }
 }
 
 /// Returns the files of a folder and those that links in it lead to, by name.
@@ -233,26 +284,6 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files.retain(|path| path.is_file());
     files.sort_unstable();
     Ok(files)
-}
-
-#[cfg(not(any(target_os = "macos", windows)))]
-fn system() -> Vec<CertificateDer<'static>> {
-    let bundle = BUNDLES.iter().map(Path::new).find(|path| path.exists());
-    let (found, _) = read(bundle, &[]);
-    if !found.is_empty() {
-        return found;
-    }
-    let folders = FOLDERS
-        .iter()
-        .map(PathBuf::from)
-        .filter(|path| path.exists());
-    read(None, &folders.collect::<Vec<_>>()).0
-}
-
-/// On these systems the store is no file, and the library's way to it goes by the environment first.
-#[cfg(any(target_os = "macos", windows))]
-fn system() -> Vec<CertificateDer<'static>> {
-    rustls_native_certs::load_native_certs().certs
 }
 
 /// Reads the certificates of a file with the lines on which they begin; each must be fit to be a root.
@@ -292,20 +323,6 @@ fn read_extra(path: &Path) -> Result<Vec<(usize, CertificateDer<'static>)>, Erro
         Some((start, _)) => Err(fail(start, "the certificate has no end line")),
         None if found.is_empty() => Err(Error::Empty(path.to_owned())),
         None => Ok(found),
-    }
-}
-
-/// Tells certificates that were there before, by their digests.
-#[derive(Default)]
-struct Seen(HashSet<[u8; 32]>);
-
-// === impl Seen ===
-
-impl Seen {
-    fn is_new(&mut self, certificate: &CertificateDer<'_>) -> bool {
-        let mut short = [0; 32];
-        short.copy_from_slice(digest(&SHA256, certificate).as_ref());
-        self.0.insert(short)
     }
 }
 

@@ -42,6 +42,7 @@ fn extra_roots_are_added_to_the_systems() {
     let without = Roots::load(&Params::default()).unwrap();
     let with = Roots::load(&Params {
         extra: &extra,
+        whole: true,
         ..Params::default()
     })
     .unwrap();
@@ -49,6 +50,7 @@ fn extra_roots_are_added_to_the_systems() {
     assert_eq!(with.store.len(), without.store.len() + 2);
     assert_eq!(with.store.len(), with.certificates.len());
     assert!(with.certificates.contains(&a.der) && with.certificates.contains(&b.der));
+    assert!(without.certificates.is_empty());
 }
 
 #[test]
@@ -65,6 +67,7 @@ fn what_the_environment_names_replaces_the_systems() {
     fs::write(roots.join("c.pem"), &b.pem).unwrap();
     let loaded = Roots::load(&Params {
         inherited,
+        whole: true,
         ..Params::default()
     })
     .unwrap();
@@ -94,6 +97,7 @@ fn our_own_ca_is_no_root_wherever_it_stands() {
             inherited: inherited.clone(),
             extra: &extra,
             own: std::slice::from_ref(&own.der),
+            whole: true,
         })
         .unwrap();
         assert!(loaded.store.len() > 50, "the system's roots");
