@@ -9,7 +9,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -23,6 +23,12 @@ const MOST: usize = 1 << 20;
 /// How much a pipe holds, if the system grants it.
 const PIPE: usize = 256 * 1024;
 
+/// How much one holds through which much goes at once: who moves four times as much wakes up less often.
+const LARGE: usize = 1 << 20;
+
+/// The most of these there are: a user's pipes hold 64 MiB together (`pipe-user-pages-soft`).
+const MOST_LARGE: usize = 16;
+
 /// Pipes that are kept for the next one.
 const KEPT: usize = 32;
 
@@ -33,7 +39,13 @@ const BUFFER: usize = 16 * 1024;
 struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
+    large: Option<Turn>,
 }
+
+/// The right to a large pipe.
+struct Turn;
+
+static TURNS: AtomicUsize = AtomicUsize::new(MOST_LARGE);
 
 static PIPES: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
 
@@ -41,10 +53,11 @@ static PIPES: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
 pub async fn forward(from: &TcpStream, to: &TcpStream, moved: &AtomicBool) -> io::Result<u64> {
     let mut total = 0;
     let mut pipe: Option<Pipe> = None;
+    let mut much = false;
     loop {
         if pipe.is_none() {
             from.readable().await?;
-            pipe = Pipe::take();
+            pipe = Pipe::take(much);
         }
         consume_budget().await;
         let got = match &pipe {
@@ -66,6 +79,12 @@ pub async fn forward(from: &TcpStream, to: &TcpStream, moved: &AtomicBool) -> io
             Ok(got) => {
                 moved.store(true, Ordering::Relaxed);
                 total += got as u64;
+                // A piece that does not begin with a page takes a page more, so that full is less than all.
+                much = got >= PIPE / 2;
+                if much && let Some(small) = pipe.take_if(|pipe| pipe.large.is_none()) {
+                    small.keep();
+                    pipe = Pipe::take(much);
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 if let Some(pipe) = pipe.take() {
@@ -118,15 +137,36 @@ pub async fn send(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 // === impl Pipe ===
 
 impl Pipe {
-    /// Returns a pipe; `None`: the process has too many open files.
-    fn take() -> Option<Self> {
-        let kept = PIPES.lock().expect("no panic while pipes are held").pop();
-        kept.or_else(|| {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-            // A smaller one works too.
-            let _ = fcntl_setpipe_size(&write, PIPE);
-            Some(Self { read, write })
+    /// Returns a pipe, a large one for `much` if there is one; `None`: the process has too many open files.
+    fn take(much: bool) -> Option<Self> {
+        let large = much.then(|| Self::kept(true).or_else(Self::new_large));
+        large
+            .flatten()
+            .or_else(|| Self::kept(false))
+            .or_else(|| Self::new(PIPE).map(|(pipe, _)| pipe))
+    }
+
+    fn kept(large: bool) -> Option<Self> {
+        let mut pipes = PIPES.lock().expect("no panic while pipes are held");
+        let place = pipes.iter().rposition(|pipe| pipe.large.is_some() == large);
+        place.map(|place| pipes.swap_remove(place))
+    }
+
+    fn new_large() -> Option<Self> {
+        let turn = Turn::take()?;
+        let (pipe, size) = Self::new(LARGE)?;
+        (size >= LARGE).then_some(Self {
+            large: Some(turn),
+            ..pipe
         })
+    }
+
+    /// Returns a pipe and how much it holds: a smaller one works too.
+    fn new(size: usize) -> Option<(Self, usize)> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        let granted = fcntl_setpipe_size(&write, size).unwrap_or(0);
+        let large = None;
+        Some((Self { read, write, large }, granted))
     }
 
     /// Keeps a pipe with nothing in it.
@@ -135,6 +175,23 @@ impl Pipe {
         if pipes.len() < KEPT {
             pipes.push(self);
         }
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    fn take() -> Option<Self> {
+        let taken = TURNS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        taken.ok().map(|_| Self)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TURNS.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -190,6 +247,20 @@ mod tests {
         let mut got = [0; 4];
         d.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"some");
+    }
+
+    #[test]
+    fn large_pipes_are_few_and_come_back() {
+        let taken: Vec<_> = (0..MOST_LARGE * 2)
+            .map(|_| Pipe::take(true).unwrap())
+            .collect();
+        let large = taken.iter().filter(|pipe| pipe.large.is_some()).count();
+        assert!((1..=MOST_LARGE).contains(&large), "{large}");
+        drop(taken);
+        let again = Pipe::take(true).unwrap();
+        assert!(again.large.is_some());
+        again.keep();
+        assert!(Pipe::take(false).unwrap().large.is_none());
     }
 
     #[tokio::test]
