@@ -35,7 +35,6 @@ nm --print-size --radix=d "$program" | awk '$3 ~ /[tTwW]/ { print $1, $2, $4 }' 
 awk '
     function short(name) {
         sub(/\.llvm\.[0-9]*$/, "", name)
-        sub(/17h[0-9a-f]+E$/, "17h*", name)
         gsub(/Cs[0-9A-Za-z]*_/, "Cs*_", name)
         sub(/aws_lc_[0-9_]*_/, "aws_lc_*_", name)
         return name
