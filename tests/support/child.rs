@@ -147,7 +147,7 @@ pub fn raise_files(count: usize) {
     }
 }
 
-/// The most memory that a process has had.
+/// The most memory that a process has had; the kernel adds it up now and then, so that it may seem to shrink a little.
 pub fn peak_kib(pid: u32) -> usize {
     memory_kib(pid, "VmHWM:")
 }
