@@ -71,7 +71,7 @@ async fn tunnels_are_drained_within_the_limit() {
     .await;
     let mut proxy = proxy()
         .resolve("raw.example.test:7777", address)
-        .config("[limits]\ndrain = \"5s\"")
+        .config("[limits]\ndrain = \"10s\"")
         .start()
         .await;
     let probe = |path: &str| {
@@ -102,7 +102,7 @@ async fn tunnels_are_drained_within_the_limit() {
     admin.send(still_alive).await.expect(200);
     proxy.wait(SOON).await;
     assert!(
-        begun.elapsed() >= Duration::from_secs(5),
+        begun.elapsed() >= Duration::from_secs(10),
         "the tunnel was given its time"
     );
 }
