@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
+use h2::Reason;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::{
     Error,
     client::{Heard, Upload},
+    inbox::Incoming,
     server::Informing,
     tunnel::Tunnel,
 };
@@ -23,7 +24,7 @@ use super::{
 /// The body of a request or of an answer.
 pub struct Body {
     /// `None`: there is nothing to read.
-    stream: Option<RecvStream>,
+    incoming: Option<Incoming>,
     /// Bytes still to come, where that is known.
     remaining: Option<u64>,
     /// Whether trailers come next, if anything.
@@ -51,13 +52,14 @@ struct Answers {
 
 impl Body {
     /// The body behind a head with these fields.
-    pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+    pub(super) fn new(incoming: Option<Incoming>, headers: &HeaderMap) -> Self {
+        let incoming = incoming.filter(|incoming| !incoming.is_end_stream());
         let remaining = match declared(headers) {
-            None if stream.is_end_stream() => Some(0),
+            None if incoming.is_none() => Some(0),
             declared => declared,
         };
         Self {
-            stream: Some(stream),
+            incoming,
             remaining,
             read: false,
             asked: None,
@@ -67,7 +69,7 @@ impl Body {
 
     pub(super) fn empty() -> Self {
         Self {
-            stream: None,
+            incoming: None,
             remaining: Some(0),
             read: true,
             asked: None,
@@ -134,17 +136,15 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        let Some(stream) = &mut this.stream else {
+        let Some(incoming) = &this.incoming else {
             return Poll::Ready(None);
         };
         if !this.read {
-            match ready!(stream.poll_data(cx)) {
+            match ready!(incoming.poll_data(cx)) {
                 Some(Ok(data)) => {
                     if let Some(answers) = &this.answers {
                         answers.heard.note();
                     }
-                    // Whoever reads slowly does not ask for more. A stream that has failed says so next.
-                    drop(stream.flow_control().release_capacity(data.len()));
                     if let Some(remaining) = &mut this.remaining {
                         *remaining = remaining.saturating_sub(data.len() as u64);
                     }
@@ -154,14 +154,14 @@ impl http_body::Body for Body {
                 None => this.read = true,
             }
         }
-        match ready!(stream.poll_trailers(cx)) {
+        match ready!(incoming.poll_trailers(cx)) {
             Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
             Err(error) => this.ended(error),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use h2::{
     Ping, PingPong,
-    client::{self, ResponseFuture, SendRequest},
+    client::{self, SendRequest},
 };
 use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use tokio::{
@@ -25,7 +25,12 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{BoxError, Error, Streams, body::Body, pipe::Pipe};
+use super::{
+    BoxError, Error, Streams,
+    body::Body,
+    inbox::{Head, Incoming},
+    pipe::Pipe,
+};
 
 /// What an upstream is told in the beginning.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +53,8 @@ pub struct Sender {
 
 /// An answer that is waited for. If it is dropped, the request is taken back.
 pub struct Answer {
-    response: ResponseFuture,
+    /// `None`: it has come.
+    incoming: Option<Incoming>,
     heard: Arc<Heard>,
     upload: Option<Upload>,
 }
@@ -105,6 +111,8 @@ where
     let (requests, mut connection) = client::Builder::new()
         .initial_window_size(stream_window)
         .initial_connection_window_size(window)
+        // What is not read is in the inbox, and bounded there.
+        .data_frame_budget(usize::MAX)
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_push(false)
@@ -168,7 +176,7 @@ impl Sender {
         }
         let (response, stream) = self.requests.send_request(request, ends)?;
         let mut answer = Answer {
-            response,
+            incoming: Some(self.streams.inbox().answer(response)),
             heard: self.heard.clone(),
             upload: None,
         };
@@ -202,22 +210,22 @@ impl Answer {
         cx: &mut Context<'_>,
         heard: &mut dyn FnMut(StatusCode, &HeaderMap) -> bool,
     ) -> Poll<Option<Result<Response<Body>, Error>>> {
-        while let Poll::Ready(Some(head)) = self.response.poll_informational(cx) {
-            let Ok(head) = head else { break };
+        let incoming = self.incoming.as_ref().expect("its last head is to come");
+        let head = loop {
+            let head = match ready!(incoming.poll_head(cx)) {
+                Ok(head) => head,
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            };
             self.heard.note();
-            if !heard(head.status(), head.headers()) {
-                return Poll::Ready(None);
+            match head {
+                Head::Interim(head) if heard(head.status(), head.headers()) => {}
+                Head::Interim(_) => return Poll::Ready(None),
+                Head::Final(head) => break head,
             }
-        }
-        let answered = ready!(Pin::new(&mut self.response).poll(cx));
-        let answered = answered.map(|response| {
-            let (head, stream) = response.into_parts();
-            self.heard.note();
-            let body = Body::new(stream, &head.headers);
-            let body = body.answers(self.heard.clone(), self.upload.take());
-            Response::from_parts(head, body)
-        });
-        Poll::Ready(Some(answered.map_err(Error::from)))
+        };
+        let body = Body::new(self.incoming.take(), &head.headers);
+        let body = body.answers(self.heard.clone(), self.upload.take());
+        Poll::Ready(Some(Ok(Response::from_parts(head, body))))
     }
 }
 

@@ -5,11 +5,13 @@
 //! - [`server`]: requests of a client, their informational answers, and streams that change over (RFC 8441)
 //! - [`client`]: requests to an upstream
 //! - `streams`, `hush`: connection and streams take turns in one task
+//! - [`inbox`]: what has come and is not read yet
 
 mod body;
 pub mod client;
 mod error;
 mod hush;
+pub mod inbox;
 mod pipe;
 pub mod server;
 mod streams;

@@ -20,7 +20,13 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{BoxError, Error, body::Body, pipe::Pipe, tunnel::Tunnel};
+use super::{
+    BoxError, Error,
+    body::Body,
+    inbox::{Inbox, Incoming},
+    pipe::Pipe,
+    tunnel::Tunnel,
+};
 
 /// What a client is told in the beginning.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,7 @@ pub struct Config {
 /// A client's connection; each request goes to `serve`.
 pub struct Connection<S, F> {
     state: State<S>,
+    inbox: Inbox,
     serve: F,
     /// Whether no more streams are to be taken.
     closing: bool,
@@ -56,7 +63,7 @@ pub struct Reply {
     informing: Arc<Informing>,
     /// What was asked: an answer to HEAD has no body.
     method: Method,
-    tunnel: Option<(RecvStream, oneshot::Sender<Tunnel>)>,
+    tunnel: Option<(Incoming, oneshot::Sender<Tunnel>)>,
 }
 
 /// Informational answers on their way to a client, before the answer to one request.
@@ -70,7 +77,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     F: FnMut(Request<Body>, Reply) + Unpin,
 {
-    pub fn new(io: S, config: Config, serve: F) -> Self {
+    /// `inbox` is that of the streams which `serve` begins; whoever reads `io` notes small frames there.
+    pub fn new(io: S, config: Config, inbox: Inbox, serve: F) -> Self {
         let Config {
             streams,
             stream_window,
@@ -82,12 +90,15 @@ where
             .max_concurrent_streams(streams)
             .initial_window_size(stream_window)
             .initial_connection_window_size(window)
+            // What is not read is in the inbox, and bounded there.
+            .data_frame_budget(usize::MAX)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .max_send_buffer_size(send_buffer)
             .enable_connect_protocol()
             .handshake(io);
         Self {
             state: State::Greeting(handshake),
+            inbox,
             serve,
             closing: false,
         }
@@ -126,7 +137,7 @@ where
                         return Poll::Ready(Ok(()));
                     };
                     let (request, respond) = accepted?;
-                    let (request, reply) = Reply::to(request, respond);
+                    let (request, reply) = Reply::to(request, respond, &this.inbox);
                     (this.serve)(request, reply);
                 }
             }
@@ -138,14 +149,20 @@ where
 
 impl Reply {
     /// Takes a request apart from where its answer goes.
-    fn to(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> (Request<Body>, Self) {
+    fn to(
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        inbox: &Inbox,
+    ) -> (Request<Body>, Self) {
         let informing = Arc::<Informing>::default();
         let (head, stream) = request.into_parts();
         let (body, tunnel, upgraded) = if head.method == Method::CONNECT {
             let (sender, receiver) = oneshot::channel();
-            (Body::empty(), Some((stream, sender)), Some(receiver))
+            let incoming = inbox.body(stream);
+            (Body::empty(), Some((incoming, sender)), Some(receiver))
         } else {
-            (Body::new(stream, &head.headers), None, None)
+            let incoming = (!stream.is_end_stream()).then(|| inbox.body(stream));
+            (Body::new(incoming, &head.headers), None, None)
         };
         let body = body.asked(informing.clone(), upgraded);
         let reply = Self {
@@ -205,7 +222,7 @@ fn respond_with<B>(
     respond: &mut SendResponse<Bytes>,
     method: &Method,
     response: Response<B>,
-    tunnel: Option<(RecvStream, oneshot::Sender<Tunnel>)>,
+    tunnel: Option<(Incoming, oneshot::Sender<Tunnel>)>,
 ) -> Result<Option<Pipe<B>>, Error>
 where
     B: http_body::Body<Data = Bytes> + Unpin,

@@ -14,7 +14,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered, task::AtomicWaker};
 use pin_project_lite::pin_project;
 
-use super::hush::Hush;
+use super::{hush::Hush, inbox::Inbox};
 
 type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -27,6 +27,7 @@ struct Begun {
     streams: Mutex<Vec<Stream>>,
     /// Who drives them, in a task of its own.
     task: AtomicWaker,
+    inbox: Inbox,
 }
 
 /// Streams until the last of them has ended.
@@ -60,6 +61,11 @@ impl Streams {
     pub(super) fn spawn(&self, stream: impl Future<Output = ()> + Send + 'static) {
         self.add(stream);
         self.0.task.wake();
+    }
+
+    /// Returns where what comes on them waits: whoever reads the connection notes small frames there.
+    pub fn inbox(&self) -> &Inbox {
+        &self.0.inbox
     }
 
     /// Drives all streams until the last of them has ended.
@@ -102,6 +108,7 @@ impl Running {
     /// Lets each go on that can; ready when there is none.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            self.begun.inbox().join();
             self.running.extend(self.begun.take());
             match self.running.poll_next_unpin(cx) {
                 Poll::Ready(Some(())) => {}

@@ -7,15 +7,15 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Error, pipe::poll_room};
+use super::{Error, inbox::Incoming, pipe::poll_room};
 
 /// Both directions of a stream.
 pub struct Tunnel {
     sending: SendStream<Bytes>,
-    receiving: RecvStream,
+    receiving: Incoming,
     /// What was read and is not taken yet.
     read: Bytes,
     /// Whether our end has been said.
@@ -25,7 +25,7 @@ pub struct Tunnel {
 // === impl Tunnel ===
 
 impl Tunnel {
-    pub(super) fn new(sending: SendStream<Bytes>, receiving: RecvStream) -> Self {
+    pub(super) fn new(sending: SendStream<Bytes>, receiving: Incoming) -> Self {
         Self {
             sending,
             receiving,
@@ -55,8 +55,6 @@ impl AsyncRead for Tunnel {
         let bytes = this.read.len().min(out.remaining());
         out.put_slice(&this.read[..bytes]);
         this.read.advance(bytes);
-        // A stream that has failed says so at the next read.
-        drop(this.receiving.flow_control().release_capacity(bytes));
         Poll::Ready(Ok(()))
     }
 }

@@ -206,7 +206,9 @@ pub fn serve_http2<S: Io + 'static>(scope: Scope, stream: TlsStream<S>) -> Stage
         head_bytes: proxy.limits.head_bytes,
         send_buffer: SEND_BUFFER,
     };
-    let connection = http2::server::Connection::new(Calm::of_client(io.clone()), config, serve);
+    let inbox = streams.inbox();
+    let calm = Calm::of_client(io.clone(), inbox.clone());
+    let connection = http2::server::Connection::new(calm, config, inbox.clone(), serve);
     let end = http2::server::Connection::graceful_shutdown;
     // What could not be written is told with the next read or write: one more round.
     let uncork = move |cx: &mut Context<'_>| io.uncork(cx);

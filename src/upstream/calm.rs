@@ -1,7 +1,7 @@
 //! What the frames of an HTTP/2 peer cost (RFC 9113 §10.5).
 //!
-//! The library bounds most floods itself: resets of what was not taken up, CONTINUATION, small DATA, streams beyond the
-//! limit. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of no known
+//! The library bounds most floods itself: resets of what was not taken up, CONTINUATION, empty DATA, streams beyond the
+//! limit; small DATA the inbox. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of no known
 //! kind, and requests that are taken back a moment later. Here each such frame is paid from an account, which requests,
 //! answers and time fill again; a connection that has spent all ends.
 
@@ -16,6 +16,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
+
+use crate::http2::inbox::{Inbox, SMALL};
 
 /// What an account holds at most, and in the beginning.
 const MOST: u32 = 4096;
@@ -46,6 +48,7 @@ const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
+const PADDED: u8 = 8;
 
 /// An HTTP/2 connection that ends when its peer's frames are only a burden.
 #[derive(Debug)]
@@ -53,6 +56,7 @@ pub struct Calm<S> {
     io: S,
     /// What comes are answers, and not requests.
     answers: bool,
+    inbox: Inbox,
     /// Bytes of the preface or of a payload that are to come.
     skip: usize,
     head: [u8; HEAD],
@@ -73,19 +77,20 @@ struct Account {
 
 impl<S> Calm<S> {
     /// The connection of a client, which begins with the preface.
-    pub fn of_client(io: S) -> Self {
-        Self::new(io, false, PREFACE)
+    pub fn of_client(io: S, inbox: Inbox) -> Self {
+        Self::new(io, false, inbox, PREFACE)
     }
 
     /// The connection to a server.
-    pub fn of_server(io: S) -> Self {
-        Self::new(io, true, 0)
+    pub fn of_server(io: S, inbox: Inbox) -> Self {
+        Self::new(io, true, inbox, 0)
     }
 
-    fn new(io: S, answers: bool, skip: usize) -> Self {
+    fn new(io: S, answers: bool, inbox: Inbox, skip: usize) -> Self {
         Self {
             io,
             answers,
+            inbox,
             skip,
             head: [0; HEAD],
             have: 0,
@@ -116,6 +121,10 @@ impl<S> Calm<S> {
             self.have = 0;
             if self.answers && matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
                 self.account.add(BY_ANSWER);
+            }
+            if kind == DATA && flags & END_STREAM == 0 && (self.skip < SMALL || flags & PADDED != 0)
+            {
+                self.inbox.note();
             }
             let paid = match kind {
                 // Heads without an end are informational, or the answers of streams that go on.
@@ -172,6 +181,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Calm<S> {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.inbox.is_full() {
+            // Read on when they are joined, which is what whoever drives the connection does next.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = out.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
         if self.look(&out.filled()[before..]) {
@@ -234,7 +248,7 @@ mod tests {
 
     /// How many turns of these frames a connection takes, when each makes us write so many bytes.
     fn turns(kinds: &[(u8, usize)], writes: usize) -> usize {
-        let mut calm = Calm::of_client(());
+        let mut calm = Calm::of_client((), Inbox::default());
         assert!(calm.look(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
         let turn: Vec<u8> = kinds
             .iter()
@@ -307,14 +321,14 @@ mod tests {
             (ended(HEADERS), 20_000),
             (frame(HEADERS, 9), 4096),
         ] {
-            let mut calm = Calm::of_server(());
+            let mut calm = Calm::of_server((), Inbox::default());
             assert_eq!((0..20_000).take_while(|_| calm.look(&frames)).count(), most);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn time_fills_the_account() {
-        let mut calm = Calm::of_client(());
+        let mut calm = Calm::of_client((), Inbox::default());
         calm.skip = 0;
         while calm.look(&frame(PING, 8)) {}
         tokio::time::sleep(Duration::from_secs(1)).await;

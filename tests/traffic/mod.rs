@@ -13,6 +13,7 @@ mod heads;
 mod inject;
 mod names;
 mod nowhere;
+mod pieces;
 mod pressure;
 mod restarts;
 mod socks;
