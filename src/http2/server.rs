@@ -241,6 +241,10 @@ where
         return Ok(None);
     }
     let ends = body.is_end_stream();
+    // RFC 9110 §8.6: it has none, whatever the origin says.
+    if head.status() == StatusCode::NO_CONTENT {
+        head.headers_mut().remove(CONTENT_LENGTH);
+    }
     if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
         let headers = head.headers_mut();
         headers

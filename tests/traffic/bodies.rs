@@ -38,6 +38,20 @@ fn both(proxy: &Proxy) -> [Client; 2] {
     [proxy.client(), proxy.client().h2()]
 }
 
+/// An answer of 204 has no length (RFC 9110 §8.6), whatever its origin says.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_content_has_no_length() {
+    let answer = "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nX-A: 1\r\n\r\n";
+    let site = says(HOST, answer, After::Keep).await;
+    let proxy = bound().raw(&site).start().await;
+    for client in both(&proxy) {
+        let answer = client.get(&format!("https://{HOST}/")).await.expect(204);
+        let headers = &answer.headers;
+        assert_eq!(headers["x-a"], "1");
+        assert_eq!(headers.get("content-length"), None, "{headers:?}");
+    }
+}
+
 /// HEAD, 204 and 304 have no body, and the connection goes on behind them.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodiless_answers() {
