@@ -283,7 +283,8 @@ where
     C: Future<Output = Result<T, E>>,
     E: Into<BoxError>,
 {
-    /// How long an idle connection has to say goodbye.
+    /// How long an idle connection has to say goodbye. Over HTTP/2 it answers a PING, behind which no request can be on
+    /// its way any more.
     const GOODBYE: Duration = Duration::from_secs(5);
     let activity = timer.activity().clone();
     let draining = proxy.stop.draining.load(Ordering::Acquire);
@@ -306,10 +307,14 @@ where
     }
     end(connection.as_mut());
     if draining {
+        let silent = match patience {
+            // It has said nothing yet, and nothing is waited for.
+            Patience::Quiet => Stop::GRACE,
+            Patience::First => GOODBYE,
+        };
         tokio::select! {
             result = connection => result.map(Some).map_err(client_failed),
-            // It has said nothing yet, and nothing is waited for.
-            () = activity.quiet(Stop::GRACE), if patience == Patience::Quiet => Ok(None),
+            () = activity.quiet(silent) => Ok(None),
             () = proxy.stop.now.cancelled() => Ok(None),
         }
     } else {

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
     client::{Answer, Client, Direct, eventually},
+    frames::{END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, block, frame},
     origin::{empty, origin},
     proxy::proxy,
     raw::tcp,
@@ -57,6 +58,28 @@ async fn requests_in_flight_are_finished() {
         "idle connections do not hold it up, the limit is 30 s"
     );
     assert_eq!(idle.rest().await, "", "idle connections are closed");
+}
+
+/// Who speaks HTTP/2 and does not answer the PING behind the GOAWAY is not waited for until the limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_clients_do_not_hold_up_the_end() {
+    let site = origin(&["app.example.test"]).start().await;
+    let mut proxy = proxy()
+        .site(&site)
+        .bearer("app", "app.example.test", "t1")
+        .config("[limits]\ndrain = \"5m\"")
+        .start()
+        .await;
+    // It answers nothing by itself.
+    let mut frames = Frames::open(&proxy.client(), "app.example.test", &[]).await;
+    let head = block("GET", "app.example.test", "/echo");
+    let ask = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head);
+    assert!(frames.send(ask).await);
+    let came = |kind| frames.came().iter().any(|came| came.kind == kind);
+    eventually("an answer", SOON, || came(HEADERS).then_some(())).await;
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait(2 * SOON).await.code(), Some(0));
+    assert!(came(GOAWAY) && came(PING), "it was told, and asked");
 }
 
 /// A tunnel in use goes on until its end; the limit ends one that never does.
