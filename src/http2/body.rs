@@ -14,11 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
 use super::{
-    Error,
-    client::{Heard, Upload},
-    inbox::Incoming,
-    server::Informing,
-    tunnel::Tunnel,
+    Error, client::Upload, heard::Heard, inbox::Incoming, server::Informing, tunnel::Tunnel,
 };
 
 /// The body of a request or of an answer.

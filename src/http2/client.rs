@@ -5,10 +5,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Weak},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -28,6 +25,7 @@ use tokio::{
 use super::{
     BoxError, Error, Streams,
     body::Body,
+    heard::{Heard, Listening},
     inbox::{Head, Incoming},
     pipe::Pipe,
 };
@@ -64,10 +62,10 @@ pub(super) type Upload = oneshot::Sender<()>;
 
 /// The connection itself, with a look now and then whether the upstream is still there.
 struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    connection: client::Connection<S, Bytes>,
+    connection: client::Connection<Listening<S>, Bytes>,
     pings: PingPong,
-    /// Whether an answer to a ping is waited for.
-    pinged: bool,
+    /// The answer to a ping is waited for: how often something had been read by then.
+    pinged: Option<u32>,
     heard: Arc<Heard>,
     /// How often something was heard when that was last looked at, and at the last ping, and when that was.
     before: u32,
@@ -77,12 +75,8 @@ struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
     sleep: Pin<Box<Sleep>>,
 }
 
-/// Counts what is heard of an upstream: parts of answers, not what it says of the connection.
-#[derive(Debug, Default)]
-pub(super) struct Heard(AtomicU32);
-
 /// How long an upstream with open streams may be silent before it is asked whether it is there, and how long it has to
-/// say so.
+/// say so, or anything else: what it is asked and what it says may stand behind other things on a slow way.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
 
@@ -108,6 +102,7 @@ where
         window,
         head_bytes,
     } = config;
+    let heard = Arc::<Heard>::default();
     let (requests, mut connection) = client::Builder::new()
         .initial_window_size(stream_window)
         .initial_connection_window_size(window)
@@ -116,13 +111,12 @@ where
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_push(false)
-        .handshake(io)
+        .handshake(Listening::new(io, heard.clone()))
         .await?;
-    let heard = Arc::<Heard>::default();
     streams.add(Driver {
         pings: connection.ping_pong().expect("it is asked for once"),
         connection,
-        pinged: false,
+        pinged: None,
         heard: heard.clone(),
         before: 0,
         last: None,
@@ -229,28 +223,24 @@ impl Answer {
     }
 }
 
-// === impl Heard ===
-
-impl Heard {
-    pub(super) fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 // === impl Driver ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Is ready when the upstream has not answered a ping.
     fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.pinged && self.pings.poll_pong(cx).is_ready() {
-            self.pinged = false;
+        if self.pinged.is_some() && self.pings.poll_pong(cx).is_ready() {
+            self.pinged = None;
             self.sleep.as_mut().reset(Instant::now() + PING);
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
-            if self.pinged {
-                return Poll::Ready(());
+            let (now, heard, reads) = (Instant::now(), self.heard.parts(), self.heard.reads());
+            if let Some(before) = &mut self.pinged {
+                if std::mem::replace(before, reads) == reads {
+                    return Poll::Ready(());
+                }
+                self.sleep.as_mut().reset(now + PONG);
+                continue;
             }
-            let (now, heard) = (Instant::now(), self.heard.0.load(Ordering::Relaxed));
             let silent = std::mem::replace(&mut self.before, heard) == heard;
             let asks = self.open.strong_count() > 1
                 && silent
@@ -258,11 +248,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     .last
                     .is_none_or(|(at, when)| at != heard || when + AGAIN <= now);
             // One that cannot be sent any more is no question: the connection itself says why.
-            self.pinged = asks && self.pings.send_ping(Ping::opaque()).is_ok();
-            if self.pinged {
+            let asked = asks && self.pings.send_ping(Ping::opaque()).is_ok();
+            self.pinged = asked.then_some(reads);
+            if asked {
                 self.last = Some((heard, now));
             }
-            let next = if self.pinged { PONG } else { PING };
+            let next = if asked { PONG } else { PING };
             self.sleep.as_mut().reset(now + next);
         }
         Poll::Pending
@@ -300,21 +291,30 @@ mod tests {
 
     use super::*;
 
-    /// An upstream written by hand: it answers one request, and sends a byte of its body each `every`; tells when it was
-    /// pinged, in seconds.
-    async fn upstream(mut io: DuplexStream, every: Option<Duration>, pongs: bool) -> Vec<u64> {
+    /// A byte of the answer's body.
+    const BYTE: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
+    /// Room in the window of the connection.
+    const ROOM: &[u8] = &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
+    /// What an upstream sends by itself, and how often.
+    type Sends = Option<(Duration, &'static [u8])>;
+
+    /// An upstream written by hand: it answers one request, and sends something by itself; tells when it was pinged, in
+    /// seconds.
+    async fn upstream(mut io: DuplexStream, sends: Sends, pongs: bool) -> Vec<u64> {
         const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
         let (began, mut pings) = (Instant::now(), Vec::new());
         io.write_all(SETTINGS).await.unwrap();
         io.read_exact(&mut [0; 24]).await.unwrap();
         let mut head = [0; 9];
         loop {
-            let due = sleep(every.unwrap_or(Duration::from_secs(1_000_000)));
+            let (every, frame) = sends.unwrap_or((Duration::from_secs(1_000_000), &[]));
+            let due = sleep(every);
             tokio::select! {
                 read = io.read_exact(&mut head[..1]) => if read.is_err() { return pings },
                 () = due => {
                     // Whoever reads may be done in this very moment.
-                    match io.write_all(&[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']).await {
+                    match io.write_all(frame).await {
                         Ok(()) => continue,
                         Err(_) => return pings,
                     }
@@ -343,9 +343,9 @@ mod tests {
     }
 
     /// Reads an answer for 25 minutes; returns how that ended, and the pings.
-    async fn read(every: Option<Duration>, pongs: bool) -> (bool, Vec<u64>) {
+    async fn read(sends: Sends, pongs: bool) -> (bool, Vec<u64>) {
         let (near, far) = duplex(64 * 1024);
-        let far = tokio::spawn(upstream(far, every, pongs));
+        let far = tokio::spawn(upstream(far, sends, pongs));
         let (streams, open) = (Streams::default(), Arc::new(()));
         let config = Config {
             stream_window: 65_535,
@@ -382,9 +382,12 @@ mod tests {
         let apart = pings.windows(2).all(|pair| pair[1] - pair[0] >= 300);
         assert!(apart && pings.len() >= 4, "{pings:?}");
         // One that says something is there.
-        let (ended, pings) = read(Some(Duration::from_secs(10)), true).await;
+        let (ended, pings) = read(Some((Duration::from_secs(10), BYTE)), true).await;
         assert_eq!((ended, pings.len()), (false, 0), "{pings:?}");
         let (ended, pings) = read(None, false).await;
         assert_eq!((ended, pings.len()), (true, 1), "it is gone: {pings:?}");
+        // Its answer to the ping may stand behind other things, or the ping behind an upload.
+        let (ended, pings) = read(Some((Duration::from_secs(10), ROOM)), false).await;
+        assert_eq!((ended, pings.len()), (false, 1), "{pings:?}");
     }
 }

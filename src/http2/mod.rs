@@ -3,13 +3,14 @@
 //!
 //! - `body`: what comes; `pipe`: what is sent; `error`: why it ended
 //! - [`server`]: requests of a client, their informational answers, and streams that change over (RFC 8441)
-//! - [`client`]: requests to an upstream
+//! - [`client`]: requests to an upstream; `heard`: whether it is there
 //! - `streams`, `hush`: connection and streams take turns in one task
 //! - [`inbox`]: what has come and is not read yet
 
 mod body;
 pub mod client;
 mod error;
+mod heard;
 mod hush;
 pub mod inbox;
 mod pipe;
