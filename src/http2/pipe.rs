@@ -123,12 +123,12 @@ pub(super) fn poll_room(
 }
 
 /// The code that says why a body fails: what the other side's stream failed with, if it did. That there is no error
-/// some clients take for the end of a whole answer.
+/// some clients take for the end of a whole answer; with the others below they would send again what has been done.
 fn reason(error: &(dyn StdError + 'static)) -> Reason {
     let mut next = Some(error);
     while let Some(error) = next {
         match error.downcast_ref().and_then(Error::reason) {
-            Some(Reason::NO_ERROR) => break,
+            Some(Reason::NO_ERROR | Reason::REFUSED_STREAM | Reason::HTTP_1_1_REQUIRED) => break,
             Some(reason) => return reason,
             None => next = error.source(),
         }
