@@ -6,8 +6,10 @@
 //! - [`client`]: requests to an upstream; `heard`: whether it is there
 //! - `streams`, `hush`: connection and streams take turns in one task
 //! - [`inbox`]: what has come and is not read yet
+//! - [`calm`]: what the frames of a peer cost
 
 mod body;
+pub mod calm;
 pub mod client;
 mod error;
 mod heard;

@@ -26,11 +26,10 @@ use super::{
 };
 use crate::{
     http1::{BoxError, server::OnConnect},
-    http2::{self, Multiplexed, Streams, server::Reply},
+    http2::{self, Multiplexed, Streams, calm::Calm, server::Reply},
     origin::Origin,
     upstream::{
         Peer, Reach, RequestBody,
-        calm::Calm,
         io::{Chunked, Io},
     },
 };

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{
     Shared,
-    calm::Calm,
     error::{Error, Sent},
     http2::{STREAM_WINDOW, WINDOW},
     io::{Filling, Listening, Stream},
 };
 use crate::http2::{
     Streams,
+    calm::Calm,
     client::{self, Sender},
 };
 

@@ -6,7 +6,6 @@
 mod adapt;
 pub mod alive;
 mod body;
-pub mod calm;
 mod connection;
 pub mod dial;
 pub mod egress;

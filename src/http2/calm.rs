@@ -1,9 +1,9 @@
 //! What the frames of an HTTP/2 peer cost (RFC 9113 §10.5).
 //!
 //! The library bounds most floods itself: resets of what was not taken up, CONTINUATION, empty DATA, streams beyond the
-//! limit; small DATA the inbox. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of no known
-//! kind, and requests that are taken back a moment later. Here each such frame is paid from an account, which requests,
-//! answers and time fill again; a connection that has spent all ends.
+//! limit; small DATA the inbox. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY,
+//! frames of no known kind, and requests that are taken back a moment later. Here each such frame is paid from an
+//! account, which requests, answers and time fill again; a connection that has spent all ends.
 
 use std::{
     io::{self, IoSlice},
@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::http2::inbox::{Inbox, SMALL};
+use super::inbox::{Inbox, SMALL};
 
 /// What an account holds at most, and in the beginning.
 const MOST: u32 = 4096;
