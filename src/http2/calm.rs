@@ -8,6 +8,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +18,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::inbox::{Inbox, SMALL};
+use super::{
+    heard::Heard,
+    inbox::{Inbox, SMALL},
+};
 
 /// What an account holds at most, and in the beginning.
 const MOST: u32 = 4096;
@@ -54,8 +58,8 @@ const PADDED: u8 = 8;
 #[derive(Debug)]
 pub struct Calm<S> {
     io: S,
-    /// What comes are answers, and not requests.
-    answers: bool,
+    /// What comes are answers, and not requests: here it is counted.
+    answers: Option<Arc<Heard>>,
     inbox: Inbox,
     /// Bytes of the preface or of a payload that are to come.
     skip: usize,
@@ -78,15 +82,15 @@ struct Account {
 impl<S> Calm<S> {
     /// The connection of a client, which begins with the preface.
     pub fn of_client(io: S, inbox: Inbox) -> Self {
-        Self::new(io, false, inbox, PREFACE)
+        Self::new(io, None, inbox, PREFACE)
     }
 
     /// The connection to a server.
-    pub fn of_server(io: S, inbox: Inbox) -> Self {
-        Self::new(io, true, inbox, 0)
+    pub(super) fn of_server(io: S, inbox: Inbox, heard: Arc<Heard>) -> Self {
+        Self::new(io, Some(heard), inbox, 0)
     }
 
-    fn new(io: S, answers: bool, inbox: Inbox, skip: usize) -> Self {
+    fn new(io: S, answers: Option<Arc<Heard>>, inbox: Inbox, skip: usize) -> Self {
         Self {
             io,
             answers,
@@ -119,7 +123,7 @@ impl<S> Calm<S> {
             let [a, b, c, kind, flags, ..] = self.head;
             self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
             self.have = 0;
-            if self.answers && matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+            if self.answers.is_some() && matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
                 self.account.add(BY_ANSWER);
             }
             if kind == DATA && flags & END_STREAM == 0 && (self.skip < SMALL || flags & PADDED != 0)
@@ -128,7 +132,7 @@ impl<S> Calm<S> {
             }
             let paid = match kind {
                 // Heads without an end are informational, or the answers of streams that go on.
-                HEADERS if self.answers => self.account.pay(1),
+                HEADERS if self.answers.is_some() => self.account.pay(1),
                 HEADERS => {
                     self.account.add(BY_REQUEST);
                     true
@@ -188,6 +192,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Calm<S> {
         }
         let before = out.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
+        if let Some(heard) = &self.answers {
+            heard.read();
+        }
         if self.look(&out.filled()[before..]) {
             Poll::Ready(Ok(()))
         } else {
@@ -321,7 +328,7 @@ mod tests {
             (ended(HEADERS), 20_000),
             (frame(HEADERS, 9), 4096),
         ] {
-            let mut calm = Calm::of_server((), Inbox::default());
+            let mut calm = Calm::of_server((), Inbox::default(), Arc::default());
             assert_eq!((0..20_000).take_while(|_| calm.look(&frames)).count(), most);
         }
     }

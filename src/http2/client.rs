@@ -25,7 +25,8 @@ use tokio::{
 use super::{
     BoxError, Error, Streams,
     body::Body,
-    heard::{Heard, Listening},
+    calm::Calm,
+    heard::Heard,
     inbox::{Head, Incoming},
     pipe::Pipe,
 };
@@ -62,7 +63,7 @@ pub(super) type Upload = oneshot::Sender<()>;
 
 /// The connection itself, with a look now and then whether the upstream is still there.
 struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    connection: client::Connection<Listening<S>, Bytes>,
+    connection: client::Connection<Calm<S>, Bytes>,
     pings: PingPong,
     /// The answer to a ping is waited for: how often something had been read by then.
     pinged: Option<u32>,
@@ -103,6 +104,7 @@ where
         head_bytes,
     } = config;
     let heard = Arc::<Heard>::default();
+    let io = Calm::of_server(io, streams.inbox().clone(), heard.clone());
     let (requests, mut connection) = client::Builder::new()
         .initial_window_size(stream_window)
         .initial_connection_window_size(window)
@@ -111,7 +113,7 @@ where
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_push(false)
-        .handshake(Listening::new(io, heard.clone()))
+        .handshake(io)
         .await?;
     streams.add(Driver {
         pings: connection.ping_pong().expect("it is asked for once"),

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::http2::{
     Streams,
-    calm::Calm,
     client::{self, Sender},
 };
 
@@ -26,8 +25,7 @@ pub(super) async fn http2(
         head_bytes: shared.limits.head_bytes,
     };
     let streams = Streams::default();
-    let io = Calm::of_server(Listening(io), streams.inbox().clone());
-    let sender = client::handshake(io, config, &streams, open).await;
+    let sender = client::handshake(Listening(io), config, &streams, open).await;
     let sender = sender.map_err(|e| Error::http2(e, Sent::No))?;
     let counted = shared.count();
     shared.tasks.spawn(async move {
