@@ -118,7 +118,6 @@ impl Names {
         client: Option<&Arc<str>>,
         name: &HostName,
     ) -> Answer {
-        let share = client.map(|client| self.share(client));
         let (stale, waited) = {
             let held = self.held();
             let stale = match held.found.get(name) {
@@ -129,6 +128,7 @@ impl Names {
             let waited = held.asked.get(name).map(|asked| asked.at.elapsed());
             (stale, waited)
         };
+        let share = client.map(|client| self.share(client));
         let Some(stale) = stale else {
             return self.ask(share, name).await;
         };

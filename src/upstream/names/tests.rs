@@ -59,6 +59,11 @@ async fn a_name_is_asked_for_once() {
     assert_eq!(all, [Ok(1); 100]);
     assert_eq!(asks(&names, "a.example").await, Ok(1));
     assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    // What is known is nobody's question.
+    let alice = Arc::from("alice");
+    let found = names.find(Some(&alice), &name("a.example")).await;
+    assert_eq!(found.unwrap().len(), 1);
+    assert!(names.shares.lock().unwrap().is_empty());
     names.doubt(&name("a.example"));
     assert_eq!(asks(&names, "a.example").await, Ok(1));
     tokio::time::advance(FRESH).await;
