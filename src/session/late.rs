@@ -158,16 +158,15 @@ impl Session {
             return false;
         };
         let (of, token) = (&late.renewed.of, held.token.as_deref());
-        let in_doubt = doubt(&held.notes, token).is_some();
-        if !in_doubt || held.notes.calls == of.number {
-            return !self.awaited.has_later_than(of.number, of.spent.as_deref());
-        }
-        if of.spent == held.token {
-            self.is_in_grace(held) == Some(false) && !self.awaited.has_later_than(of.number, token)
-        } else {
+        let is_last = doubt(&held.notes, token).is_none() || held.notes.calls == of.number;
+        if !is_last && of.spent != held.token {
             let is_ours = self.awaited.has_later_than(NO_CALL, token);
-            held.is_first_sent_by(held.notes.calls) && !is_ours
+            return held.is_first_sent_by(held.notes.calls) && !is_ours;
         }
+        (is_last || self.is_in_grace(held) == Some(false))
+            && !self
+                .awaited
+                .has_later_than(of.number, of.spent.as_deref())
     }
 
     /// Lets go of the lease when it is noted that the token is in doubt: whoever has it next does not send the token a

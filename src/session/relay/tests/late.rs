@@ -19,6 +19,17 @@ async fn is_not_answered(bench: &Bench, session: &Session, late: &[u64]) {
     bench.authority.forget_faults();
 }
 
+/// A server with a grace of 30 s, and a session that only its clients refresh.
+fn with_grace() -> (Bench, Recipe) {
+    let grace = Duration::from_secs(30);
+    let mut authority = Authority::new();
+    authority.grace = grace;
+    let mut recipe = recipe(true);
+    recipe.refresh.kind = RefreshKind::None;
+    recipe.refresh.grace = Some(grace);
+    (Bench::of(authority), recipe)
+}
+
 /// Of two late answers that to the later call counts, whichever comes first (life 450151).
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_no_client_waits_for_is_taken() {
@@ -143,12 +154,7 @@ async fn what_an_earlier_call_brought_is_not_spent_at_once() {
 async fn what_an_earlier_call_brought_is_sent_by_no_other_process() {
     let secs = Duration::from_secs;
     for (second, sends_at) in [(15, 34), (70, 85)] {
-        let mut authority = Authority::new();
-        authority.grace = secs(30);
-        let bench = Bench::of(authority);
-        let mut recipe = recipe(true);
-        recipe.refresh.kind = RefreshKind::None;
-        recipe.refresh.grace = Some(secs(30));
+        let (bench, recipe) = with_grace();
         let (_sessions, session) = bench.open(recipe.clone()).await;
         relayed(&session, "rt-0").await;
         let (_others, other) = bench.peer().open(recipe).await;
@@ -227,12 +233,7 @@ async fn the_grace_is_counted_from_the_first_use() {
 #[tokio::test(start_paused = true)]
 async fn the_grace_begins_anew_where_only_a_journal_tells() {
     let secs = Duration::from_secs;
-    let mut authority = Authority::new();
-    authority.grace = secs(30);
-    let bench = Bench::of(authority);
-    let mut recipe = recipe(true);
-    recipe.refresh.kind = RefreshKind::None;
-    recipe.refresh.grace = Some(secs(30));
+    let (bench, recipe) = with_grace();
     let (sessions, session) = bench.open(recipe.clone()).await;
     relayed(&session, "rt-0").await;
     let presented = standin(&session);
