@@ -46,6 +46,14 @@ impl Glob {
     /// Tells whether some text matches both patterns.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        // Most that differ do so before the first star.
+        let mut fixed = a
+            .iter()
+            .zip(b)
+            .take_while(|(x, y)| **x != b'*' && **y != b'*');
+        if fixed.any(|(x, y)| x != y) {
+            return false;
+        }
         // reached[j]: what is left of `a` and `b[j..]` can still end together; from the back, a row at a time.
         let mut reached: Vec<bool> = (0..=b.len())
             .map(|j| b[j..].iter().all(|c| *c == b'*'))

@@ -15,6 +15,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderMap, Method};
 
+pub use self::conflict::Conflict;
+use self::conflict::Refused;
 use super::{Bind, Capture, HostPattern, Recipe, Target, path};
 use crate::origin::{Host, Origin, Scheme};
 
@@ -56,16 +58,6 @@ pub struct Blocked<'m> {
     pub target: &'m Target,
 }
 
-/// Two sessions want the same requests of one client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("sessions {first} and {second} are bound to {bind} equally specifically")]
-pub struct Conflict {
-    pub first: Arc<str>,
-    pub second: Arc<str>,
-    /// The binding of the second, as `status` prints it.
-    pub bind: String,
-}
-
 /// The rules of one host or suffix: for every client, and for each by name.
 #[derive(Debug, Default)]
 struct Level {
@@ -99,6 +91,19 @@ struct Asked<'r> {
 
 impl Matcher {
     pub fn new(recipes: &[Arc<Recipe>]) -> Result<Self, Conflict> {
+        let matcher = Self::of(recipes);
+        match matcher.conflicts().into_iter().next() {
+            Some(conflict) => Err(conflict),
+            None => Ok(matcher),
+        }
+    }
+
+    /// Tells of every binding that would have to go, of two that are as specific the later session's.
+    pub fn check(recipes: &[Arc<Recipe>]) -> Vec<Conflict> {
+        Self::of(recipes).conflicts()
+    }
+
+    fn of(recipes: &[Arc<Recipe>]) -> Self {
         let mut matcher = Self {
             recipes: recipes.to_vec(),
             ..Self::default()
@@ -124,9 +129,16 @@ impl Matcher {
         } = &mut matcher;
         for level in exact.values_mut().chain(below.values_mut()) {
             level.sort(recipes);
-            level.conflicts(recipes)?;
         }
-        Ok(matcher)
+        matcher
+    }
+
+    fn conflicts(&self) -> Vec<Conflict> {
+        let mut refused = Refused::default();
+        for level in self.exact.values().chain(self.below.values()) {
+            level.compare(&self.recipes, &mut refused);
+        }
+        refused.conflicts
     }
 
     /// Tells whether a client's requests to `https://host:port` must be seen: a session of its is bound there, learns
@@ -319,15 +331,14 @@ impl Level {
         }
     }
 
-    /// Refuses two sessions with equal claims. Clients are compared with themselves and with `any` alone, so that
+    /// Compares the claims of all sessions. Clients are compared with themselves and with `any` alone, so that
     /// thousands of sessions of one host, each of one client, are no square.
-    fn conflicts(&self, recipes: &[Arc<Recipe>]) -> Result<(), Conflict> {
-        conflict::clash(recipes, &self.any, &self.any)?;
+    fn compare(&self, recipes: &[Arc<Recipe>], refused: &mut Refused) {
+        refused.compare(recipes, &self.any, &self.any);
         for own in self.clients.values() {
-            conflict::clash(recipes, own, own)?;
-            conflict::clash(recipes, &self.any, own)?;
+            refused.compare(recipes, own, own);
+            refused.compare(recipes, &self.any, own);
         }
-        Ok(())
     }
 }
 

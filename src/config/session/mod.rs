@@ -298,24 +298,12 @@ fn reach(keys: &Keys<'_>, recipe: &Recipe) {
 /// Notes every two bindings of which none is the more specific, for a client that may use both.
 pub(super) fn conflicts(sessions: &Sessions, faults: &Faults) {
     let Sessions { recipes, binds } = sessions;
-    let mut recipes = recipes.clone();
-    let mut binds = binds.clone();
-    // The matcher names one conflict; without the binding it named it names the next.
-    while let Err(conflict) = Matcher::new(&recipes) {
-        let place = recipes
-            .iter()
-            .position(|recipe| recipe.name == conflict.second)
-            .and_then(|recipe| {
-                let mut all = recipes[recipe].bind.iter();
-                let bind = all.position(|bind| bind.target.to_string() == conflict.bind)?;
-                Some((recipe, bind))
-            });
-        let Some((recipe, bind)) = place else { return };
-        let (span, path) = binds[recipe].remove(bind);
-        Arc::make_mut(&mut recipes[recipe]).bind.remove(bind);
+    for conflict in Matcher::check(recipes) {
+        let (recipe, bind) = conflict.at;
+        let (span, path) = &binds[recipe][bind];
         faults.error(
-            span,
-            &path,
+            *span,
+            path,
             format!("session {} is bound just as specifically", conflict.first),
             "make one of the two more specific with path, methods or when; or give them different clients",
         );

@@ -1,40 +1,70 @@
 //! Two sessions with equal claims to the same requests: refused at load, or one would win by chance.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Conflict, Entry, What, rank};
+use super::{Entry, What, rank};
 use crate::rule::{Bind, Recipe};
 
-/// Refuses two entries, one of each list, of two sessions, that are of equal rank and that one request can match.
-/// Both lists are sorted, the most specific first.
-pub(super) fn clash(recipes: &[Arc<Recipe>], a: &[Entry], b: &[Entry]) -> Result<(), Conflict> {
-    let binds = |entries| binds(recipes, entries);
-    for (first, bind) in binds(a) {
-        let rank_of = rank(bind);
-        // Sorted: the equals stand together.
-        let equals = binds(b)
-            .skip_while(|(_, other)| rank(other) > rank_of)
-            .take_while(|(_, other)| rank(other) == rank_of);
-        for (second, other) in equals {
-            if first != second && meet(bind, other) {
-                let (low, high) = (first.min(second), first.max(second));
-                return Err(Conflict {
-                    first: recipes[low].name.clone(),
-                    second: recipes[high].name.clone(),
-                    bind: other.target.to_string(),
-                });
+/// Two sessions want the same requests of one client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("sessions {first} and {second} are bound to {bind} equally specifically")]
+pub struct Conflict {
+    pub first: Arc<str>,
+    pub second: Arc<str>,
+    /// The binding of the second, as `status` prints it.
+    pub bind: String,
+    /// Where it stands: the second's recipe, and which of its bindings.
+    pub at: (usize, usize),
+}
+
+/// The bindings that were refused, each with what it is as specific as.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    binds: HashSet<(usize, usize)>,
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A binding, and where it stands: whose it is, and which of these.
+type Placed<'r> = ((usize, usize), &'r Bind);
+
+// === impl Refused ===
+
+impl Refused {
+    /// Refuses bindings of two lists where one request can match those of two sessions and none is the more specific:
+    /// that of the later session. What is refused is compared with nothing any more, so that thousands that all want
+    /// the same are no square. Both lists are sorted, the most specific first.
+    pub(super) fn compare(&mut self, recipes: &[Arc<Recipe>], a: &[Entry], b: &[Entry]) {
+        let others: Vec<Placed<'_>> = binds(recipes, b).collect();
+        for (first, bind) in binds(recipes, a) {
+            let rank_of = rank(bind);
+            let from = others.partition_point(|(_, other)| rank(other) > rank_of);
+            let equals = others[from..].iter();
+            for (second, other) in equals.take_while(|(_, other)| rank(other) == rank_of) {
+                if self.binds.contains(&first) {
+                    break;
+                }
+                if first.0 != second.0 && !self.binds.contains(second) && meet(bind, other) {
+                    self.refuse(recipes, (first, bind), (*second, other));
+                }
             }
         }
     }
-    Ok(())
+
+    fn refuse(&mut self, recipes: &[Arc<Recipe>], a: Placed<'_>, b: Placed<'_>) {
+        let ((first, _), (at, bind)) = if a.0 < b.0 { (a, b) } else { (b, a) };
+        self.binds.insert(at);
+        self.conflicts.push(Conflict {
+            first: recipes[first.0].name.clone(),
+            second: recipes[at.0].name.clone(),
+            bind: bind.target.to_string(),
+            at,
+        });
+    }
 }
 
-fn binds<'r>(
-    recipes: &'r [Arc<Recipe>],
-    entries: &'r [Entry],
-) -> impl Iterator<Item = (usize, &'r Bind)> {
+fn binds<'r>(recipes: &'r [Arc<Recipe>], entries: &'r [Entry]) -> impl Iterator<Item = Placed<'r>> {
     entries.iter().filter_map(|entry| match entry.what {
-        What::Bind(at) => Some((entry.recipe, &recipes[entry.recipe].bind[at])),
+        What::Bind(at) => Some(((entry.recipe, at), &recipes[entry.recipe].bind[at])),
         What::Capture(_) | What::Block(_) => None,
     })
 }

@@ -308,6 +308,31 @@ fn equal_claims_of_one_client_are_a_conflict() {
     );
 }
 
+/// Whichever of two sessions is every client's.
+#[test]
+fn a_conflict_names_the_later_sessions_binding() {
+    for clients in [["alice", "*"], ["*", "alice"]] {
+        let [a, b] = clients.map(|client| [client]);
+        let recipes = [
+            recipe("a", &a, &["https://g.example", "https://h.example/a*"]),
+            recipe("b", &b, &["https://h.example/*a"]),
+        ];
+        let conflicts = Matcher::check(&recipes.map(Arc::new));
+        let told: Vec<_> = conflicts.iter().map(|c| (&*c.bind, c.at)).collect();
+        assert_eq!(told, [("https://h.example:443/*a", (1, 0))], "{clients:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_that_want_the_same_are_no_square() {
+    let same = |n| Arc::new(recipe(&format!("s{n}"), &[], &["https://h.example/v1/*"]));
+    let recipes: Vec<_> = (0..10_000).map(same).collect();
+    let conflicts = Matcher::check(&recipes);
+    assert_eq!(conflicts.len(), 9_999);
+    assert!(conflicts.iter().all(|c| &*c.first == "s0"));
+    assert!(Matcher::new(&recipes).is_err());
+}
+
 #[test]
 fn one_sessions_own_equals_are_no_conflict() {
     let both = ["https://h.example/a*", "https://h.example/*a"];
