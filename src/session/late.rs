@@ -164,9 +164,7 @@ impl Session {
             return held.is_first_sent_by(held.notes.calls) && !is_ours;
         }
         (is_last || self.is_in_grace(held) == Some(false))
-            && !self
-                .awaited
-                .has_later_than(of.number, of.spent.as_deref())
+            && !self.awaited.has_later_than(of.number, of.spent.as_deref())
     }
 
     /// Lets go of the lease when it is noted that the token is in doubt: whoever has it next does not send the token a

@@ -208,7 +208,10 @@ impl Session {
             let same = |a: &Attempt, b: &Attempt| (&a.token, a.started) == (&b.token, b.started);
             let known = notes.attempt.as_ref().zip(attempt.as_ref());
             if !known.is_some_and(|(a, b)| same(a, b)) {
-                notes.attempt.clone_from(&attempt);
+                // Whenever that was: which call was the first to send the token stays known.
+                let first = known.filter(|(a, b)| a.token == b.token);
+                let call = first.map_or(0, |(a, _)| a.call);
+                notes.attempt = attempt.clone().map(|attempt| Attempt { call, ..attempt });
             }
             notes.needs_login.clone_from(&ended);
             notes.vain = vain;

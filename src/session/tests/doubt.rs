@@ -8,7 +8,10 @@ use super::super::{
     history::name,
 };
 use super::*;
-use crate::{life::Failure, store::Store};
+use crate::{
+    life::Failure,
+    store::{Durability, Notes, Store},
+};
 
 fn times(bench: &Bench) -> Vec<u128> {
     let called_at = bench.authority.called_at.lock().unwrap();
@@ -44,6 +47,32 @@ async fn the_ladder_is_half_a_second_one_two_four() {
     // It may never have arrived: it is tried again.
     assert_eq!(bench.authority.calls(), 6);
     assert!(session.ready().is_some());
+}
+
+/// A flight counts a token's doubt from another moment than its journal where the grace of an earlier process's use ended
+/// between the two: which call was the first to send it stays known.
+#[tokio::test(start_paused = true)]
+async fn the_first_call_stays_known_whenever_it_was() {
+    let bench = Bench::new();
+    let (_sessions, session) = bench.open(bearer()).await;
+    for _ in 0..5 {
+        bench.authority.then(Fault::LoseRequest);
+    }
+    assert!(session.current().await.is_err());
+    pass(1.0).await;
+    let journal = async || {
+        let stored = session.store.load(&session.id).await.unwrap().unwrap();
+        stored.notes.attempt.unwrap()
+    };
+    let known = journal().await;
+    assert_eq!(known.call, 1);
+    let later = |notes: &mut Notes| {
+        notes.attempt.as_mut().unwrap().started += Duration::from_secs(1);
+    };
+    session.note(Durability::Written, later).await.unwrap();
+    assert_ne!(journal().await, known);
+    session.settle().await.unwrap();
+    assert_eq!(journal().await, known);
 }
 
 #[tokio::test(start_paused = true)]
