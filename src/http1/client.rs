@@ -83,6 +83,19 @@ where
         self.is_reusable() && self.inbox.poll_some(&mut self.io, cx).is_pending()
     }
 
+    /// Waits for the first word of an upstream that nobody has asked anything; tells whether it is HTTP/2.
+    pub fn poll_greeting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            match is_http2(&self.inbox.bytes) {
+                Some(is_http2) if self.inbox.closed || !self.inbox.bytes.is_empty() => {
+                    return Poll::Ready(Ok(is_http2));
+                }
+                None if self.inbox.closed => return Poll::Ready(Ok(false)),
+                _ => ready!(self.inbox.poll_some(&mut self.io, cx))?,
+            }
+        }
+    }
+
     /// Begins a request: nothing is written before the first poll.
     pub fn begin(&mut self, request: Request<'_>, body: B) {
         self.method = request.method.clone();

@@ -4,6 +4,7 @@ use std::{
     future::{Future, poll_fn},
     sync::{Arc, atomic::Ordering},
     task::Poll,
+    time::Duration,
 };
 
 use http::{
@@ -11,7 +12,7 @@ use http::{
     request::Parts,
 };
 use http_body::Body as _;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     adapt,
@@ -24,9 +25,13 @@ use super::{
     peer::{ONLY_HTTP1, Peer},
 };
 use crate::{
-    http1::{PLAIN, Spelling, client},
+    http1::{self, PLAIN, Spelling, client},
     message::framing::may_have_content,
 };
+
+/// How long a body that is too large to be kept waits to hear what the origin speaks: that of HTTP/2 says so with the end of
+/// the handshake (RFC 9113 §3.4), or a way to it and back later. To send so much takes longer.
+const GREETING: Duration = Duration::from_secs(1);
 
 /// A request on its way: its head as it is to be sent.
 pub struct Outgoing<'a> {
@@ -116,13 +121,21 @@ impl Peer {
     /// of the request (RFC 9113 §3.4), and the body comes back with what was sent of it, if there was room to keep that.
     pub(super) async fn send_unsure(
         self: &Arc<Self>,
-        connection: Http1,
+        mut connection: Http1,
         request: &mut Outgoing<'_>,
         body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, Error> {
+        let most = self.shared.limits.replay_body;
+        let least = body.as_ref().map_or(0, |body| body.size_hint().lower());
+        if least > most as u64 {
+            let greeting = poll_fn(|cx| connection.get().poll_greeting(cx));
+            // Whatever else it says, or fails with, is heard with the request.
+            if let Ok(Ok(true)) = timeout(GREETING, greeting).await {
+                return Err(Error::http1(http1::Error::Http2));
+            }
+        }
         let (streamed, copy) = match take(body) {
             Body::Client(streamed) => {
-                let most = self.shared.limits.replay_body;
                 let (streamed, copy) = Keep::body(streamed, most, self.shared.unsure.clone());
                 (streamed, Some(copy))
             }

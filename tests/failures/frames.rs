@@ -14,6 +14,7 @@ use h2::{Reason, RecvStream, server};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
     origin::{Body, empty, full},
@@ -189,6 +190,61 @@ async fn http2_without_alpn_is_understood() {
         }
         let times = asked.load(Ordering::SeqCst);
         assert_eq!(times, 2 * (nth + 1), "{path} {method}");
+    }
+}
+
+/// A body that is too large to be kept goes out once the origin has told what it speaks, or has said nothing for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_first_body_waits_for_the_first_word() {
+    const LARGE: usize = 3 << 20;
+    let config = || TRUSTED.issue(&[HOST], Valid::Now).server_config(&[]);
+    let speaks_http2 = raw_with(HOST, config(), |stream, _| async move {
+        // As from afar.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let Ok(mut connection) = server::handshake(stream).await else {
+            return;
+        };
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                let (mut got, mut body) = (0, request.into_body());
+                while let Some(Ok(piece)) = body.data().await {
+                    got += piece.len();
+                    let _ = body.flow_control().release_capacity(piece.len());
+                }
+                let status = if got == LARGE { 200 } else { 400 };
+                let head = Response::builder().status(status).body(()).unwrap();
+                respond.send_response(head, true).unwrap();
+            });
+        }
+    })
+    .await;
+    let speaks_http1 = raw_with(HOST, config(), |mut stream, _| async move {
+        let (mut got, mut piece) = (Vec::new(), vec![0; 65536]);
+        let head_end = |got: &[u8]| got.windows(4).position(|end| end == b"\r\n\r\n");
+        while head_end(&got).is_none_or(|at| got.len() < at + 4 + LARGE) {
+            match stream.read(&mut piece).await {
+                Ok(n) if n > 0 => got.extend_from_slice(&piece[..n]),
+                _ => return,
+            }
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+    })
+    .await;
+    for site in [speaks_http2, speaks_http1] {
+        for path in ["/*", "/other"] {
+            for h2 in [false, true] {
+                let bind = format!("{{ host = \"{HOST}\", path = \"{path}\" }}");
+                let config = bearer("app", &bind, "T") + "[limits]\nreplay_body = \"1 MiB\"\n";
+                let proxy = proxy().raw(&site).env("T", "t1").config(config);
+                let proxy = proxy.start().await;
+                let client = proxy.client();
+                let client = if h2 { client.h2() } else { client };
+                let url = format!("https://{HOST}/a");
+                let request = Request::post(&url).body(full("x".repeat(LARGE)));
+                client.send(request.unwrap()).await.expect(200);
+            }
+        }
     }
 }
 
