@@ -208,3 +208,42 @@ async fn small_pieces_that_nobody_reads_end_nothing() {
     assert_eq!(came.expect("an answer"), "Ok(true)", "an upload");
     sending.await.unwrap().unwrap();
 }
+
+/// Frames of DATA that carry nothing, more than the library takes in the life of a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_of_nothing_end_nothing() {
+    const MANY: usize = 500;
+    async fn nothing(stream: &mut SendStream<Bytes>) {
+        for _ in 0..MANY {
+            stream.send_data(Bytes::new(), false).unwrap();
+            tokio::task::yield_now().await;
+        }
+    }
+    let config = TRUSTED.issue(&[HOST], Valid::Now).server_config(&["h2"]);
+    let site = raw_with(HOST, config, |stream, _| async move {
+        let mut connection = server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                while let Some(Ok(_)) = body.data().await {}
+                let mut answer = respond.send_response(Response::new(()), false).unwrap();
+                nothing(&mut answer).await;
+                answer.send_data(Bytes::from_static(b"all"), true).unwrap();
+            });
+        }
+    })
+    .await;
+    let proxy = proxy().raw(&site).bearer("app", HOST, "t1").start().await;
+    let mut sender = connect(&proxy).await;
+    for _ in 0..3 {
+        let (answer, mut upload) = sender
+            .send_request(request(Method::POST, "/up"), false)
+            .unwrap();
+        nothing(&mut upload).await;
+        upload.send_data(Bytes::from_static(b"all"), true).unwrap();
+        let answer = within("an answer", answer).await.unwrap();
+        let mut body = answer.into_body();
+        let came = within("its body", body.data()).await;
+        assert_eq!(came.unwrap().unwrap(), "all");
+    }
+}
