@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -33,6 +33,12 @@ const LEAST: usize = 8 * 1024;
 
 /// The most that is read of a body at once.
 const MOST: usize = 64 * 1024;
+
+/// Where much of a body begins in its buffer. A large buffer begins with a page; so does a record of TLS that is made of
+/// it, whose payload stands behind five bytes and the heads of frames. What is copied to a place up to 31 bytes further
+/// in its page than it comes from takes the system's `memcpy` thirty times as long on AMD's Zen 3 and later (glibc's
+/// bug 30994). So all of it comes from further behind.
+const LEAD: usize = 256;
 
 // === impl Inbox ===
 
@@ -90,6 +96,11 @@ impl Inbox {
     ) -> Poll<io::Result<()>> {
         let remaining = remaining.and_then(|bytes| usize::try_from(bytes).ok());
         let room = self.room.min(remaining.unwrap_or(usize::MAX)).max(1);
+        if room > LEAST && self.bytes.capacity() == 0 {
+            self.bytes.reserve(LEAD + room);
+            self.bytes.put_bytes(0, LEAD);
+            self.bytes.advance(LEAD);
+        }
         self.bytes.reserve(room);
         match tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.bytes) {
             Poll::Ready(read) => {
@@ -131,5 +142,32 @@ impl Inbox {
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::{super::head::Length, *};
+
+    #[test]
+    fn what_is_read_of_a_body_at_once_grows_to_whole_records() {
+        let body: Vec<u8> = (0..400_000u32).map(|at| (at % 251) as u8).collect();
+        let (mut io, mut inbox) = (&body[..], Inbox::new());
+        let mut decoder = Decoder::new(Length::Exact(body.len() as u64));
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut got, mut sizes) = (Vec::new(), Vec::new());
+        while let Poll::Ready(Some(frame)) = inbox.poll_frame(&mut io, &mut cx, &mut decoder) {
+            let data = frame.unwrap().into_data().unwrap();
+            sizes.push(data.len());
+            got.extend_from_slice(&data);
+        }
+        assert!(got == body);
+        let rest = sizes.pop();
+        assert_eq!(sizes[..3], [LEAST, 2 * LEAST, 4 * LEAST]);
+        assert_eq!(sizes[3..], [MOST; 5]);
+        assert_eq!(rest, Some(400_000 - 7 * LEAST - 5 * MOST));
+        assert_eq!(inbox.bytes.capacity(), 0);
     }
 }
