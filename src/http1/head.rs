@@ -1,6 +1,6 @@
 //! Heads: what stands in them, and how long the message is that they begin (RFC 9112 §6.3).
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
@@ -212,8 +212,7 @@ pub(super) fn response(inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<Re
     };
     let status = StatusCode::from_u16(code).map_err(|_| Refused::Malformed)?;
     let usual = status.canonical_reason() == Some(reason);
-    // Where there is none, it is not a part of the head.
-    let reason = (!usual && !reason.is_empty()).then(|| place(inbox, reason.as_bytes()));
+    let reason = place(inbox, reason.as_bytes());
     let spans = spans.fill(inbox, parsed.headers);
     if length > bounds.bytes {
         return Err(Refused::TooLarge);
@@ -222,7 +221,6 @@ pub(super) fn response(inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<Re
     let version = version(minor);
     let mut spelling = Spelling::of(head.clone());
     if !usual {
-        let reason = reason.map_or_else(Bytes::new, |reason| slice(&head, reason));
         spelling = spelling.with_reason(status, reason);
     }
     let mut options = Options::default();

@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 #[derive(Clone, Debug)]
 pub struct Spelling {
     head: Bytes,
-    /// A response's status and where its reason stands.
-    reason: Option<(StatusCode, Bytes)>,
+    /// A response's status, and where its reason stands.
+    reason: Option<(StatusCode, (u32, u32))>,
 }
 
 /// Of a head that nobody wrote: one of our own, or of HTTP/2.
@@ -31,15 +31,17 @@ impl Spelling {
         Self { head, reason: None }
     }
 
-    pub(super) fn with_reason(self, status: StatusCode, reason: Bytes) -> Self {
-        let reason = Some((status, reason));
+    pub(super) fn with_reason(self, status: StatusCode, place: (u32, u32)) -> Self {
+        let reason = Some((status, place));
         Self { reason, ..self }
     }
 
     /// Returns the reason that came with this status; the usual one if none did.
     pub(super) fn reason(&self, status: StatusCode) -> &[u8] {
         match &self.reason {
-            Some((own, reason)) if *own == status => reason,
+            Some((own, (start, end))) if *own == status => {
+                &self.head[*start as usize..*end as usize]
+            }
             _ => status.canonical_reason().unwrap_or("").as_bytes(),
         }
     }

@@ -1,7 +1,7 @@
 //! One exchange, from top to bottom: target, session, upstream, what the answer taught. What a session's credential
-//! adds, and that it may be sent once more, stands in `signed`.
+//! adds, and that it may be sent once more, stands in `signed`; what goes without one in `unsigned`.
 
-use std::{sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -10,43 +10,50 @@ use http::{
 };
 
 use super::{
-    Proxy, Unmatched, World,
+    Proxy, Unmatched,
     answer::Side,
     body::ResponseBody,
     error::{Error, Kind},
     interim::Informs,
-    judge::{self, Judged},
     meter::Waited,
     outlive::Stake,
     relay::{self, Received},
     requests::Scope,
     respond,
-    sending::Spare,
-    teach::Taught,
     upgrade::{self, Extended, OnUpgrade},
     whole::Arrived,
 };
 use crate::{
-    grant::Generation,
     http1::Spelling,
     message::{framing, hop, status, target},
     origin::Origin,
-    rule::{Recipe, SetCookie, inject::Applied, matcher::Found, rejected::Asked},
+    rule::{Recipe, SetCookie, inject::Applied, rejected::Asked},
     session::About,
     upstream::{Alpn, Gate, Peer, Reach, RequestBody, Route},
 };
 
 /// Serves one request. Every one ends in exactly one line of the log.
-pub async fn run(
+pub fn run(
     scope: Arc<Scope>,
     request: Request<RequestBody>,
     stake: Arc<Stake>,
+) -> impl Future<Output = Response<ResponseBody>> + Send {
+    let (mut parts, body) = request.into_parts();
+    // A block has room for what it is given once, a function twice.
+    async move { serve(&scope, &mut parts, body, &stake).await }
+}
+
+async fn serve(
+    scope: &Scope,
+    parts: &mut Parts,
+    body: RequestBody,
+    stake: &Stake,
 ) -> Response<ResponseBody> {
     let started = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().clone());
-    let is_http2 = request.version() == Version::HTTP_2;
+    let (method, path) = (parts.method.clone(), parts.uri.clone());
+    let is_http2 = parts.version == Version::HTTP_2;
     let waited = Waited::default();
-    let result = Exchange::begin(&scope, request, &waited, &stake).await;
+    let result = Exchange::begin(scope, parts, body, &waited, stake).await;
     scope.proxy.added.note(started.elapsed(), &waited);
     let origin = || {
         scope
@@ -141,13 +148,13 @@ impl<'s> Exchange<'s> {
     /// Checks the target, finds out who is concerned, and sends.
     async fn begin(
         scope: &'s Scope,
-        request: Request<RequestBody>,
+        parts: &mut Parts,
+        mut body: RequestBody,
         waited: &'s Waited,
         stake: &'s Stake,
     ) -> Result<Response<ResponseBody>, Error> {
         let proxy = &*scope.proxy;
-        let (mut parts, mut body) = request.into_parts();
-        let extended = Extended::take(&mut parts, &scope.activity);
+        let extended = Extended::take(parts, &scope.activity);
         if parts.method == Method::CONNECT {
             return Err(Kind::BadRequest("CONNECT has no place here").into());
         }
@@ -178,7 +185,7 @@ impl<'s> Exchange<'s> {
         }
         let counts = matches!(parts.method, Method::OPTIONS | Method::TRACE);
         if counts && !hop::may_go_on(&mut parts.headers) {
-            return Ok(respond::last_hop(&parts).map(ResponseBody::Whole));
+            return Ok(respond::last_hop(parts).map(ResponseBody::Whole));
         }
         let world = proxy.world.load_full();
         let client = scope.client.as_deref();
@@ -270,7 +277,7 @@ impl<'s> Exchange<'s> {
         if found.captures.iter().any(relay::looks_into)
             && let Arrived::Coming(body) = arrived
         {
-            let received = exchange.receive(&world, scope, &found, &mut parts, body);
+            let received = exchange.receive(&world, scope, &found, parts, body);
             arrived = match Box::pin(received).await? {
                 Received::Arrived(arrived) => arrived,
                 Received::Answered(response) => {
@@ -310,48 +317,9 @@ impl<'s> Exchange<'s> {
         }
     }
 
-    /// Sends a request that no session is bound to.
-    async fn unsigned(
-        self,
-        world: &World,
-        scope: &Scope,
-        found: &Found<'_>,
-        mut parts: Parts,
-        arrived: Arrived,
-    ) -> Result<Response<ResponseBody>, Error> {
-        let (body, spare) = match arrived {
-            Arrived::Coming(body) => self.body(body, false),
-            Arrived::Whole(whole) => {
-                let body = whole.send(&mut parts.headers, None);
-                (body, Spare::Whole(*whole))
-            }
-        };
-        let response = self.once(parts, body, &spare).await?;
-        let judged = judge::captured(&self, response, &found.captures).await?;
-        let Judged {
-            response, fields, ..
-        } = judged;
-        let taught = Taught {
-            headers: response.headers(),
-            rejected: false,
-            fields: &fields,
-        };
-        self.teach(
-            world,
-            scope,
-            &found.captures,
-            None,
-            Generation::default(),
-            taught,
-        )
-        .await?;
-        let response = self.masked(world, scope, &found.captures, response).await?;
-        Ok(self.finish(response, None, None))
-    }
-
     /// Gives the answer the form in which the client gets it.
     pub fn finish(
-        self,
+        &mut self,
         mut response: Response<ResponseBody>,
         recipe: Option<&Recipe>,
         note: Option<&str>,
@@ -359,7 +327,8 @@ impl<'s> Exchange<'s> {
         let version = response.version();
         hop::strip(response.headers_mut());
         if self.websocket {
-            upgrade::relay(self.proxy, self.on_upgrade, self.extended, &mut response);
+            let (client, extended) = (self.on_upgrade.take(), self.extended.take());
+            upgrade::relay(self.proxy, client, extended, &mut response);
         }
         let headers = response.headers_mut();
         if recipe.is_some_and(hides) && headers.contains_key(SET_COOKIE) {

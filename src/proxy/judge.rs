@@ -72,7 +72,9 @@ pub(super) async fn answered(
     let rules = &session.recipe().rejected;
     let asked = exchange.asked(applied);
     let mut judged = match rejected::head(rules, asked, response.status(), response.headers()) {
-        Verdict::NeedsBody(open) => look(exchange, session, &open, response, captures).await?,
+        Verdict::NeedsBody(open) => {
+            Box::pin(look(exchange, session, &open, response, captures)).await?
+        }
         verdict => {
             if verdict == Verdict::Accepted && response.status().is_success() {
                 let heads = (0..rules.len()).filter(|at| !rules[*at].looks());
@@ -102,12 +104,6 @@ pub(super) async fn captured(
     response: Response<Incoming>,
     captures: &[Captured<'_>],
 ) -> Result<Judged, Error> {
-    let wants_body = captures.iter().any(|c| {
-        c.capture
-            .answer
-            .iter()
-            .any(|(_, source)| source.is_in_body())
-    });
     if captures.is_empty() || !response.status().is_success() {
         let response = response.map(ResponseBody::Streamed);
         return Ok(Judged {
@@ -116,9 +112,21 @@ pub(super) async fn captured(
             fields: vec![Vec::new(); captures.len()],
         });
     }
+    Box::pin(taken(exchange, response, captures)).await
+}
+
+/// Takes what the captures want from an answer that has it.
+async fn taken(
+    exchange: &Exchange<'_>,
+    response: Response<Incoming>,
+    captures: &[Captured<'_>],
+) -> Result<Judged, Error> {
     let limits = &exchange.proxy.limits;
     let (head, body) = response.into_parts();
-    let limit = if wants_body { limits.token_answer } else { 0 };
+    let limit = match want_bodies(captures) {
+        true => limits.token_answer,
+        false => 0,
+    };
     let peeked = inspect::peek(body, limit, wait(limits, captures)).await?;
     let fields = take(&head.headers, &peeked, captures, limits.token_answer);
     let response = Response::from_parts(head, peeked.into_body());
@@ -155,16 +163,9 @@ async fn look(
 ) -> Result<Judged, Error> {
     let limits = &exchange.proxy.limits;
     let (head, body) = response.into_parts();
-    let wants_all = captures.iter().any(|c| {
-        c.capture
-            .answer
-            .iter()
-            .any(|(_, source)| source.is_in_body())
-    });
-    let limit = if wants_all {
-        limits.token_answer
-    } else {
-        limits.inspect_body
+    let limit = match want_bodies(captures) {
+        true => limits.token_answer,
+        false => limits.inspect_body,
     };
     let peeked = inspect::peek(body, limit, wait(limits, captures)).await?;
     let bounds = decode::Bounds {
@@ -203,6 +204,12 @@ async fn look(
         says,
         fields,
     })
+}
+
+/// Tells whether something is captured out of bodies.
+fn want_bodies(captures: &[Captured<'_>]) -> bool {
+    let mut sources = captures.iter().flat_map(|c| &c.capture.answer);
+    sources.any(|(_, source)| source.is_in_body())
 }
 
 fn wants_to_fail(rules: &[Rejected], open: &[usize]) -> bool {

@@ -34,6 +34,7 @@ mod teach;
 mod tests;
 mod timer;
 mod tunnel;
+mod unsigned;
 mod upgrade;
 mod veil;
 mod whole;

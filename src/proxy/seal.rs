@@ -25,7 +25,7 @@ impl Exchange<'_> {
         recipe: &Recipe,
         bound: &Bound,
         current: Option<&Current>,
-        (body, applied): (&Body, Applied),
+        (body, applied): (Option<&Body>, Applied),
     ) -> Result<Applied, Error> {
         let (Some(sign), Some(current)) = (&recipe.sign, current) else {
             return Ok(applied);
@@ -34,12 +34,10 @@ impl Exchange<'_> {
             return Ok(applied);
         }
         let bytes: &[u8] = match body {
-            Body::Full(bytes) => bytes,
-            Body::Empty => &[],
+            Some(Body::Full(bytes)) => bytes,
+            Some(Body::Empty) => &[],
             // It was not read whole: a part is never signed for all of it.
-            Body::Client(_) | Body::Kept(_) | Body::Timed(_) | Body::Guarded(_) => {
-                return Err(Kind::BodyTooLarge.into());
-            }
+            _ => return Err(Kind::BodyTooLarge.into()),
         };
         let render = |template: &_| current.render(recipe, template);
         let authority = self.origin.authority();

@@ -46,7 +46,7 @@ impl Exchange<'_> {
             body = body.gated(gate.clone());
         }
         if !keep {
-            return (Body::Client(body), Spare::None);
+            return (Body::Client(Box::new(body)), Spare::None);
         }
         let (body, copy) = Keep::body(body, self.proxy.limits.replay_body, self.proxy.kept.clone());
         (body, Spare::Kept(copy))
@@ -55,16 +55,18 @@ impl Exchange<'_> {
     /// Sends a request on its way; again if nothing speaks against it ([`Self::may_repeat`]).
     pub(super) async fn once(
         &self,
-        mut parts: Parts,
-        body: Body,
+        parts: &mut Parts,
+        body: &mut Option<Body>,
         spare: &Spare,
     ) -> Result<Response<Incoming>, Error> {
-        let second = matches!(spare, Spare::Empty).then(|| parts.clone());
-        match (self.dispatch(&mut parts, body).await, second) {
-            (Err(failed), Some(mut second)) if self.may_repeat(&failed, spare) => {
-                Ok(self.dispatch(&mut second, Body::Empty).await?)
+        let mut second = matches!(spare, Spare::Empty).then(|| parts.clone());
+        loop {
+            match (self.dispatch(parts, body).await, second.take()) {
+                (Err(failed), Some(second)) if self.may_repeat(&failed, spare) => {
+                    (*parts, *body) = (second, Some(Body::Empty));
+                }
+                (answered, _) => return Ok(answered?),
             }
-            (answered, _) => Ok(answered?),
         }
     }
 
@@ -82,11 +84,11 @@ impl Exchange<'_> {
         matches!(spare, Spare::Empty) && repeats
     }
 
-    /// Sends a request and returns the head of its answer.
+    /// Sends a request and returns the head of its answer. The body is taken when it is sent.
     pub(super) async fn dispatch(
         &self,
         parts: &mut Parts,
-        body: Body,
+        body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let began = Instant::now();
         if let Some(stake) = self.stake {
@@ -103,7 +105,7 @@ impl Exchange<'_> {
     async fn ask(
         &self,
         parts: &mut Parts,
-        body: Body,
+        body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let mut response = self.listen(parts, body).await?;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -132,7 +134,7 @@ impl Exchange<'_> {
     async fn listen(
         &self,
         parts: &mut Parts,
-        body: Body,
+        body: &mut Option<Body>,
     ) -> Result<Response<Incoming>, upstream::Error> {
         let hears: Arc<dyn Hears> = Arc::new(Informed {
             client: self.informs.clone(),
@@ -146,11 +148,10 @@ impl Exchange<'_> {
             spelling: &self.spelling,
             hears: Some(&hears),
         };
-        let mut body = Some(body);
         if self.websocket {
-            return Box::pin(self.peer.send_upgrade(request, &mut body)).await;
+            return Box::pin(self.peer.send_upgrade(request, body)).await;
         }
-        let mut send = pin!(self.peer.send(request, &mut body, self.wants));
+        let mut send = pin!(self.peer.send(request, body, self.wants));
         let Some(gate) = &self.gate else {
             return send.await;
         };

@@ -35,20 +35,16 @@ impl Exchange<'_> {
     /// Sends a request with a session's credential; once more if the upstream says that it is no longer good.
     #[allow(clippy::too_many_arguments)] // the request's parts, and whom it concerns
     pub(super) async fn signed(
-        self,
+        &mut self,
         world: &World,
         scope: &Scope,
         session: &Arc<Session>,
         bound: &Bound,
         captures: &[Captured<'_>],
-        parts: Parts,
+        parts: &Parts,
         arrived: Arrived,
     ) -> Result<Response<ResponseBody>, Error> {
         let recipe = session.recipe();
-        let give = async |exchange: Self, response, note| {
-            let response = exchange.masked(world, scope, captures, response).await?;
-            Ok(exchange.finish(response, Some(recipe), note))
-        };
         let turn = session.turn().await?;
         // What is left as it came waits for no credential, and fails for the want of none.
         let left_alone = inject::is_left_alone(recipe, &parts.uri);
@@ -64,7 +60,7 @@ impl Exchange<'_> {
         }
         let dead = holds.as_ref().err().map(Unusable::why);
         let mut current = holds.ok().flatten();
-        let (mut body, mut spare) = match arrived {
+        let (body, mut spare) = match arrived {
             Arrived::Whole(whole) => (Body::Empty, Spare::Whole(*whole)),
             Arrived::Coming(body)
                 if inject::has_body_place(recipe, &parts.headers)
@@ -75,23 +71,24 @@ impl Exchange<'_> {
             }
             Arrived::Coming(body) => self.body(body, true),
         };
+        let mut body = Some(body);
         let (mut attempt, mut repeated, mut rejected, mut note) =
             (Attempt::First, false, None, None);
         let mut first = session.generation();
-        loop {
+        let (response, note) = loop {
             let mut parts = parts.clone();
             let mut applied = self.sign(&mut parts, session, bound, current.as_deref(), attempt)?;
             if let Spare::Whole(whole) = &spare {
                 let put = (attempt, applied);
-                (body, applied) =
-                    self.sign_body(&mut parts, whole, session, current.as_deref(), put)?;
+                let signed = self.sign_body(&mut parts, whole, session, current.as_deref(), put)?;
+                (body, applied) = (Some(signed.0), signed.1);
             }
             let asked = self.asked(applied);
             if rejected::may_look(&recipe.rejected, asked) {
                 rejected::narrow(&mut parts.headers);
             }
             let held = current.as_deref();
-            applied = self.seal(&mut parts, recipe, bound, held, (&body, applied))?;
+            applied = self.seal(&mut parts, recipe, bound, held, (body.as_ref(), applied))?;
             if applied == Applied::Sent && rejected.is_none() && !repeated {
                 session.injected();
             }
@@ -99,18 +96,18 @@ impl Exchange<'_> {
                 .as_ref()
                 .map_or_else(|| session.generation(), |c| c.generation);
             // The request as it came is still here: one more turn makes it anew.
-            let response = match self.dispatch(&mut parts, body).await {
+            let response = match self.dispatch(&mut parts, &mut body).await {
                 Ok(response) => response,
                 Err(failed) => {
                     let again = (!repeated).then(|| self.once_more(&failed, &mut spare));
                     let Some(again) = again.flatten() else {
                         return Err(failed.into());
                     };
-                    (body, repeated) = (again, true);
+                    (body, repeated) = (Some(again), true);
                     continue;
                 }
             };
-            let judged = judge::answered(&self, session, applied, response, captures).await?;
+            let judged = judge::answered(self, session, applied, response, captures).await?;
             let taught = Taught {
                 headers: judged.response.headers(),
                 rejected: matches!(judged.says, Says::Rejected(_)),
@@ -126,29 +123,30 @@ impl Exchange<'_> {
                     if applied == Applied::Sent {
                         session.accepted(seen, self.about());
                     }
-                    drop(turn);
                     // Without the credential this is no rejection, but who sees it should know why it came.
                     let dead = dead.filter(|_| self.is_refused(recipe, &judged.response));
                     let unseen = matches!(judged.says, Says::Unseen).then_some(UNSEEN);
-                    return give(self, judged.response, note.or(unseen).or(dead)).await;
+                    break (judged.response, note.or(unseen).or(dead));
                 }
                 (Says::Rejected(hit), Attempt::Again) => {
                     let stayed = if let Some(before) = &rejected {
                         session.rejected_again(first, seen, self.about()) && before == hit
                     } else {
                         // It was sent again because of a challenge, with what was held: the next one is served.
-                        session.reject(seen, self.about()).await;
+                        Box::pin(session.reject(seen, self.about())).await;
                         false
                     };
                     if judged.says.fails() {
                         return Err(Kind::StillRejected.into());
                     }
                     if stayed {
-                        judge::confirm(&self, session, hit);
+                        judge::confirm(self, session, hit);
                     }
-                    return give(self, judged.response, note).await;
+                    break (judged.response, note);
                 }
-                (Says::Rejected(_), Attempt::First) => session.reject(seen, self.about()).await,
+                (Says::Rejected(_), Attempt::First) => {
+                    Box::pin(session.reject(seen, self.about())).await
+                }
                 (Says::Challenged, _) => match &current {
                     Some(current) => Verdict::Again(current.clone()),
                     None => Verdict::Pass("the upstream asks for a credential, and none is held"),
@@ -157,10 +155,10 @@ impl Exchange<'_> {
             let next = match next {
                 Verdict::Again(next) => next,
                 Verdict::Pass(why) => {
-                    return match judged.says.fails() {
-                        true => Err(Kind::Uncured(why).into()),
-                        false => give(self, judged.response, Some(why)).await,
-                    };
+                    if judged.says.fails() {
+                        return Err(Kind::Uncured(why).into());
+                    }
+                    break (judged.response, Some(why));
                 }
             };
             let complete = spare.is_complete();
@@ -169,10 +167,10 @@ impl Exchange<'_> {
                 if judged.says.fails() {
                     return Err(Kind::Uncured(why).into());
                 }
-                return give(self, judged.response, Some(why)).await;
+                break (judged.response, Some(why));
             };
             if complete {
-                inspect::discard(judged.response.into_body()).await;
+                Box::pin(inspect::discard(judged.response.into_body())).await;
             } else {
                 // Upstreams reject before they have read: what the client has not sent yet goes behind what is kept,
                 // and the connection is of no more use.
@@ -191,9 +189,12 @@ impl Exchange<'_> {
                 next
             };
             session.replayed(self.about());
-            (body, current) = (again, Some(next));
+            (body, current) = (Some(again), Some(next));
             (attempt, repeated) = (Attempt::Again, false);
-        }
+        };
+        drop(turn);
+        let response = self.masked(world, scope, captures, response).await?;
+        Ok(self.finish(response, Some(recipe), note))
     }
 
     /// Returns what a request is sent with, if anything usable is held or comes in time; else why there is nothing.

@@ -58,7 +58,8 @@ impl Exchange<'_> {
                     rejected,
                     fields,
                 };
-                session.learn(answer).await.map_err(stored)?;
+                // What is rare is in boxes: an exchange holds no room for it.
+                Box::pin(session.learn(answer)).await.map_err(stored)?;
             }
         }
         for (capture, fields) in captures.iter().zip(taken) {
@@ -75,7 +76,7 @@ impl Exchange<'_> {
                 rejected: false,
                 fields: fields.clone(),
             };
-            other.learn(answer).await.map_err(stored)?;
+            Box::pin(other.learn(answer)).await.map_err(stored)?;
         }
         if let Some(stake) = self.stake {
             stake.settle();

@@ -56,7 +56,7 @@ impl Exchange<'_> {
         want_body(self.gate.as_ref(), self.informs.as_ref());
         let limits = &self.proxy.limits;
         let most = limits.whole_body;
-        let body = Body::Client(ClientBody::new(body, limits.silence));
+        let body = Body::Client(Box::new(ClientBody::new(body, limits.silence)));
         let raw = match Limited::new(body, most).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {

@@ -144,7 +144,8 @@ impl Session {
         let Some(turns) = &self.turns else {
             return Ok(Turn::default());
         };
-        let turn = async {
+        // In a box: a request of a parallel session holds no room for it.
+        let turn = Box::pin(async {
             let permit = Arc::clone(turns).acquire_owned().await.ok();
             let mut among_processes = self.store.turn(&self.id).await?;
             if among_processes.is_new() {
@@ -157,7 +158,7 @@ impl Session {
                 _among_processes: Some(among_processes),
                 _permit: permit,
             })
-        };
+        });
         match timeout(self.shared.limits.serial_wait, turn).await {
             // An older value than another process has learnt would end the session: nothing is sent.
             Ok(turn) => turn.map_err(NoTurn::Unknown),

@@ -41,7 +41,7 @@ pub enum Body {
     /// Bytes, if they may be sent when it comes to that.
     Guarded(Guarded),
     /// A client's, streamed.
-    Client(ClientBody),
+    Client(Box<ClientBody>),
     /// A client's, kept while it streams.
     Kept(KeptBody),
     /// Any of them, whose end is waited for.
@@ -73,7 +73,11 @@ pub struct Gate {
 /// A response body on its way in. Its connection goes back to the pool at its end, and is closed if it is dropped
 /// before.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct Incoming(Box<Parts>);
+
+/// In a box: a head and its body are handed on many times.
+#[derive(Debug)]
+struct Parts {
     source: Source,
     spelling: Spelling,
     silence: Silence,
@@ -263,54 +267,47 @@ impl Incoming {
         } else {
             Source::Http1(lease)
         };
-        Self {
-            source,
-            spelling,
-            silence: Silence::new(silence),
-        }
+        Self::new(source, spelling, silence)
     }
 
     pub(super) fn http2(body: http2::Body, held: Held, silence: Duration) -> Self {
-        Self {
-            source: Source::Http2 { body, _held: held },
-            spelling: Spelling::default(),
-            silence: Silence::new(silence),
-        }
+        let source = Source::Http2 { body, _held: held };
+        Self::new(source, Spelling::default(), silence)
     }
 
     /// Of an answer that has none.
     pub(super) fn ended(silence: Duration) -> Self {
-        Self {
-            source: Source::Ended,
-            spelling: Spelling::default(),
-            silence: Silence::new(silence),
-        }
+        Self::new(Source::Ended, Spelling::default(), silence)
     }
 
     pub(super) fn upgraded(upgraded: Upgraded, spelling: Spelling, silence: Duration) -> Self {
-        Self {
-            source: Source::Upgraded(upgraded),
+        Self::new(Source::Upgraded(upgraded), spelling, silence)
+    }
+
+    fn new(source: Source, spelling: Spelling, silence: Duration) -> Self {
+        Self(Box::new(Parts {
+            source,
             spelling,
             silence: Silence::new(silence),
-        }
+        }))
     }
 
     /// Lets a stream of events be silent for longer.
     pub fn set_silence(&mut self, limit: Duration) {
-        self.silence = Silence::new(limit);
+        self.0.silence = Silence::new(limit);
     }
 
     /// Returns how the response's head was written.
     pub fn spelling(&self) -> &Spelling {
-        &self.spelling
+        &self.0.spelling
     }
 
     /// Returns the connection of a response that changed over to another protocol.
     pub fn take_upgraded(&mut self) -> Option<Upgraded> {
-        match std::mem::replace(&mut self.source, Source::Ended) {
+        match std::mem::replace(&mut self.0.source, Source::Ended) {
             Source::Upgraded(upgraded) => Some(upgraded),
             source => {
-                self.source = source;
+                self.0.source = source;
                 None
             }
         }
@@ -318,7 +315,7 @@ impl Incoming {
 
     /// Notes that nothing more comes; the connection goes back to the pool.
     fn end(&mut self) {
-        if let Source::Http1(lease) = std::mem::replace(&mut self.source, Source::Ended) {
+        if let Source::Http1(lease) = std::mem::replace(&mut self.0.source, Source::Ended) {
             lease.give_back();
         }
     }
@@ -343,7 +340,8 @@ impl HttpBody for Incoming {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = self.get_mut();
+        let incoming = self.get_mut();
+        let this = &mut *incoming.0;
         let frame = match &mut this.source {
             Source::Http1(lease) => lease.poll_frame(cx).map_err(Error::http1),
             Source::Http2 { body, .. } => Pin::new(body)
@@ -355,7 +353,7 @@ impl HttpBody for Incoming {
             Poll::Ready(Some(Ok(frame))) => {
                 this.silence.broken();
                 if matches!(&this.source, Source::Http1(lease) if lease.is_complete()) {
-                    this.end();
+                    incoming.end();
                 }
                 Poll::Ready(Some(Ok(trailers_cleaned(frame))))
             }
@@ -364,7 +362,7 @@ impl HttpBody for Incoming {
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
-                this.end();
+                incoming.end();
                 Poll::Ready(None)
             }
             Poll::Pending => {
@@ -376,7 +374,7 @@ impl HttpBody for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
+        match &self.0.source {
             Source::Http1(lease) => lease.is_complete(),
             Source::Http2 { body, .. } => body.is_end_stream(),
             Source::Ended | Source::Upgraded(_) => true,
@@ -384,7 +382,7 @@ impl HttpBody for Incoming {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
+        match &self.0.source {
             Source::Http1(lease) => lease
                 .remaining()
                 .map_or_else(SizeHint::default, SizeHint::with_exact),

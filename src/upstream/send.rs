@@ -136,7 +136,7 @@ impl Peer {
         }
         let (streamed, copy) = match take(body) {
             Body::Client(streamed) => {
-                let (streamed, copy) = Keep::body(streamed, most, self.shared.unsure.clone());
+                let (streamed, copy) = Keep::body(*streamed, most, self.shared.unsure.clone());
                 (streamed, Some(copy))
             }
             other => (other, None),
