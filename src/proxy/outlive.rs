@@ -67,17 +67,20 @@ impl Default for Alone {
 impl Outliving {
     pub(super) fn new(scope: Arc<Scope>, request: Request<RequestBody>) -> Self {
         let stake = Arc::<Stake>::default();
+        // In a box: an idle connection holds no room for an exchange.
+        let exchange = made_in_place(|| exchange::run(scope.clone(), request, stake.clone()));
         Self {
-            // In a box: an idle connection holds no room for an exchange.
-            exchange: Some(Box::pin(exchange::run(
-                scope.clone(),
-                request,
-                stake.clone(),
-            ))),
+            exchange: Some(exchange),
             stake,
             scope,
         }
     }
+}
+
+/// Makes a value where it is to be. `Box::pin` would make it elsewhere and move all the room that it has.
+fn made_in_place<T>(make: impl FnOnce() -> T) -> Pin<Box<T>> {
+    let room = Box::new_uninit();
+    Box::into_pin(Box::write(room, make()))
 }
 
 impl Future for Outliving {
