@@ -114,6 +114,26 @@ impl Options {
     }
 }
 
+/// Returns how many bytes of empty lines stand at the front: who reads a request passes over them (RFC 9112 §2.2).
+pub(super) fn empty_lines(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some(behind) = rest
+        .strip_prefix(b"\r\n")
+        .or_else(|| rest.strip_prefix(b"\n"))
+    {
+        rest = behind;
+    }
+    bytes.len() - rest.len()
+}
+
+/// Tells whether a head may end in what came behind the first `seen` bytes: what has been looked at is not parsed again for
+/// each byte of a slow one.
+pub fn may_end(bytes: &[u8], seen: usize) -> bool {
+    let fresh = bytes.get(seen.saturating_sub(3)..).unwrap_or_default();
+    let ends = |w: &[u8]| w.starts_with(b"\n\n") || w.starts_with(b"\n\r\n");
+    (0..fresh.len()).any(|at| ends(&fresh[at..]))
+}
+
 /// Takes a request's head off the front of `inbox`; `None`: there is more to come.
 pub(super) fn request(inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<Request>, Refused> {
     let mut spans = Spans::new(bounds.fields);
@@ -314,5 +334,32 @@ fn version(minor: u8) -> Version {
     match minor {
         1 => Version::HTTP_11,
         _ => Version::HTTP_10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_may_end_where_an_empty_line_ends() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\n\r\n";
+        for seen in 1..head.len() {
+            for length in seen..=head.len() {
+                let expected = length == head.len() && seen < length;
+                let told = may_end(&head[..length], seen);
+                assert!(told || !expected, "{seen} {length}");
+                assert!(!told || length == head.len(), "{seen} {length}");
+            }
+        }
+        for (bytes, expected) in [
+            (&b"\r\n\n\r\nG"[..], 5),
+            (b"\r", 0),
+            (b"\r\r\n", 0),
+            (b"\n\r", 1),
+            (b"G\r\n", 0),
+        ] {
+            assert_eq!(empty_lines(bytes), expected);
+        }
     }
 }

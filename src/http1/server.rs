@@ -56,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
     ) -> Poll<Result<Option<http::Request<Body>>, Error>> {
         let mut wire = self.lock();
         loop {
+            wire.skip_empty_lines()?;
             if wire.stops_at_connect() {
                 return Poll::Ready(Ok(None));
             }
