@@ -25,6 +25,7 @@ use super::{
     tunnel,
 };
 use crate::{
+    http1::head::may_end,
     message::target,
     origin::{Origin, Scheme},
     upstream::{
@@ -194,11 +195,15 @@ impl Connection {
     ) -> Result<Option<Connect>, Error> {
         let limits = &self.proxy.limits;
         let read = async {
+            let mut seen = 0;
             loop {
-                if let Some((connect, length)) = parse(buffer)? {
+                if (seen == 0 || may_end(buffer, seen))
+                    && let Some((connect, length)) = parse(buffer)?
+                {
                     buffer.advance(length);
                     return Ok(Some(connect));
                 }
+                seen = buffer.len();
                 if buffer.len() > limits.head_bytes {
                     return Err(Kind::BadRequest("the request's head is too large").into());
                 }
