@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use http::{HeaderValue, header::CONNECTION};
 use rustls::{ClientConfig, HandshakeKind, client::Resumption, pki_types::ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
@@ -31,6 +32,18 @@ fn host(number: usize) -> String {
 
 async fn site() -> Origin {
     let site = origin(&["*.many.test"]).handler(|_| async { Ok(routes::text("in")) });
+    site.alpn(&["http/1.1"]).start().await
+}
+
+/// One that ends its connection with each answer.
+async fn brief_site() -> Origin {
+    let site = origin(&["*.many.test"]).handler(|_| async {
+        let mut answer = routes::text("in");
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        Ok(answer)
+    });
     site.alpn(&["http/1.1"]).start().await
 }
 
@@ -99,15 +112,15 @@ fn median(mut figures: Vec<Duration>) -> Duration {
     figures[figures.len() / 2]
 }
 
-/// A first visit mints a leaf and reaches out to the origin; a later one does neither, and one with a ticket needs no
-/// signature.
+/// A first visit mints a leaf and reaches out to the origin; a later one does neither, or the latter alone if the
+/// origin has ended its connection; and one with a ticket needs no signature.
 ///
 /// `STAYSIGNED_PROGRAM=target/release/staysigned cargo test --test tests visits_are_cheap -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement, of a release build: docs/benchmarks.md has the command"]
 async fn visits_are_cheap() {
-    let site = site().await;
-    let mut figures: [Vec<Duration>; 3] = Default::default();
+    let (site, brief) = (site().await, brief_site().await);
+    let mut figures: [Vec<Duration>; 5] = Default::default();
     for _ in 0..ROUNDS {
         let proxy = start(many(&site)).await;
         let stranger = Visitor::new(&proxy, false);
@@ -119,13 +132,20 @@ async fn visits_are_cheap() {
         let (again, resumed) = guest.visit_all().await;
         // A client keeps what it is given: each of its second visits resumes.
         assert_eq!(resumed, HOSTS);
-        println!("a first visit {first:?}, a later one {later:?}, a resumed one {again:?}");
-        for (figures, figure) in figures.iter_mut().zip([first, later, again]) {
+        let proxy = start(many(&brief)).await;
+        let stranger = Visitor::new(&proxy, false);
+        let (anew, _) = stranger.visit_all().await;
+        let (connected, _) = stranger.visit_all().await;
+        for (figures, figure) in figures
+            .iter_mut()
+            .zip([first, later, again, anew, connected])
+        {
             figures.push(figure);
         }
     }
-    let [first, later, again] = figures.map(median);
-    println!("medians: first {first:?}, later {later:?}, resumed {again:?}");
+    let [first, later, again, anew, connected] = figures.map(median);
+    println!("a first visit {first:?}, a later one {later:?}, a resumed one {again:?}");
+    println!("where the origin ends each connection: {anew:?}, {connected:?}");
 }
 
 /// A thousand hosts that nobody has visited, all at once: whoever is there already does not wait for them.
