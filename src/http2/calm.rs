@@ -1,8 +1,9 @@
 //! What the frames of an HTTP/2 peer cost (RFC 9113 §10.5).
 //!
-//! The library bounds most floods itself: resets of what was not taken up, CONTINUATION, streams beyond the limit; small DATA the inbox. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY,
-//! frames of no known kind, and requests that are taken back a moment later. Here each such frame is paid from an
-//! account, which requests, answers and time fill again; a connection that has spent all ends.
+//! The library bounds most floods itself: resets of what was not taken up, CONTINUATION, streams beyond the limit; small
+//! DATA the inbox. The others it answers for as long as they come: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of no
+//! known kind, and requests that are taken back a moment later. Here each such frame is paid from an account, which
+//! requests, answers and time fill again; a connection that has spent all ends.
 //!
 //! DATA that carries nothing and ends nothing is paid likewise and goes no further: the library ends a connection after a
 //! hundred of them, however long it lives.
