@@ -7,13 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     Error,
     decode::{Decoded, Decoder},
+    off_page,
 };
 
 /// What was read and is not used yet.
@@ -33,12 +34,6 @@ const LEAST: usize = 8 * 1024;
 
 /// The most that is read of a body at once.
 const MOST: usize = 64 * 1024;
-
-/// Where much of a body begins in its buffer. A large buffer begins with a page; so does a record of TLS that is made of
-/// it, whose payload stands behind five bytes and the heads of frames. What is copied to a place up to 31 bytes further
-/// in its page than it comes from takes the system's `memcpy` thirty times as long on AMD's Zen 3 and later (glibc's
-/// bug 30994). So all of it comes from further behind.
-const LEAD: usize = 256;
 
 // === impl Inbox ===
 
@@ -97,9 +92,7 @@ impl Inbox {
         let remaining = remaining.and_then(|bytes| usize::try_from(bytes).ok());
         let room = self.room.min(remaining.unwrap_or(usize::MAX)).max(1);
         if room > LEAST && self.bytes.capacity() == 0 {
-            self.bytes.reserve(LEAD + room);
-            self.bytes.put_bytes(0, LEAD);
-            self.bytes.advance(LEAD);
+            self.bytes = off_page(room);
         }
         self.bytes.reserve(room);
         match tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.bytes) {

@@ -14,6 +14,7 @@ mod decode;
 mod encode;
 mod fill;
 pub mod head;
+mod off_page;
 pub mod request;
 pub mod server;
 mod span;
@@ -26,6 +27,7 @@ use std::{error::Error as StdError, io};
 
 pub use self::{
     head::{Bounds, Refused},
+    off_page::off_page,
     spelling::{PLAIN, Spelling},
 };
 

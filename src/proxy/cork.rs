@@ -13,10 +13,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use crate::upstream::io::{Filling, Io};
+use crate::{
+    http1::off_page,
+    upstream::io::{Filling, Io},
+};
 
 /// The largest plaintext of a record (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
@@ -38,7 +42,7 @@ pub struct Corked<S>(Arc<Mutex<Gathered<S>>>);
 struct Gathered<S> {
     stream: Filling<TlsStream<S>>,
     /// Less than a record, not yet given to TLS.
-    rest: Vec<u8>,
+    rest: BytesMut,
     /// About as many bytes have been given to TLS and not been written.
     held: usize,
     /// An error that nobody has been told of.
@@ -52,7 +56,7 @@ impl<S: Io> Corked<S> {
         stream.get_mut().1.set_buffer_limit(Some(2 * MOST));
         Self(Arc::new(Mutex::new(Gathered {
             stream: Filling(stream),
-            rest: Vec::new(),
+            rest: BytesMut::new(),
             held: 0,
             failed: None,
         })))
@@ -160,6 +164,9 @@ impl<S: Io> Gathered<S> {
             self.held += written;
             self.rest.clear();
         }
+        if self.rest.capacity() == 0 && behind.iter().any(|after| !after.is_empty()) {
+            self.rest = off_page(RECORD);
+        }
         for after in behind {
             self.rest.extend_from_slice(after);
         }
@@ -171,8 +178,8 @@ impl<S: Io> Gathered<S> {
         if !self.rest.is_empty() {
             self.stream.0.get_mut().1.writer().write_all(&self.rest)?;
             self.held += self.rest.len();
-            self.rest.clear();
         }
+        self.rest = BytesMut::new();
         if self.held > 0 {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.held = 0;

@@ -26,6 +26,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::encode::append;
+use crate::http1::off_page;
 
 /// The largest plaintext of a record (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
@@ -324,7 +325,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
             (Some(one), None) => self.poll_write(cx, one),
             // A head and the beginning of its body go out in one record.
             (Some(_), Some(_)) => {
-                let mut together = BytesMut::new();
+                let all: usize = slices.iter().map(|slice| slice.len()).sum();
+                let mut together = off_page(all.min(MOST));
                 for slice in slices {
                     let room = MOST - together.len();
                     together.extend_from_slice(&slice[..slice.len().min(room)]);
