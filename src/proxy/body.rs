@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::timer::Busy;
@@ -28,7 +29,8 @@ pub enum ResponseBody {
 /// What was read, and what is still to come.
 #[derive(Debug)]
 pub struct Begun {
-    pub frames: std::collections::VecDeque<Frame<Bytes>>,
+    pub read: Bytes,
+    pub trailers: Option<HeaderMap>,
     pub rest: Option<Incoming>,
     /// How the head was written.
     pub spelling: Spelling,
@@ -89,11 +91,19 @@ impl Counted {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             ResponseBody::Streamed(body) => Pin::new(body).poll_frame(cx),
-            ResponseBody::Begun(begun) => match (begun.frames.pop_front(), &mut begun.rest) {
-                (Some(frame), _) => Poll::Ready(Some(Ok(frame))),
-                (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
-                (None, None) => Poll::Ready(None),
-            },
+            ResponseBody::Begun(begun) => {
+                let read = std::mem::take(&mut begun.read);
+                if !read.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(read))));
+                }
+                if let Some(trailers) = begun.trailers.take() {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                match &mut begun.rest {
+                    Some(rest) => Pin::new(rest).poll_frame(cx),
+                    None => Poll::Ready(None),
+                }
+            }
         }
     }
 
@@ -142,7 +152,9 @@ impl Body for Counted {
             ResponseBody::Whole(bytes) => bytes.is_empty(),
             ResponseBody::Streamed(body) => body.is_end_stream(),
             ResponseBody::Begun(begun) => {
-                begun.frames.is_empty() && begun.rest.as_ref().is_none_or(Body::is_end_stream)
+                begun.read.is_empty()
+                    && begun.trailers.is_none()
+                    && begun.rest.as_ref().is_none_or(Body::is_end_stream)
             }
         }
     }
@@ -152,20 +164,13 @@ impl Body for Counted {
             ResponseBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             ResponseBody::Streamed(body) => body.size_hint(),
             ResponseBody::Begun(begun) => {
-                let read = begun
-                    .frames
-                    .iter()
-                    .filter_map(Frame::data_ref)
-                    .map(|d| d.len() as u64)
-                    .sum::<u64>();
                 let rest = begun
                     .rest
                     .as_ref()
                     .map_or(SizeHint::with_exact(0), Body::size_hint);
-                // Trailers among the frames say that the length was never declared.
-                let known = rest
-                    .exact()
-                    .filter(|_| begun.frames.iter().all(Frame::is_data));
+                // Trailers say that the length was never declared.
+                let known = rest.exact().filter(|_| begun.trailers.is_none());
+                let read = begun.read.len() as u64;
                 known.map_or_else(SizeHint::default, |exact| {
                     SizeHint::with_exact(read + exact)
                 })

@@ -1,9 +1,10 @@
 //! The beginning of a response body, read before its head is passed on: as much as a rule may look at, and no longer
 //! than it may wait.
 
-use std::{collections::VecDeque, pin::Pin, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
@@ -21,9 +22,25 @@ pub struct Peeked {
     pub bytes: Bytes,
     /// Whether that is the whole body.
     pub complete: bool,
-    frames: VecDeque<Frame<Bytes>>,
+    trailers: Option<HeaderMap>,
     rest: Option<Incoming>,
     spelling: Spelling,
+}
+
+/// What was read of a body. Its pieces are joined: each takes more than itself, however small it is.
+#[derive(Default)]
+struct Read {
+    bytes: BytesMut,
+    trailers: Option<HeaderMap>,
+}
+
+impl Read {
+    fn push(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) => self.bytes.extend_from_slice(&data),
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+    }
 }
 
 /// Reads until `limit` bytes are there, the body ends, or `wait` is over.
@@ -33,19 +50,15 @@ pub async fn peek(
     wait: Duration,
 ) -> Result<Peeked, upstream::Error> {
     let deadline = Instant::now() + wait;
-    let (mut frames, mut bytes) = (VecDeque::new(), BytesMut::new());
+    let mut read = Read::default();
     let mut complete = body.is_end_stream();
-    while !complete && bytes.len() < limit {
+    while !complete && read.bytes.len() < limit {
         let Ok(frame) = timeout_at(deadline, body.frame()).await else {
             break;
         };
         match frame {
             Some(frame) => {
-                let frame = frame?;
-                if let Some(data) = frame.data_ref() {
-                    bytes.extend_from_slice(data);
-                }
-                frames.push_back(frame);
+                read.push(frame?);
                 complete = body.is_end_stream();
             }
             None => complete = true,
@@ -54,9 +67,9 @@ pub async fn peek(
     let spelling = body.spelling().clone();
     let rest = (!complete).then_some(body);
     Ok(Peeked {
-        bytes: bytes.freeze(),
+        bytes: read.bytes.freeze(),
         complete,
-        frames,
+        trailers: read.trailers,
         rest,
         spelling,
     })
@@ -68,38 +81,37 @@ pub async fn whole(
     limit: usize,
 ) -> Result<Option<(Bytes, ResponseBody)>, upstream::Error> {
     let spelling = body.spelling().clone();
-    let (mut frames, mut rest) = match body {
+    let mut read = Read::default();
+    let mut rest = match body {
         ResponseBody::Whole(bytes) => {
             let fits = bytes.len() <= limit;
             return Ok(fits.then(|| (bytes.clone(), ResponseBody::Whole(bytes))));
         }
-        ResponseBody::Streamed(body) => (VecDeque::new(), Some(body)),
-        ResponseBody::Begun(begun) => (begun.frames, begun.rest),
+        ResponseBody::Streamed(body) => Some(body),
+        ResponseBody::Begun(begun) => {
+            read.bytes = BytesMut::from(begun.read);
+            read.trailers = begun.trailers;
+            begun.rest
+        }
     };
-    let mut bytes = BytesMut::new();
-    let data = frames.iter().filter_map(Frame::data_ref);
-    data.for_each(|data| bytes.extend_from_slice(data));
     while let Some(body) = &mut rest {
-        if bytes.len() > limit {
+        if read.bytes.len() > limit {
             break;
         }
         match body.frame().await.transpose()? {
-            Some(frame) => {
-                if let Some(data) = frame.data_ref() {
-                    bytes.extend_from_slice(data);
-                }
-                frames.push_back(frame);
-            }
+            Some(frame) => read.push(frame),
             None => rest = None,
         }
     }
+    let bytes = read.bytes.freeze();
     let begun = Begun {
-        frames,
+        read: bytes.clone(),
+        trailers: read.trailers,
         rest,
         spelling,
     };
     let body = ResponseBody::Begun(Box::new(begun));
-    Ok((bytes.len() <= limit).then(|| (bytes.freeze(), body)))
+    Ok((bytes.len() <= limit).then_some((bytes, body)))
 }
 
 /// Reads and forgets a small rest of a body, so that its connection can be used again; gives up early.
@@ -134,7 +146,8 @@ impl Peeked {
     /// Puts the body together again.
     pub fn into_body(self) -> ResponseBody {
         ResponseBody::Begun(Box::new(Begun {
-            frames: self.frames,
+            read: self.bytes,
+            trailers: self.trailers,
             rest: self.rest,
             spelling: self.spelling,
         }))

@@ -10,7 +10,6 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::{
     error::{Error, Kind},
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::{
     message::{decode, hop},
-    upstream::{Body, ClientBody, Loan, RequestBody},
+    upstream::{Body, ClientBody, Loan, NotWhole, RequestBody, read_whole},
 };
 
 static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -57,12 +56,12 @@ impl Exchange<'_> {
         let limits = &self.proxy.limits;
         let most = limits.whole_body;
         let body = Body::Client(Box::new(ClientBody::new(body, limits.silence)));
-        let raw = match Limited::new(body, most).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return Err(Kind::BodyTooLarge.into());
+        let raw = match read_whole(body, most).await {
+            Ok(raw) => raw,
+            Err(NotWhole::TooLarge) => return Err(Kind::BodyTooLarge.into()),
+            Err(NotWhole::Failed(error)) => {
+                return Err(Error::from(Kind::RequestBody).because(error));
             }
-            Err(error) => return Err(Error::from(Kind::RequestBody).because(error)),
         };
         let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::to_str);
         let Some(Ok(encoding)) = encoding else {

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
@@ -51,6 +51,8 @@ struct Lent {
 #[derive(Debug, Default)]
 struct Kept {
     frames: VecDeque<Bytes>,
+    /// Small ones behind these, joined.
+    joined: BytesMut,
     bytes: usize,
     trailers: Option<HeaderMap>,
     /// Whether the whole body went by.
@@ -78,6 +80,12 @@ struct AgainBody {
     rest: Option<Box<Rest>>,
     trailers: Option<HeaderMap>,
 }
+
+/// A piece that carries less is small.
+const SMALL: usize = 1024;
+
+/// Bytes of small pieces that are joined.
+const PIECE: usize = 16 * 1024;
 
 // === impl Total ===
 
@@ -162,6 +170,7 @@ impl Keep {
         self.total.give_back(state.bytes);
         state.bytes = 0;
         let rest = state.rest.take().filter(|_| !state.complete);
+        state.flush();
         let again = AgainBody {
             frames: std::mem::take(&mut state.frames),
             bytes,
@@ -199,12 +208,40 @@ impl Kept {
                 total.give_back(self.bytes);
                 self.bytes = 0;
                 self.frames.clear();
+                self.joined = BytesMut::new();
                 return;
             }
             self.bytes += data.len();
-            self.frames.push_back(data.clone());
+            self.push(data);
         } else if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
+        }
+    }
+
+    /// Adds a piece. One takes more than itself, however small it is, and so small ones that follow each other are joined.
+    fn push(&mut self, data: &Bytes) {
+        let is_small = |piece: &Bytes| piece.len() < SMALL;
+        if is_small(data) && self.joined.is_empty() {
+            if !self.frames.back().is_some_and(is_small) {
+                return self.frames.push_back(data.clone());
+            }
+            let before = self.frames.pop_back().expect("it was looked at");
+            self.joined.extend_from_slice(&before);
+        }
+        if !is_small(data) || self.joined.len() + data.len() > PIECE {
+            self.flush();
+        }
+        if is_small(data) {
+            self.joined.extend_from_slice(data);
+        } else {
+            self.frames.push_back(data.clone());
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.joined.is_empty() {
+            let joined = std::mem::take(&mut self.joined);
+            self.frames.push_back(joined.freeze());
         }
     }
 
@@ -315,5 +352,31 @@ impl AgainBody {
             return rest.poll_frame(cx);
         }
         Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_joined_in_their_order() {
+        let total = Total::new(1 << 20);
+        let mut kept = Kept::default();
+        let lengths = [1, 2, SMALL, 3, SMALL, SMALL, 5, 6, 7].into_iter();
+        let lengths = lengths.chain(std::iter::repeat_n(1, 40_000));
+        let (mut whole, mut next) = (Vec::new(), 0_u8);
+        for length in lengths {
+            next = next.wrapping_add(1);
+            let data = Bytes::from(vec![next; length]);
+            whole.extend_from_slice(&data);
+            kept.keep(&Frame::data(data), 1 << 20, &total);
+        }
+        kept.flush();
+        assert_eq!(kept.bytes, whole.len());
+        assert_eq!(Vec::from(kept.frames.clone()).concat(), whole);
+        // Three joined ones and six by themselves: nothing is copied without need.
+        assert!(kept.frames.len() < 10, "{}", kept.frames.len());
+        assert_eq!(kept.frames[2].len(), 3);
     }
 }

@@ -28,6 +28,7 @@ pub(crate) mod through;
 mod tls;
 pub mod tls_stream;
 mod unread;
+mod whole;
 
 use std::{
     collections::HashMap,
@@ -54,6 +55,7 @@ pub use self::{
     send::{Hears, Outgoing},
     silence::Silence,
     tls::Alpn,
+    whole::{NotWhole, read_whole},
 };
 use self::{dial::Dialer, egress::Egress, peers::Peers};
 use crate::{

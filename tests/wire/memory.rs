@@ -177,6 +177,34 @@ async fn no_input_takes_more_than_ten_times_its_bytes() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What is kept of a body takes little more than its bytes, however small the pieces are in which it comes: a record of
+/// TLS for each byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_pieces_take_little_more_than_themselves() {
+    const PIECES: usize = 3_000;
+    /// A record with one byte (RFC 8446 §5.2).
+    const RECORD: usize = 5 + 1 + 1 + 16;
+    let site = origin(&[HOST]).start().await;
+    let proxy = proxy().site(&site).level("warn").memory();
+    let proxy = proxy.bearer("app", HOST, "t1").start().await;
+    let mut wire = Wire::https(&proxy.client(), HOST).await;
+    let head = format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {PIECES}\r\n\r\n");
+    wire.send(head.as_bytes()).await;
+    wire.send(b"a").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = resident_kib(proxy.pid());
+    for _ in 2..PIECES {
+        wire.send(b"a").await;
+        // Each is to be read by itself.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let grown = resident_kib(proxy.pid()).saturating_sub(before);
+    let allowed = 10 * PIECES * RECORD / 1024 + 64;
+    assert!(grown < allowed, "{grown} KiB, {allowed} are allowed");
+    wire.send(b"a").await;
+    assert_eq!(status(&wire.next_head().await), 200);
+}
+
 /// A head that shows no sign of an end is refused at its limit too, wherever it stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_without_an_end_holds_no_more_than_its_limit() {

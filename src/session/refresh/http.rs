@@ -7,7 +7,6 @@ use http::{
     HeaderMap, HeaderValue, Request, StatusCode, Uri,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, RETRY_AFTER, USER_AGENT},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::{Permit, World};
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
     life::Failure,
     limits::Limits,
     message::decode,
-    upstream::{self, Body, Guarded, Reach, Route, Sent, Upstream},
+    upstream::{self, Body, Guarded, NotWhole, Reach, Route, Sent, Upstream, read_whole},
 };
 
 /// Who we are where nobody says otherwise.
@@ -125,13 +124,12 @@ impl Http {
         let (head, body) = response.into_parts();
         let at = self.env.wall();
         let most = self.limits.token_answer;
-        let body = Limited::new(body, most).collect().await;
-        let body = match body {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
+        let body = match read_whole(body, most).await {
+            Ok(body) => body,
+            Err(NotWhole::TooLarge) => {
                 return Err(Failure::NotAnAnswer(format!("more than {most} bytes")));
             }
-            Err(_) => {
+            Err(NotWhole::Failed(_)) => {
                 return Err(Failure::InDoubt {
                     why: "the answer broke off".to_owned(),
                     answered: false,
