@@ -138,7 +138,7 @@ impl Matcher {
         for level in self.exact.values().chain(self.below.values()) {
             level.compare(&self.recipes, &mut refused);
         }
-        refused.conflicts
+        refused.conflicts()
     }
 
     /// Tells whether a client's requests to `https://host:port` must be seen: a session of its is bound there, learns
@@ -335,7 +335,10 @@ impl Level {
     /// thousands of sessions of one host, each of one client, are no square.
     fn compare(&self, recipes: &[Arc<Recipe>], refused: &mut Refused) {
         refused.compare(recipes, &self.any, &self.any);
-        for own in self.clients.values() {
+        // In the order of their names: whose binding is refused depends on it.
+        let mut clients: Vec<_> = self.clients.iter().collect();
+        clients.sort_unstable_by_key(|(name, _)| *name);
+        for (_, own) in clients {
             refused.compare(recipes, own, own);
             refused.compare(recipes, &self.any, own);
         }

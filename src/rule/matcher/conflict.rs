@@ -21,7 +21,7 @@ pub struct Conflict {
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     binds: HashSet<(usize, usize)>,
-    pub conflicts: Vec<Conflict>,
+    conflicts: Vec<Conflict>,
 }
 
 /// A binding, and where it stands: whose it is, and which of these.
@@ -48,6 +48,12 @@ impl Refused {
                 }
             }
         }
+    }
+
+    /// Returns the conflicts, in the order of the bindings that were refused.
+    pub(super) fn conflicts(mut self) -> Vec<Conflict> {
+        self.conflicts.sort_unstable_by_key(|conflict| conflict.at);
+        self.conflicts
     }
 
     fn refuse(&mut self, recipes: &[Arc<Recipe>], a: Placed<'_>, b: Placed<'_>) {

@@ -323,6 +323,22 @@ fn a_conflict_names_the_later_sessions_binding() {
     }
 }
 
+/// However the clients lie in memory.
+#[test]
+fn conflicts_are_the_same_each_time() {
+    let told = || {
+        let recipes = [
+            recipe("a", &["alice"], &["https://h.example"]),
+            recipe("b", &["alice", "bob"], &["https://h.example"]),
+            recipe("c", &["bob"], &["https://h.example"]),
+        ];
+        let conflicts = Matcher::check(&recipes.map(Arc::new));
+        conflicts.iter().map(|c| c.at).collect::<Vec<_>>()
+    };
+    // What alice's list has refused is compared with nothing in bob's.
+    assert!((0..20).all(|_| told() == [(1, 0)]));
+}
+
 #[test]
 fn ten_thousand_that_want_the_same_are_no_square() {
     let same = |n| Arc::new(recipe(&format!("s{n}"), &[], &["https://h.example/v1/*"]));
