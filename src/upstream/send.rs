@@ -129,9 +129,13 @@ impl Peer {
         let least = body.as_ref().map_or(0, |body| body.size_hint().lower());
         if least > most as u64 {
             let greeting = poll_fn(|cx| connection.get().poll_greeting(cx));
-            // Whatever else it says, or fails with, is heard with the request.
-            if let Ok(Ok(true)) = timeout(GREETING, greeting).await {
-                return Err(Error::http1(http1::Error::Http2));
+            match timeout(GREETING, greeting).await {
+                Ok(Ok(true)) => return Err(Error::http1(http1::Error::Http2).on_unsent()),
+                Ok(Err(error)) => {
+                    return Err(Error::http1(http1::Error::Io(error)).on_unsent());
+                }
+                // Whatever else it says is heard with the request.
+                Ok(Ok(false)) | Err(_) => {}
             }
         }
         let (streamed, copy) = match take(body) {
