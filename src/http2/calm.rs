@@ -5,8 +5,8 @@
 //! known kind, and requests that are taken back a moment later. Here each such frame is paid from an account, which
 //! requests, answers and time fill again; a connection that has spent all ends.
 //!
-//! DATA that carries nothing and ends nothing is paid likewise and goes no further: the library ends a connection after a
-//! hundred of them, however long it lives.
+//! DATA that carries nothing, not even padding, and ends nothing is paid likewise and goes no further: the library ends a
+//! connection after a hundred of them, however long it lives.
 
 use std::{
     io::{self, IoSlice},
@@ -153,7 +153,8 @@ impl<S> Calm<S> {
             && self.skip == 0
             && !ends
             && flags & PADDED == 0
-            && stream != [0; 4]
+            // Its first bit says nothing (§4.1).
+            && u32::from_be_bytes(stream) << 1 != 0
             && !self.in_block;
         if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
             self.in_block = flags & END_HEADERS == 0;
