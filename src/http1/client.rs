@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING},
@@ -29,8 +29,6 @@ pub struct Connection<S, B> {
     io: S,
     bounds: Bounds,
     inbox: Inbox,
-    /// Bytes of empty lines since the request.
-    skipped: usize,
     out: Out,
     /// The request's body, until all of it is in `out`.
     sending: Option<(B, Encoder)>,
@@ -69,7 +67,6 @@ where
             io,
             bounds,
             inbox: Inbox::new(),
-            skipped: 0,
             out: Out::default(),
             sending: None,
             method: Method::GET,
@@ -103,7 +100,6 @@ where
     pub fn begin(&mut self, request: Request<'_>, body: B) {
         self.method = request.method.clone();
         (self.wrote, self.began, self.keep_alive) = (false, false, false);
-        self.skipped = 0;
         let length = write(request, &body, self.out.small());
         self.sending =
             (!body.is_end_stream()).then(|| (body, Encoder::new(length, request.headers)));
@@ -136,7 +132,7 @@ where
             if is_http2 == Some(true) {
                 return Poll::Ready(Err(Error::Http2));
             }
-            self.skip_empty_lines()?;
+            self.inbox.skip_empty_lines(self.bounds)?;
             while is_http2.is_some() && !self.inbox.bytes.is_empty() && self.inbox.may_hold_head() {
                 let Some(head) = head::response(&mut self.inbox.bytes, self.bounds)? else {
                     break;
@@ -165,20 +161,6 @@ where
                 }));
             }
             ready!(self.inbox.poll_some(&mut self.io, cx))?;
-        }
-    }
-
-    /// Passes over empty lines before a head, as many as a head may have bytes.
-    fn skip_empty_lines(&mut self) -> Result<(), Error> {
-        let bytes = head::empty_lines(&self.inbox.bytes);
-        if bytes > 0 {
-            self.inbox.bytes.advance(bytes);
-            self.inbox.took_head();
-            self.skipped += bytes;
-        }
-        match self.skipped > self.bounds.bytes {
-            true => Err(Refused::TooLarge.into()),
-            false => Ok(()),
         }
     }
 

@@ -7,14 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
-    Error,
+    Bounds, Error, Refused,
     decode::{Decoded, Decoder},
-    off_page,
+    head, off_page,
 };
 
 /// What was read and is not used yet.
@@ -27,6 +27,8 @@ pub(super) struct Inbox {
     room: usize,
     /// How much of a head has been looked at.
     seen: usize,
+    /// Bytes of empty lines before the next head.
+    skipped: usize,
 }
 
 /// The least that is read at once.
@@ -44,6 +46,7 @@ impl Inbox {
             closed: false,
             room: LEAST,
             seen: 0,
+            skipped: 0,
         }
     }
 
@@ -116,17 +119,29 @@ impl Inbox {
     /// Tells whether there may be a whole head by now: what has been looked at before is not parsed again for each
     /// byte of a slow one.
     pub(super) fn may_hold_head(&mut self) -> bool {
-        let from = self.seen.saturating_sub(3);
-        let fresh = self.bytes.get(from..).unwrap_or_default();
-        let ends = |w: &[u8]| w.starts_with(b"\n\n") || w.starts_with(b"\n\r\n");
-        let may = self.seen == 0 || (0..fresh.len()).any(|at| ends(&fresh[at..]));
+        let may = self.seen == 0 || head::may_end(&self.bytes, self.seen);
         self.seen = self.bytes.len();
         may
     }
 
+    /// Passes over empty lines before a head, as many as a head may have bytes.
+    pub(super) fn skip_empty_lines(&mut self, bounds: Bounds) -> Result<(), Error> {
+        let bytes = head::empty_lines(&self.bytes);
+        if bytes > 0 {
+            self.bytes.advance(bytes);
+            self.seen = 0;
+            self.skipped += bytes;
+            self.rest();
+        }
+        match self.skipped > bounds.bytes {
+            true => Err(Refused::TooLarge.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Notes that a head has been taken.
     pub(super) fn took_head(&mut self) {
-        self.seen = 0;
+        (self.seen, self.skipped) = (0, 0);
         self.rest();
     }
 

@@ -114,7 +114,8 @@ impl Options {
     }
 }
 
-/// Returns how many bytes of empty lines stand at the front: who reads a request passes over them (RFC 9112 §2.2).
+/// Returns how many bytes of empty lines stand at the front: who reads a request passes over them (RFC 9112 §2.2), and
+/// before an answer they are as little.
 pub(super) fn empty_lines(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some(behind) = rest
@@ -126,8 +127,8 @@ pub(super) fn empty_lines(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// Tells whether a head may end in what came behind the first `seen` bytes: what has been looked at is not parsed again for
-/// each byte of a slow one.
+/// Tells whether a head may end in what came behind the first `seen` bytes: what has been looked at is not parsed again
+/// for each byte of a slow one.
 pub fn may_end(bytes: &[u8], seen: usize) -> bool {
     let fresh = bytes.get(seen.saturating_sub(3)..).unwrap_or_default();
     let ends = |w: &[u8]| w.starts_with(b"\n\n") || w.starts_with(b"\n\r\n");

@@ -56,7 +56,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
     ) -> Poll<Result<Option<http::Request<Body>>, Error>> {
         let mut wire = self.lock();
         loop {
-            wire.skip_empty_lines()?;
+            let bounds = wire.bounds;
+            wire.inbox.skip_empty_lines(bounds)?;
             if wire.stops_at_connect() {
                 return Poll::Ready(Ok(None));
             }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{Method, Version};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,8 +27,6 @@ pub(super) struct Wire<S> {
     pub bounds: Bounds,
     pub on_connect: OnConnect,
     pub inbox: Inbox,
-    /// Bytes of empty lines since the last head.
-    pub skipped: usize,
     pub out: Out,
     pub receiving: Decoder,
     /// Whether the client waits for "100 Continue".
@@ -59,7 +57,6 @@ impl<S> Wire<S> {
             bounds,
             on_connect,
             inbox: Inbox::new(),
-            skipped: 0,
             out: Out::default(),
             receiving: Decoder::new(Length::Exact(0)),
             expects: false,
@@ -85,20 +82,6 @@ impl<S> Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub fn stops_at_connect(&self) -> bool {
         self.on_connect == OnConnect::Stop && self.inbox.bytes.starts_with(b"CONNECT ")
-    }
-
-    /// Passes over empty lines before a head, as many as a head may have bytes.
-    pub fn skip_empty_lines(&mut self) -> Result<(), Error> {
-        let bytes = head::empty_lines(&self.inbox.bytes);
-        if bytes > 0 {
-            self.inbox.bytes.advance(bytes);
-            self.inbox.took_head();
-            self.skipped += bytes;
-        }
-        match self.skipped > self.bounds.bytes {
-            true => Err(Refused::TooLarge.into()),
-            false => Ok(()),
-        }
     }
 
     /// Takes the next head, if all of it is there.
@@ -127,7 +110,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.expects = head.expects;
         self.answering = false;
         self.abandoned = false;
-        self.skipped = 0;
     }
 
     /// Writes what waits, as far as it goes.
